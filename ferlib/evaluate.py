@@ -110,7 +110,8 @@ def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: s
     if model.output_shape[-1] != len(split.classes):
         raise FerlibError(
             f"The network tells {model.output_shape[-1]} classes apart but the images have "
-            f"{len(split.classes)} ({', '.join(split.classes)}); choose the images of its classes with split.only(...)."
+            f"{len(split.classes)} ({', '.join(split.classes)}); choose the images of its classes "
+            "with split.only(...)."
         )
     images = np.asarray(split.images)
     padding = -len(images) % batch_size
