@@ -1,0 +1,53 @@
+# The commands of the project; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+LOCK := $(if $(shell nvidia-smi -L 2>/dev/null),requirements-gpu.lock,requirements.lock)
+READY := $(VENV)/.ready-$(basename $(LOCK))
+FERLIB := $(VENV)/bin/ferlib
+
+.PHONY: help setup report report-quick report-full test format lab lock clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+report: $(READY) ## build reports/report.html and reports/report.pdf, reusing finished results
+	@$(FERLIB) report
+
+report-quick: $(READY) ## train everything afresh at small scale (minutes on 2 cores) into reports/quick/
+	@$(FERLIB) report --profile quick --fresh
+
+report-full: $(READY) ## train everything afresh at full scale, on the GPU (resumes if stopped)
+	@$(FERLIB) report --profile full
+
+test: $(READY) ## lint and tests, offline
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/python -m pytest
+
+format: $(READY) ## format code and notebooks, mend what the linter can
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(VENV)/bin/jupyter lab notebooks
+
+setup: $(READY) ## build .venv from the lock and install ferlib in it
+
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "ferlib needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1); run: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV) from $(LOCK) (once, a few minutes)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar on -q -r $(LOCK)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## resolve both lock files anew (needs uv)
+	@for flavour in cpu gpu; do \
+	  uv pip compile -q pyproject.toml --universal --python-version 3.11.2 \
+	    --extra report --extra $$flavour --extra tune --extra cluster --extra test \
+	    --no-emit-index-url --no-annotate --no-header \
+	    -o requirements$$([ $$flavour = gpu ] && echo -gpu).lock || exit 1; done
+
+clean: ## remove the environment, runs and executed notebooks (not the record, not the data)
+	rm -rf $(VENV) runs reports/executed reports/quick

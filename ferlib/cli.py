@@ -1,0 +1,214 @@
+"""The ``ferlib`` command; each subcommand imports only what it needs, so that help is instant."""
+
+import argparse
+import os
+import sys
+
+from . import __version__
+from .labels import FerlibError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: Words of the command line; None takes ``sys.argv``.
+
+    Returns:
+        0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when
+        the user interrupts.
+    """
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    # Keras and TensorFlow write notices of their own to stderr; the user asked for ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return chosen.run(chosen) or 0
+    except FerlibError as error:
+        print(f"ferlib: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("ferlib"):
+            raise
+        print(
+            f"ferlib: this command needs {error.name}; install it with: pip install 'ferlib[report,cpu]'",
+            file=sys.stderr,
+        )
+        return 1
+    except BrokenPipeError:  # `ferlib data | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("ferlib: stopped; finished work is kept, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ferlib", description="Facial-expression recognition with FER-2013."
+    )
+    parser.add_argument("--version", action="version", version=f"ferlib {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_data_commands(commands)
+    _add_training_commands(commands)
+    _add_live_commands(commands)
+    _add_report_commands(commands)
+    return parser
+
+
+def _command(commands, name: str, run, help: str, data: bool = True) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.set_defaults(run=run)
+    if data:
+        parser.add_argument(
+            "--data",
+            metavar="PATH",
+            help="archive.zip, folder or csv of FER-2013, or 'demo' "
+            "(default: FERLIB_DATA, data/, a Kaggle download, drawn demo faces)",
+        )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def _add_data_commands(commands) -> None:
+    _command(commands, "data", _data, "show what data is found and whether it is sound")
+    _command(commands, "audit", _audit, "find duplicates, leaks between splits, faceless and doubtful images")
+
+
+def _data(chosen) -> None:
+    from . import data
+
+    print(data.describe(data.load(chosen.data)))
+
+
+def _audit(chosen) -> None:
+    from . import audit, data
+
+    print(audit.audit(data.load(chosen.data)).describe())
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def _add_training_commands(commands) -> None:
+    train = _command(
+        commands, "train", _train, "train rows of the experiment table, resuming what was stopped"
+    )
+    train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
+    train.add_argument("--all", action="store_true", help="every experiment")
+    train.add_argument("--list", action="store_true", help="list the experiments and stop")
+    train.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="train seeds 0 to N-1 (default 1)"
+    )
+    train.add_argument(
+        "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
+    )
+    train.add_argument(
+        "--workers", type=_positive, metavar="N", help="share the runs among N local processes"
+    )
+    train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
+    _add_profile(train)
+    tune = _command(
+        commands, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
+    )
+    tune.add_argument("id", metavar="ID", help="experiment to start from")
+    tune.add_argument("--trials", type=_positive, default=30, metavar="N", help="trials to add (default 30)")
+    tune.add_argument(
+        "--storage",
+        metavar="URL",
+        help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
+    )
+    _add_profile(tune)
+    _command(commands, "record", _record, "copy finished full runs into the committed record")
+
+
+def _add_profile(parser) -> None:
+    parser.add_argument(
+        "--profile",
+        choices=("auto", "quick", "full"),
+        default="auto",
+        help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
+    )
+
+
+def _train(chosen) -> int | None:
+    from . import data, experiments, train
+
+    if chosen.list:
+        print(experiments.describe())
+        return 0
+    ids = list(experiments.EXPERIMENTS) if chosen.all else chosen.ids
+    if not ids:
+        print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
+        return 2
+    dataset = data.load(chosen.data)
+    seeds = tuple(range(chosen.seeds))
+    if chosen.dry_run:
+        print(train.describe_plan(train.plan(ids, seeds, chosen.profile, dataset)))
+        return 0
+    train.train_matrix(
+        ids, seeds, chosen.profile, dataset, workers=chosen.workers, scheduler=chosen.scheduler
+    )
+    return 0
+
+
+def _tune(chosen) -> None:
+    from . import data, tune
+
+    print(
+        tune.tune(
+            chosen.id,
+            data.load(chosen.data),
+            trials=chosen.trials,
+            storage=chosen.storage,
+            profile=chosen.profile,
+        )
+    )
+
+
+def _record(chosen) -> None:
+    from . import data, record
+
+    print(record.publish_finished(data.load(chosen.data)))
+
+
+# --- photos, video, webcam ------------------------------------------------------------------------
+
+
+def _add_live_commands(commands) -> None:
+    pass
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def _add_report_commands(commands) -> None:
+    report = _command(
+        commands, "report", _report, "run the notebooks that are out of date and render HTML and PDF"
+    )
+    report.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="seeds of each run (default 1)"
+    )
+    report.add_argument(
+        "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"
+    )
+    _add_profile(report)
+
+
+def _report(chosen) -> None:
+    from . import pipeline
+
+    pipeline.build(chosen.data, profile=chosen.profile, seeds=tuple(range(chosen.seeds)), fresh=chosen.fresh)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""The numbered notebooks, executed by papermill and rendered as one report; only what changed runs again."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from . import paths
+from .labels import FerlibError
+
+_PROFILES = ("auto", "quick", "full")
+
+
+def build(
+    source: str | None = None, profile: str = "auto", seeds: tuple[int, ...] = (0,), fresh: bool = False
+):
+    """Execute the notebooks that are out of date, then render ``report.html`` and ``report.pdf``.
+
+    The profiles ``quick`` and ``full`` train for themselves; ``auto`` reuses finished full runs. A
+    quick report lives in ``reports/quick`` with its own runs and figures, so that trying the
+    project out never overwrites the real report.
+
+    Args:
+        source: Data to use, as for :func:`ferlib.data.load`; None searches the usual places.
+        profile: ``auto``, ``quick`` or ``full``.
+        seeds: Seeds every experiment must have.
+        fresh: Forget executed notebooks first, and the runs of a quick report.
+
+    Returns:
+        Paths of the HTML and the PDF report.
+
+    Raises:
+        FerlibError: If a notebook fails; its executed file is kept for reading.
+    """
+    if profile not in _PROFILES:
+        raise FerlibError(f"unknown profile {profile!r}; use one of {', '.join(_PROFILES)}")
+    if profile == "quick":
+        _separate_quick_folders()
+    if fresh:
+        shutil.rmtree(paths.executed(), ignore_errors=True)
+        if profile == "quick":
+            shutil.rmtree(paths.runs(), ignore_errors=True)
+    sources = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+    if not sources:
+        raise FerlibError(
+            f"no notebooks in {paths.notebooks()}: run inside the project folder or set FERLIB_ROOT"
+        )
+    if source is not None:
+        os.environ["FERLIB_DATA"] = source
+    inputs = _inputs(profile, seeds)
+    executed = [
+        _execute_if_needed(path, inputs, profile, seeds, i, len(sources)) for i, path in enumerate(sources)
+    ]
+    return _render_if_needed(executed)
+
+
+def _separate_quick_folders() -> None:
+    """Point reports, figures and runs of this process and its kernels into ``reports/quick``."""
+    quick = paths.reports() / "quick"
+    for name, folder in (("REPORTS", quick), ("FIGS", quick / "figs"), ("RUNS", quick / "runs")):
+        os.environ[f"FERLIB_{name}"] = str(folder)
+
+
+def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
+    """Digest all that every notebook depends on: library, data, record, profile and seeds."""
+    from . import data
+
+    dataset = data.load()
+    print(f"Data: {dataset.source}", file=sys.stderr)
+    for note in dataset.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    # Kernels must read the very same data, also where it came from a download or a relative path.
+    if dataset.location is not None:
+        os.environ["FERLIB_DATA"] = str(dataset.location)
+    elif dataset.is_demo:
+        os.environ["FERLIB_DATA"] = "demo"
+    digest = hashlib.sha256()
+    for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), os.environ.get("KERAS_BACKEND", "")):
+        digest.update(text.encode() + b"\0")
+    files = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(paths.record().glob("*.csv"))]
+    for path in files:
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, ...], i: int, n: int) -> Path:
+    """Execute one notebook unless its executed copy was made from the same inputs."""
+    target = paths.executed() / path.name
+    key = hashlib.sha256(inputs.encode() + path.read_bytes()).hexdigest()
+    if _key_of(target) == key:
+        return target
+    print(f"[{i + 1}/{n}] {path.stem}", file=sys.stderr)
+    start = time.perf_counter()
+    _execute(path, target, {"PROFILE": profile, "SEEDS": list(seeds)}, key)
+    print(f"[{i + 1}/{n}] {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return target
+
+
+def _key_of(executed: Path) -> str | None:
+    """Return the key of a completely executed notebook, None of a missing, broken or failed one."""
+    try:
+        return json.loads(executed.read_text(encoding="utf-8"))["metadata"]["ferlib"]["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
+    """Run one notebook with papermill; keep the result under ``target`` whatever happens."""
+    import nbformat
+    import papermill
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = target.with_name(f".{target.name}")
+    try:
+        papermill.execute_notebook(
+            path, working, parameters, cwd=path.parent, kernel_name="python3", stderr_file=sys.stderr
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(working, target)
+        raise FerlibError(
+            f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
+            f"The executed notebook is kept at {target}; mend the cause and run the same command again"
+        ) from None
+    except Exception as error:  # a dead kernel, a full disk: nothing was executed to the end
+        if working.exists():
+            os.replace(working, target)
+        raise FerlibError(
+            f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
+        ) from error
+    notebook = nbformat.read(working, 4)
+    os.replace(working, target)
+    if unfinished := unfinished_cells(notebook):
+        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
+    notebook.metadata["ferlib"] = {"key": key}
+    with paths.written_atomically(target) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def unfinished_cells(notebook) -> list[int]:
+    """Return the positions (from 0) of code cells that failed or never ran to their end.
+
+    Papermill calls a notebook completed when its kernel exits cleanly, even if a cell called
+    ``sys.exit(0)``, so each cell's own status is looked at.
+
+    Args:
+        notebook: An executed notebook (``nbformat.NotebookNode``, version 4).
+    """
+    return [
+        position
+        for position, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code"
+        and cell.source.strip()
+        and (
+            cell.metadata.get("papermill", {}).get("status") != "completed"
+            or any(output.output_type == "error" for output in cell.outputs)
+        )
+    ]
+
+
+def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
+    """Render both reports unless they were made from these very notebooks and templates."""
+    html, pdf = paths.reports() / "report.html", paths.reports() / "report.pdf"
+    stamp = paths.executed() / "rendered.json"
+    key = _render_key(executed)
+    if html.exists() and pdf.exists() and stamp.exists() and json.loads(stamp.read_text()).get("key") == key:
+        print(f"Up to date: {html} and {pdf}", file=sys.stderr)
+        return html, pdf
+    from . import render
+
+    start = time.perf_counter()
+    print("Rendering HTML and PDF", file=sys.stderr)
+    html, pdf = render.render(executed, paths.reports(), meta=paths.root() / "reports" / "meta.yaml")
+    with paths.written_atomically(stamp) as temporary:
+        temporary.write_text(json.dumps({"key": key}))
+    print(f"Wrote {html} and {pdf} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return html, pdf
+
+
+def _render_key(executed: list[Path]) -> str:
+    """Digest the executed notebooks, the templates and the title page's configuration."""
+    digest = hashlib.sha256()
+    templates = sorted((Path(__file__).parent / "templates").iterdir())
+    for path in (*executed, *templates, paths.root() / "reports" / "meta.yaml"):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()

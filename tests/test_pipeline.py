@@ -1,0 +1,135 @@
+"""Notebooks run once, run again only when something changed, and stop the build when they fail."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ferlib import data, paths, pipeline, render
+from ferlib.labels import FerlibError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, demo_dataset):
+    """A project folder with two small notebooks; each run of a notebook leaves a line in a log."""
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    monkeypatch.setenv("FERLIB_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setattr(data, "load", lambda source=None: demo_dataset)
+    monkeypatch.setattr(render, "render", fake_render)
+    for name in ("01_first", "02_second"):
+        write_notebook(tmp_path, name)
+    return tmp_path
+
+
+def fake_render(executed, out, *, meta=None):
+    for suffix in ("html", "pdf"):
+        (out / f"report.{suffix}").write_text("rendered")
+    return out / "report.html", out / "report.pdf"
+
+
+def write_notebook(project: Path, name: str, code: str = "") -> None:
+    log = project / "log.txt"
+    notebook = nbformat.v4.new_notebook()
+    parameters = nbformat.v4.new_code_cell("PROFILE = 'auto'\nSEEDS = [0]", metadata={"tags": ["parameters"]})
+    body = nbformat.v4.new_code_cell(f"print('{name}', PROFILE, SEEDS, file=open({str(log)!r}, 'a'))")
+    notebook.cells = [parameters, body, nbformat.v4.new_code_cell(code or "1 + 1")]
+    path = project / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def executed_lines(project: Path) -> list[str]:
+    log = project / "log.txt"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_runs_everything_once_and_only_what_changed_again(project):
+    pipeline.build()
+    assert executed_lines(project) == ["01_first auto [0]", "02_second auto [0]"]
+    pipeline.build()
+    assert len(executed_lines(project)) == 2
+    write_notebook(project, "02_second", "2 + 2")
+    pipeline.build()
+    assert executed_lines(project)[2:] == ["02_second auto [0]"]
+    pipeline.build(seeds=(0, 1))
+    assert executed_lines(project)[3:] == ["01_first auto [0, 1]", "02_second auto [0, 1]"]
+
+
+def test_a_failing_notebook_stops_the_build_and_the_next_build_goes_on_there(project):
+    write_notebook(project, "02_second", "raise ValueError('broken on purpose')")
+    with pytest.raises(
+        FerlibError, match=r"02_second\.ipynb failed in cell 3: ValueError: broken on purpose"
+    ):
+        pipeline.build()
+    kept = nbformat.read(paths.executed() / "02_second.ipynb", 4)
+    assert any(output.output_type == "error" for cell in kept.cells for output in cell.get("outputs", []))
+    assert not (paths.reports() / "report.html").exists()
+    write_notebook(project, "02_second")
+    pipeline.build()
+    assert [line.split()[0] for line in executed_lines(project)] == ["01_first", "02_second", "02_second"]
+
+
+def test_a_notebook_that_exits_early_is_not_called_complete(project):
+    write_notebook(project, "02_second", "import sys; sys.exit(0)")
+    with pytest.raises(FerlibError, match="02_second"):
+        pipeline.build()
+
+
+def test_a_dead_kernel_is_not_called_complete(project):
+    write_notebook(project, "02_second", "import os; os._exit(0)")
+    with pytest.raises(FerlibError, match="02_second"):
+        pipeline.build()
+
+
+def test_quick_reports_live_apart(project, monkeypatch):
+    monkeypatch.setenv("FERLIB_FIGS", "unset")
+    monkeypatch.setenv("FERLIB_RUNS", "unset")
+    html, _ = pipeline.build(profile="quick")
+    assert html == project / "reports" / "quick" / "report.html"
+    assert paths.runs() == project / "reports" / "quick" / "runs"
+    assert executed_lines(project)[0] == "01_first quick [0]"
+
+
+def test_render_is_skipped_when_up_to_date(project, monkeypatch):
+    pipeline.build()
+    monkeypatch.setattr(render, "render", lambda *a, **k: pytest.fail("rendered again"))
+    pipeline.build()
+
+
+def test_unknown_profile_and_missing_notebooks_are_said_in_one_sentence(project):
+    with pytest.raises(FerlibError, match="unknown profile 'huge'"):
+        pipeline.build(profile="huge")
+    for path in paths.notebooks().glob("*.ipynb"):
+        path.unlink()
+    with pytest.raises(FerlibError, match="no notebooks in"):
+        pipeline.build()
+
+
+def test_command_line_turns_problems_into_one_sentence(tmp_path):
+    missing = tmp_path / "nowhere.zip"
+    done = subprocess.run(
+        [sys.executable, "-m", "ferlib.cli", "data", "--data", str(missing)], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "nowhere.zip" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["train", "--seeds", "0"], ["train", "--profile", "huge"], ["train"]]
+)
+def test_wrong_usage_exits_with_2(words):
+    done = subprocess.run([sys.executable, "-m", "ferlib.cli", *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_broken_executed_copy_is_made_again(project):
+    pipeline.build()
+    (paths.executed() / "01_first.ipynb").write_text(json.dumps({"metadata": {}})[:5])
+    pipeline.build()
+    assert executed_lines(project)[2:] == ["01_first auto [0]"]
