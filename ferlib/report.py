@@ -1,0 +1,248 @@
+"""What a notebook says to the report: figures, tables, computed prose and where its numbers come from.
+
+Each function displays something that reads well in the notebook and carries ``metadata["ferlib"]``, from
+which :mod:`ferlib.render` makes numbered figures, tables and cross-references (``@fig-sample-images``,
+``@tbl-dataset-counts``, ``[@goodfellow2013]``).
+"""
+
+import base64
+import html
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from ferlib import machine, paths
+from ferlib.labels import FerlibError
+
+DPI = 200
+"""Resolution of saved figures, dots per inch."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_SCREEN_DPI = 90  # pixels per inch at which a notebook shows a figure
+
+
+def save_figure(fig: Figure, name: str) -> Path:
+    """Save a figure as ``figs/<name>.png``; the same figure gives the same bytes.
+
+    Args:
+        fig: Figure to save, cropped to what is drawn.
+        name: File name without suffix: small letters, digits and underscores.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        FerlibError: If the name is of another form.
+    """
+    _check_name(name)
+    path = paths.figs() / f"{name}.png"
+    with paths.written_atomically(path) as temporary:
+        # Matplotlib signs PNG files with its version, which would change bytes without changing the picture.
+        fig.savefig(temporary, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    return path
+
+
+def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%") -> None:
+    """Save, show and close a figure that the report numbers.
+
+    Args:
+        fig: Figure to show.
+        name: As for :func:`save_figure`; prose refers to it as ``@fig-<name, with dashes>``.
+        caption: What the figure shows and what is to be seen in it, Markdown in one paragraph.
+        alt: Description for readers who don't see it: kind of plot, axes, main values; plain text.
+        width: Share of the text width, such as ``"80%"``.
+
+    Raises:
+        FerlibError: If caption or alt text is empty, or the name or width is of another form.
+    """
+    _check_text(name, caption=caption, alt=alt)
+    if not re.fullmatch(r"\d{1,3}%", width):
+        raise FerlibError(f"figure {name!r}: the width is a share of the text such as '80%', not {width!r}")
+    picture = save_figure(fig, name).read_bytes()
+    pixels = round(fig.get_figwidth() * _SCREEN_DPI)
+    facts = {"role": "figure", "label": _label("fig", name), "caption": caption, "alt": alt, "width": width}
+    display(
+        {"image/png": base64.b64encode(picture).decode(), "text/plain": f"<Figure {name}>"},
+        metadata={"ferlib": facts, "image/png": {"width": pixels, "alt": alt}},
+        raw=True,
+    )
+    _show_markdown(f"**Figure.** {caption}", {"role": "caption"})
+    plt.close(fig)
+
+
+def table(
+    frame: pd.DataFrame, name: str, *, caption: str, formats: Mapping[str, str | Callable] | None = None
+) -> None:
+    """Show a table that the report numbers; an index without a name is left out.
+
+    Args:
+        frame: The table. Numbers stand on the right, all of a float column with as many decimals as
+            its largest needs for three digits; missing values become a dash, underscores in headings blanks.
+        name: As for :func:`save_figure`; prose refers to it as ``@tbl-<name, with dashes>``.
+        caption: What the table shows and what is to be seen in it, Markdown in one paragraph.
+        formats: Column or index name to format, such as ``"{:.1%}"``, ``",d"`` or a function of the value.
+
+    Raises:
+        FerlibError: If the caption is empty, the name is of another form, or a format names no column.
+    """
+    _check_text(name, caption=caption)
+    _check_name(name)
+    frame = frame.reset_index() if any(part is not None for part in frame.index.names) else frame
+    frame = frame.set_axis([_heading(column) for column in frame.columns], axis="columns")
+    formats = {_heading(column): form for column, form in (formats or {}).items()}
+    if unknown := set(formats) - set(frame.columns):
+        raise FerlibError(
+            f"table {name!r} has no column {sorted(unknown)[0]!r}; it has {', '.join(frame.columns)}"
+        )
+    facts = {"role": "table", "label": _label("tbl", name), "caption": caption}
+    display(
+        {"text/html": _as_html(frame, formats), "text/plain": frame.to_string(index=False)},
+        metadata={"ferlib": facts},
+        raw=True,
+    )
+    _show_markdown(f"**Table.** {caption}", {"role": "caption"})
+
+
+def prose(markdown: str) -> None:
+    """Show sentences that code has written from results.
+
+    Args:
+        markdown: Markdown with formulas, cross-references and citations.
+    """
+    _show_markdown(markdown, {"role": "prose"})
+
+
+def abstract(markdown: str) -> None:
+    """Show the abstract, which the report prints on its title page.
+
+    Args:
+        markdown: One or two paragraphs of Markdown.
+    """
+    _show_markdown(markdown, {"role": "abstract"})
+
+
+def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None:
+    """Say what a notebook's numbers were made from; its last cell.
+
+    Args:
+        dataset: The :class:`ferlib.data.Dataset` that was used.
+        runs: The :class:`ferlib.record.Run` objects whose results are shown.
+        profile: Profile the notebook was asked for; None or ``"auto"`` takes the profiles of the runs.
+    """
+    runs = list(runs)
+    profiles = sorted({run.profile for run in runs})
+    if not profiles and profile not in (None, "auto"):
+        profiles = [profile]
+    facts = {
+        "role": "provenance",
+        "profiles": profiles,
+        "data": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        "is_demo": dataset.is_demo,
+        "notes": list(dataset.notes),
+        "hardware": machine.hardware(),
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "runs": [_origin(run) for run in runs],
+    }
+    warning = "**Demo faces, not FER-2013: no number here is a finding.**\n\n" if dataset.is_demo else ""
+    rows = {
+        "Data": f"{dataset.source}, fingerprint `{dataset.fingerprint[:12]}`",
+        "Profile": ", ".join(profiles) or "no training",
+        "Runs": str(len(runs)),
+        "Hardware": facts["hardware"],
+        "Versions": ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
+        "Commit": f"`{facts['commit']}`",
+    }
+    _show_markdown(warning + "\n".join(f"- **{name}:** {text}" for name, text in rows.items()), facts)
+
+
+def _show_markdown(markdown: str, facts: dict) -> None:
+    display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise FerlibError(
+            f"{name!r} cannot name a figure or table: use small letters, digits and underscores"
+        )
+
+
+def _check_text(name: str, **texts: str) -> None:
+    for kind, text in texts.items():
+        if not text.strip():
+            raise FerlibError(f"{name!r} has no {kind}: figures and tables must say what they show")
+
+
+def _label(kind: str, name: str) -> str:
+    return f"{kind}-{name.replace('_', '-')}"
+
+
+def _heading(column) -> str:
+    parts = column if isinstance(column, tuple) else (column,)
+    return " ".join(str(part) for part in parts if str(part)).replace("_", " ")
+
+
+def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
+    columns, styles = [], []
+    for position, heading in enumerate(frame.columns):
+        values = frame.iloc[:, position]
+        columns.append(_cells(values, formats.get(heading)))
+        right = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        styles.append(f' style="text-align: {"right" if right else "left"}"')
+    head = "".join(
+        f'<th scope="col"{style}>{html.escape(heading)}</th>'
+        for heading, style in zip(frame.columns, styles, strict=True)
+    )
+    body = "\n".join(
+        "<tr>" + "".join(f"<td{style}>{cell}</td>" for cell, style in zip(row, styles, strict=True)) + "</tr>"
+        for row in zip(*columns, strict=True)
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _cells(values: pd.Series, form: str | Callable | None) -> list[str]:
+    form = form or _default_format(values)
+    return [html.escape(_formatted(value, form), quote=False) for value in values]
+
+
+def _default_format(values: pd.Series) -> str | Callable:
+    if pd.api.types.is_bool_dtype(values):
+        return lambda value: "yes" if value else "no"
+    if pd.api.types.is_integer_dtype(values):
+        return ","
+    if not pd.api.types.is_float_dtype(values):
+        return str
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(finite, default=0)
+    if all(value == round(value) for value in finite):
+        return ",.0f"
+    return f",.{max(0, 3 - max(-3, math.floor(math.log10(largest)) + 1))}f"
+
+
+def _formatted(value, form: str | Callable) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if callable(form):
+        return str(form(value))
+    text = form.format(value) if "{" in form else format(value, form)
+    return "−" + text[1:] if text.startswith("-") and not isinstance(value, str) else text
+
+
+def _origin(run) -> dict:
+    """Return the few facts of a run that the report prints."""
+    kept = ("device", "backend", "commit", "date", "train_seconds")
+    facts = {name: run.result[name] for name in kept if name in run.result}
+    return {
+        "experiment": run.experiment.id,
+        "seed": run.seed,
+        "profile": run.profile,
+        "origin": run.origin,
+        **{name: value if isinstance(value, str) else float(value) for name, value in facts.items()},
+    }
