@@ -50,7 +50,7 @@ def theme() -> None:
             "font.family": ["Source Sans Pro", "DejaVu Sans"],
             "font.size": 11,
             "axes.titlesize": 12,
-            "axes.titleweight": "semibold",
+            "axes.titleweight": "bold",
             "axes.titlelocation": "left",
             "axes.labelsize": 11,
             "axes.labelcolor": INK,
@@ -120,9 +120,8 @@ class Row:
 def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
     """Draw rows of faces, which may differ in length; ``size`` is the width of a face in inches."""
     columns = max(len(row.images) for row in rows)
-    titled, named = any(row.titles for row in rows), any(row.name for row in rows)
-    width = columns * (size + 0.04) + (0.9 if named else 0)
-    height = len(rows) * (size + (0.24 if titled else 0.04))
+    width = columns * (size + 0.04) + (0.9 if any(row.name for row in rows) else 0)
+    height = sum(size + (0.24 if row.titles else 0.04) for row in rows)
     fig, axes = plt.subplots(len(rows), columns, squeeze=False, figsize=(width, height))
     for ax in axes.flat:
         ax.set_axis_off()
