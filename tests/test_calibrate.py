@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from scipy import special
+
+from ferlib import calibrate
+from ferlib.evaluate import Predictions
+from ferlib.labels import CLASSES
+
+
+def calibrated(n=6000, seed=0):
+    """Predictions whose labels are drawn from the predicted probabilities themselves."""
+    generator = np.random.default_rng(seed)
+    probabilities = special.softmax(generator.normal(0, 1.5, (n, 7)), axis=1)
+    labels = (probabilities.cumsum(axis=1) > generator.random((n, 1))).argmax(axis=1)
+    return Predictions(labels, probabilities.astype("float32"), np.arange(n).astype(str), CLASSES)
+
+
+def test_reliability_bins_hold_every_image_once():
+    one = calibrated()
+    table = calibrate.reliability(one, bins=10)
+    assert table["count"].sum() == len(one)
+    assert ((table["low"] <= table["confidence"]) & (table["confidence"] <= table["high"])).all()
+    inside = (one.confidence > 0.5) & (one.confidence <= 0.6)
+    row = table[np.isclose(table["low"], 0.5)].iloc[0]
+    assert row["count"] == inside.sum()
+    assert row["accuracy"] == pytest.approx(one.correct[inside].mean())
+    assert row["confidence"] == pytest.approx(one.confidence[inside].mean(), abs=1e-6)
+
+
+def test_certainty_stands_in_the_last_bin():
+    sure = Predictions(
+        np.zeros(3, int), np.eye(7, dtype="float32")[[0, 0, 1]], np.array(list("abc")), CLASSES
+    )
+    table = calibrate.reliability(sure)
+    assert table["high"].tolist() == [1] and table["count"].tolist() == [3]
+    assert calibrate.expected_calibration_error(sure) == pytest.approx(1 / 3)
+
+
+def test_error_is_small_for_calibrated_and_large_for_overconfident_predictions():
+    one = calibrated()
+    assert calibrate.expected_calibration_error(one) < 0.025
+    assert calibrate.expected_calibration_error(calibrate.with_temperature(one, 0.4)) > 0.15
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_fitted_temperature_undoes_a_known_one(temperature):
+    distorted = calibrate.with_temperature(calibrated(), 1 / temperature)
+    assert calibrate.fit_temperature(distorted) == pytest.approx(temperature, rel=0.05)
+
+
+def test_temperature_changes_no_decision():
+    one = calibrated(200)
+    softer = calibrate.with_temperature(one, 3)
+    assert (softer.predicted == one.predicted).all()
+    assert (softer.confidence < one.confidence).all()
+    np.testing.assert_allclose(softer.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_probabilities_rounded_to_zero_are_survived():
+    sure = Predictions(
+        np.array([0, 1]), np.eye(7, dtype="float16")[[0, 2]].astype("float32"), np.array(["a", "b"]), CLASSES
+    )
+    assert np.isfinite(calibrate.fit_temperature(sure))

@@ -1,0 +1,196 @@
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from ferlib import evaluate
+from ferlib.data import Split
+from ferlib.evaluate import Predictions
+from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
+
+
+def predictions(n=400, seed=0, skill=0.6):
+    """Random predictions that put some weight on the label."""
+    generator = np.random.default_rng(seed)
+    labels = np.random.default_rng(99).choice(7, n, p=[0.14, 0.02, 0.14, 0.25, 0.17, 0.11, 0.17])
+    probabilities = generator.dirichlet(np.ones(7) * 0.5, n)
+    probabilities[np.arange(n), labels] += skill * generator.random(n)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    names = np.array([f"face_{number}.png" for number in range(n)])
+    return Predictions(labels, probabilities.astype("float32"), names, CLASSES)
+
+
+def split_of(images, labels=None, classes=CLASSES):
+    labels = np.zeros(len(images), "int64") if labels is None else labels
+    return Split("valid", images, labels, np.arange(len(images)).astype(str), classes)
+
+
+def corner_network():
+    """Return the softmax of seven pixels of the top row."""
+    images = keras.Input((48, 48, 1))
+    pixels = keras.layers.Flatten()(keras.layers.Cropping2D(((0, 47), (0, 41)))(images))
+    return keras.Model(images, keras.layers.Softmax()(keras.layers.Rescaling(1 / 50)(pixels)))
+
+
+def softmax(pixels):
+    weights = np.exp(pixels / 50)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).integers(0, 256, (10, 48, 48, 1), dtype="uint8")
+
+
+def test_one_pass_gives_labels_names_and_probabilities(images):
+    split = split_of(images, np.arange(10) % 7)
+    result = evaluate.predict(corner_network(), split, batch_size=4)
+    np.testing.assert_allclose(result.probabilities, softmax(images[:, 0, :7, 0].astype(float)), atol=1e-5)
+    assert result.probabilities.dtype == np.float32
+    assert (result.labels == split.labels).all() and (result.names == split.names).all()
+    assert (result.predicted == images[:, 0, :7, 0].argmax(axis=1)).all()
+    np.testing.assert_allclose(result.confidence, result.probabilities.max(axis=1))
+
+
+def test_the_last_batch_has_the_shape_of_the_others(images):
+    shapes = set()
+
+    class Watch(keras.layers.Layer):
+        def call(self, inputs):
+            shapes.add(inputs.shape[0])
+            return inputs
+
+    inputs = keras.Input((48, 48, 1), batch_size=4)  # refuses any other batch
+    model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(Watch()(inputs))))
+    assert len(evaluate.predict(model, split_of(images), batch_size=4)) == 10
+    assert shapes == {4}
+
+
+def test_flip_averages_the_mirror_image(images):
+    result = evaluate.predict(corner_network(), split_of(images), views="flip")
+    row = images[:, 0, :, 0].astype(float)
+    expected = (softmax(row[:, :7]) + softmax(row[:, ::-1][:, :7])) / 2
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+
+
+def test_ten_views_are_crops_of_the_padded_image(images):
+    result = evaluate.predict(corner_network(), split_of(images), views="ten")
+    padded = np.pad(images[..., 0], ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
+    crops = [padded[:, y : y + 48, x : x + 48] for y, x in [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]]
+    views = [view for crop in crops for view in (crop, crop[:, :, ::-1])]
+    expected = np.mean([softmax(view[:, 0, :7]) for view in views], axis=0)
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+
+
+def test_unknown_views_and_wrong_classes_are_refused(images):
+    with pytest.raises(ValueError, match="single, flip, ten"):
+        evaluate.predict(corner_network(), split_of(images), views="twelve")
+    with pytest.raises(FerlibError, match="7 classes .* 2 \\(sad, happy\\)"):
+        evaluate.predict(corner_network(), split_of(images, classes=("sad", "happy")))
+
+
+def test_predictions_must_fit_together():
+    good = predictions(5)
+    with pytest.raises(ValueError, match="5 labels of 7 classes"):
+        Predictions(good.labels, good.probabilities[:4], good.names, good.classes)
+    with pytest.raises(ValueError, match="4 names"):
+        Predictions(good.labels, good.probabilities, good.names[:4], good.classes)
+
+
+def test_metrics_agree_with_scikit_learn():
+    one = predictions()
+    assert one.accuracy == metrics.accuracy_score(one.labels, one.predicted) == one.correct.mean()
+    assert one.macro_f1 == pytest.approx(metrics.f1_score(one.labels, one.predicted, average="macro"))
+    assert one.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(one.labels, one.predicted))
+
+
+def test_balanced_accuracy_leaves_out_classes_that_do_not_occur():
+    one = predictions()
+    some = one.take(one.labels != 1)
+    assert some.balanced_accuracy == pytest.approx(
+        np.mean([some.correct[some.labels == k].mean() for k in set(some.labels)])
+    )
+
+
+def test_take_selects_by_mask_and_by_position():
+    one = predictions(20)
+    mask = np.arange(20) % 3 == 0
+    for some in (one.take(mask), one.take(np.flatnonzero(mask))):
+        assert list(some.names) == list(one.names[mask])
+        assert (some.labels == one.labels[mask]).all()
+        assert (some.probabilities == one.probabilities[mask]).all()
+
+
+def test_per_class_is_alphabetical_and_ends_with_the_mean():
+    one = predictions()
+    table = evaluate.per_class(one)
+    assert tuple(table.index) == (*ALPHABETICAL, "macro avg")
+    happy = CLASSES.index("happy")
+    assert table.loc["happy", "recall"] == pytest.approx(one.correct[one.labels == happy].mean())
+    assert table.loc["happy", "precision"] == pytest.approx(one.correct[one.predicted == happy].mean())
+    assert table.loc["macro avg", "f1"] == pytest.approx(one.macro_f1)
+    assert table.loc["macro avg", "support"] == 400
+
+
+def test_confusion_has_true_classes_as_rows():
+    one = predictions()
+    counts = evaluate.confusion(one, normalize=False)
+    sad, fear = CLASSES.index("sad"), CLASSES.index("fear")
+    assert counts.loc["sad", "fear"] == ((one.labels == sad) & (one.predicted == fear)).sum()
+    assert tuple(counts.index) == tuple(counts.columns) == ALPHABETICAL
+    shares = evaluate.confusion(one)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(shares.loc["sad"], counts.loc["sad"] / (one.labels == sad).sum())
+
+
+def test_recall_intervals_are_wilson_intervals():
+    one = predictions()
+    table = evaluate.recall_intervals(one)
+    fear = one.correct[one.labels == CLASSES.index("fear")]
+    expected = stats.binomtest(int(fear.sum()), len(fear)).proportion_ci(method="wilson")
+    assert table.loc["fear", ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])
+    assert tuple(table.index) == ALPHABETICAL
+
+
+def test_accuracy_interval_agrees_with_scipy_bootstrap():
+    one = predictions()
+    result = stats.bootstrap(
+        (one.correct.astype(float),), np.mean, method="percentile", n_resamples=5000, rng=3
+    ).confidence_interval
+    assert evaluate.bootstrap_interval(one) == pytest.approx((result.low, result.high), abs=0.006)
+    assert evaluate.bootstrap_interval(one) == evaluate.bootstrap_interval(one)
+    assert np.ptp(evaluate.bootstrap_interval(one, level=0.5)) < np.ptp(evaluate.bootstrap_interval(one))
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy"])
+def test_interval_of_other_metrics_agrees_with_resampled_images(metric):
+    one = predictions(200)
+    generator = np.random.default_rng(5)
+    values = [getattr(one.take(generator.integers(0, 200, 200)), metric) for _ in range(300)]
+    low, high = evaluate.bootstrap_interval(one, metric)
+    assert (low, high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.03)
+    assert low < getattr(one, metric) < high
+
+
+def test_mcnemar_counts_who_alone_is_right():
+    first, second = predictions(skill=0.3), predictions(seed=1, skill=1.0)
+    result = evaluate.mcnemar(first, second)
+    assert result.n01 == (~first.correct & second.correct).sum()
+    assert result.n10 == (first.correct & ~second.correct).sum()
+    assert result.p == pytest.approx(stats.binomtest(result.n01, result.n01 + result.n10).pvalue)
+    assert result.p < 0.01
+    assert evaluate.mcnemar(first, first).p == 1
+
+
+def test_mcnemar_refuses_predictions_of_other_images():
+    one = predictions()
+    with pytest.raises(ValueError, match="same images"):
+        evaluate.mcnemar(one, one.take(np.arange(400)[::-1]))
+
+
+def test_latency_is_time_an_image():
+    inputs = keras.Input((48, 48, 1))
+    model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
+    alone = evaluate.latency(model, repeats=5)
+    assert 0 < evaluate.latency(model, batch_size=64, repeats=5) < alone
