@@ -35,8 +35,9 @@ def cache() -> Path:
 
 
 def figs() -> Path:
-    """Return the folder of the report's figures (``figs/``)."""
-    return root() / "figs"
+    """Return the folder of the report's figures (``FERLIB_FIGS``, else ``figs/``)."""
+    override = os.environ.get("FERLIB_FIGS")
+    return Path(override).expanduser().resolve() if override else root() / "figs"
 
 
 def notebooks() -> Path:
