@@ -1,0 +1,131 @@
+"""How a report was made, gathered from its chapters: banner, title-page line, and a chapter of its own."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from ferlib.document import Chapter, fence
+
+DEMO = "demo faces, not FER-2013"
+QUICK = "quick profile: small-scale run"
+MIXED = "some numbers come from quick, small-scale runs"
+
+
+def banner(chapters: Sequence[Chapter]) -> str:
+    """Return what every page must warn of, empty for a full report on FER-2013.
+
+    Args:
+        chapters: All chapters of the report.
+    """
+    profiles = {profile for chapter in chapters for profile in chapter.facts.get("profiles", ())}
+    warnings = [DEMO] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
+    if "quick" in profiles:
+        warnings.append(QUICK if profiles == {"quick"} else MIXED)
+    return " · ".join(warnings)
+
+
+def summary(chapters: Sequence[Chapter], date: str) -> str:
+    """Return one line for the title page: date, data, profile, commit, hardware.
+
+    Args:
+        chapters: All chapters of the report.
+        date: Date of the report as it is printed.
+    """
+    told = [chapter for chapter in chapters if chapter.facts]
+    if not told:
+        return f"Made on {date}."
+    parts = [
+        f"Made on {date}",
+        *_distinct(told, lambda facts: _without_folder(facts["data"])),
+        *(f"profile {profile}" for profile in _distinct(told, _profile) if profile != "–"),
+        *(f"commit {commit}" for commit in _distinct(told, lambda facts: facts["commit"])),
+        *_distinct(told, lambda facts: facts["hardware"]),
+    ]
+    return " · ".join(parts)
+
+
+def page(chapters: Sequence[Chapter]) -> str:
+    """Return the chapter "How this report was made" as Markdown.
+
+    Args:
+        chapters: All chapters of the report.
+    """
+    told = [(number, chapter.facts) for number, chapter in enumerate(chapters, start=1) if chapter.facts]
+    rows = {
+        "Profile": _by_chapter(told, _profile),
+        "Data": _by_chapter(told, lambda facts: _without_folder(facts["data"])),
+        "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
+        "Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none"),
+        "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
+        "Versions": _by_chapter(told, lambda facts: _listed(facts["versions"])),
+        "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
+    }
+    parameters = [
+        f"{chapter.name}\n:   {fence(chapter.parameters, 'python').replace(chr(10), chr(10) + '    ')}"
+        for chapter in chapters
+        if chapter.parameters
+    ]
+    return "\n\n".join(
+        [
+            "# How this report was made {#sec-how-made .unnumbered}",
+            "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
+            "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
+            "and splits: whoever computes the same one has the same data.",
+            *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
+            _runs_table(chapters),
+            *(
+                ["The notebooks were given these parameters.", "::: facts", *parameters, ":::"]
+                if parameters
+                else []
+            ),
+        ]
+    )
+
+
+def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[str]:
+    return list(dict.fromkeys(fact(chapter.facts) for chapter in chapters))
+
+
+def _by_chapter(told: list[tuple[int, dict]], fact: Callable[[dict], str]) -> str:
+    """Return a fact once if all chapters agree on it, else with the chapters it is true of."""
+    chapters: dict[str, list[str]] = {}
+    for number, facts in told:
+        chapters.setdefault(fact(facts), []).append(str(number))
+    if len(chapters) == 1:
+        return next(iter(chapters))
+    return "; ".join(
+        f"{text} (chapter{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
+        for text, numbers in chapters.items()
+    )
+
+
+def _profile(facts: dict) -> str:
+    return " and ".join(facts["profiles"]) or "–"
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _without_folder(source: str) -> str:
+    """Keep the file's name of "FER-2013 from /home/me/archive.zip": a report is for other people too."""
+    return re.sub(r"(?:[A-Za-z]:)?[/\\]\S*[/\\](?=\S)", "", source)
+
+
+def _runs_table(chapters: Sequence[Chapter]) -> str:
+    lines = ["| Chapter | Seconds | Runs shown | Made by |", "|:--|--:|--:|:--|"]
+    for number, chapter in enumerate(chapters, start=1):
+        runs = chapter.facts.get("runs", [])
+        seconds = "–" if chapter.seconds is None else f"{chapter.seconds:,.1f}"
+        lines.append(f"| {number}\\ \\ {chapter.title} | {seconds} | {len(runs) or '–'} | {_makers(runs)} |")
+    caption = "Each chapter: how long its notebook ran, the training runs it shows, and what made those."
+    return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
+
+
+def _makers(runs: list[dict]) -> str:
+    """Return how many runs each profile and device made, and how many of them were read from the record."""
+    makers = Counter((run["profile"], run.get("device", "unknown device")) for run in runs)
+    texts = [f"{count} × {profile} on {device}" for (profile, device), count in sorted(makers.items())]
+    if recorded := sum(run["origin"] == "record" for run in runs):
+        texts.append(f"{recorded} of them from the record")
+    return "; ".join(texts) or "–"
