@@ -1,0 +1,146 @@
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import demo, evaluate, plots
+from ferlib.data import Split
+from ferlib.evaluate import Predictions
+from ferlib.labels import ALPHABETICAL, CLASSES
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    with plt.rc_context():
+        plots.theme()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def split():
+    drawn = demo.faces((140, 70, 70))
+    train = drawn.splits == 0
+    return Split("train", drawn.images[train], drawn.labels[train], drawn.names[train])
+
+
+@pytest.fixture(scope="module")
+def predictions(split):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(split)).astype("float32")
+    return Predictions(split.labels, probabilities, split.names, CLASSES)
+
+
+@pytest.fixture
+def history():
+    columns = {"accuracy": [0.3, 0.5, 0.7, 0.9], "valid_accuracy": [0.3, 0.4, 0.6, 0.5]}
+    losses = {"loss": [2.0, 1.5, 1.0, 0.5], "valid_loss": [2.0, 1.7, 1.6, 1.9]}
+    return pd.DataFrame({"epoch": [1, 2, 3, 4], **columns, **losses})
+
+
+def faces_of(fig):
+    """Images drawn in a figure, in order of the axes."""
+    return [ax.images[0].get_array() for ax in fig.axes if ax.images]
+
+
+def test_theme_uses_fonts_that_are_there(recwarn):
+    fig, ax = plt.subplots()
+    ax.set_title("1 × 2 → 3 ± 4")
+    fig.canvas.draw()
+    assert not [warning for warning in recwarn if "font" in str(warning.message).lower()]
+    assert ax.title.get_fontname() == "Source Sans Pro"
+    assert plt.rcParams["svg.hashsalt"] == "ferlib"
+
+
+def test_class_counts_draws_a_bar_for_each_split_and_class():
+    counts = pd.DataFrame({"train": [7, 3], "test": [2, 1], "total": [9, 4]}, index=["happy", "sad"])
+    ax = plots.class_counts(counts)
+    assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[7, 3], [2, 1]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["happy", "sad"]
+    assert [text.get_text() for text in ax.get_legend().texts] == ["training", "test (PrivateTest)"]
+    assert ax.get_ylabel() == "images"
+
+
+def test_functions_draw_where_they_are_told(history):
+    _, ax = plt.subplots()
+    assert plots.learning_curves(history, ax=ax) is ax
+    assert len(plt.get_fignums()) == 1
+
+
+def test_sample_faces_come_from_their_class(split):
+    fig = plots.sample_faces(split, per_class=3)
+    assert [ax.texts[0].get_text() for ax in fig.axes if ax.texts] == list(ALPHABETICAL)
+    happy = split.images[split.labels == CLASSES.index("happy"), ..., 0]
+    start = 3 * ALPHABETICAL.index("happy")
+    faces = [ax.images[0].get_array() for ax in fig.axes[start : start + 3]]
+    assert all((happy == face).all(axis=(1, 2)).any() for face in faces)
+
+
+def test_mean_faces_are_means(split):
+    fig = plots.mean_faces(split)
+    assert [ax.get_title("center") for ax in fig.axes] == list(ALPHABETICAL)
+    angry = split.images[split.labels == 0, ..., 0].mean(axis=0)
+    np.testing.assert_allclose(faces_of(fig)[0], angry)
+
+
+def test_augmented_faces_stand_beside_their_originals(split):
+    fig = plots.augmented_faces(split.images[:2], [split.images[:2, ::-1]], names=["sad", "happy"])
+    drawn = faces_of(fig)
+    assert len(drawn) == 4
+    np.testing.assert_array_equal(drawn[2], split.images[1, ..., 0])
+    np.testing.assert_array_equal(drawn[3], split.images[1, ::-1, :, 0])
+
+
+def test_gallery_rows_may_differ_in_length_and_carry_heat(split):
+    heat = np.zeros((2, 48, 48), "float32")
+    rows = [
+        plots.Row(split.images[:2], "seen", ["yes", "no"], [plots.RIGHT, plots.WRONG], heat),
+        plots.Row(split.images[2:3], "unseen"),
+    ]
+    fig = plots.gallery(rows)
+    assert [len(ax.images) for ax in fig.axes] == [2, 2, 1, 0]
+    assert [ax.get_title("center") for ax in fig.axes] == ["yes", "no", "", ""]
+    assert fig.axes[1].title.get_color() == plots.WRONG
+
+
+def test_brightness_and_contrast_have_a_box_a_class(split):
+    fig = plots.brightness_and_contrast(split)
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [*reversed(ALPHABETICAL)]
+    median = fig.axes[0].lines[4].get_xdata()[0]
+    surprise = split.images[split.labels == CLASSES.index("surprise")].mean(axis=(1, 2, 3))
+    assert median == pytest.approx(np.median(surprise))
+
+
+def test_learning_curves_mark_the_best_epoch(history):
+    ax = plots.learning_curves(history, metric="loss")
+    lines = {line.get_label(): line for line in ax.lines}
+    assert lines["training"].get_ydata().tolist() == [2.0, 1.5, 1.0, 0.5]
+    kept = lines["weights kept"]
+    assert (kept.get_xdata()[0], kept.get_ydata()[0]) == (3, 1.6)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "cross-entropy (nats)")
+
+
+def test_training_shows_accuracy_and_loss(history):
+    labels = [ax.get_ylabel() for ax in plots.training(history).axes]
+    assert labels == ["accuracy", "cross-entropy (nats)"]
+
+
+def test_confusion_matrix_writes_share_and_count(predictions):
+    ax = plots.confusion_matrix(predictions)
+    counts, shares = evaluate.confusion(predictions, normalize=False), evaluate.confusion(predictions)
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[1] == f"{shares.iloc[0, 1] * 100:.0f} %\n{counts.iloc[0, 1]}"
+    np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted emotion", "true emotion")
+
+
+def test_class_scores_are_precision_recall_and_f1(predictions):
+    ax = plots.class_scores(predictions)
+    table = evaluate.per_class(predictions).loc[list(ALPHABETICAL)]
+    for bars, column in zip(ax.containers, ["precision", "recall", "f1"], strict=True):
+        np.testing.assert_allclose([bar.get_height() for bar in bars], table[column])
+    limits = evaluate.recall_intervals(predictions)
+    segment = ax.collections[0].get_segments()[0]
+    np.testing.assert_allclose(segment[:, 1], limits.loc["angry", ["low", "high"]])
