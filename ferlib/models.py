@@ -4,31 +4,14 @@ Every network takes grey images as they are stored, 0..255, and rescales them it
 array serves all of them; it ends in a float32 softmax, also under mixed precision.
 """
 
-import os
-import socket
-import urllib.error
-import urllib.request
 from functools import partial
 from math import prod
-from pathlib import Path
 
 import keras
 from keras import layers
 
+from ferlib.backbones import PRETRAINED, load_weights, weights_available
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
-
-KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications"
-PRETRAINED = {
-    "mobilenet": (f"{KERAS_FILES}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", None),
-    "resnet50": (
-        f"{KERAS_FILES}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "4d473c1dd8becc155b73f8504c6f6626",
-    ),
-}
-"""Model name to address and MD5 (where Keras publishes one) of its ImageNet weights without the top."""
-
-NETWORK_TIMEOUT = 5.0
-"""Seconds without an answer after which the network counts as missing."""
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
 # and fine-tuning on grey faces with statistics of coloured photographs, have fewer.
@@ -147,54 +130,46 @@ def mini_xception(classes: int, *, width: float = 1.0) -> keras.Model:
     return keras.Model(images, _softmax(logits), name="mini_xception")
 
 
-def mobilenet(
+def transfer(
+    backbone: str,
     classes: int,
     *,
     image_size: int = 96,
     trainable: str = "head",
     dropout: float = 0.5,
     pretrained: bool = True,
-    name: str = "mobilenet",
 ) -> keras.Model:
-    """Build MobileNet v1 with a multilayer perceptron on its bottleneck features.
+    """Build a network made for ImageNet with a multilayer perceptron on its bottleneck features.
 
-    Source: Howard et al., "MobileNets", arXiv:1704.04861, 2017; ImageNet weights of TF-slim.
+    With `trainable="head"` the backbone stays as it is, its batch-normalization statistics included.
+
+    Source: MobileNet v1, Howard et al., arXiv:1704.04861, 2017, weights of TF-slim; ResNet50, He et al.,
+    "Deep Residual Learning for Image Recognition", CVPR 2016, weights of Keras.
     """
+    if trainable not in ("head", "all"):
+        raise ValueError(f'trainable is "head" or "all", not {trainable!r}')
+    made = PRETRAINED[backbone]
     images = _images()
-    x = layers.Rescaling(1 / 127.5, offset=-1.0)(_three_channels(images, image_size))
-    backbone = keras.applications.MobileNet(
+    # Not the layer Resizing: it turns a plain call of the network, without `training`, into training mode.
+    x = keras.ops.image.resize(images, (image_size, image_size))
+    x = layers.Concatenate()([x, x, x])
+    x = layers.Normalization(mean=made.mean, variance=(made.deviation**2,) * 3)(x)
+    base = made.application(
         input_tensor=x, input_shape=(image_size, image_size, 3), include_top=False, weights=None
     )
-    return _with_head(
-        name, backbone, classes, trainable, dropout, PRETRAINED["mobilenet"] if pretrained else None
-    )
+    if pretrained:
+        load_weights(base, backbone)
+    for layer in base.layers:
+        layer.trainable = trainable == "all"  # if not, batch normalization keeps to its stored statistics
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = MOMENTUM
+    x = layers.GlobalAveragePooling2D(name="bottleneck")(base.output)
+    x = layers.Dense(256, use_bias=False, kernel_initializer="he_normal", name="head_dense")(x)
+    x = layers.Dropout(dropout, name="head_dropout")(_normalized_relu(x, True))
+    return _network(backbone, images, x, classes)
 
 
-def resnet50(
-    classes: int,
-    *,
-    image_size: int = 96,
-    trainable: str = "head",
-    dropout: float = 0.5,
-    pretrained: bool = True,
-    name: str = "resnet50",
-) -> keras.Model:
-    """Build ResNet50 with a multilayer perceptron on its bottleneck features.
-
-    Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; weights of Keras.
-    """
-    images = _images()
-    # ImageNet's channel means, blue first as in Caffe, where the weights come from.
-    x = layers.Normalization(mean=[103.939, 116.779, 123.68], variance=[1.0, 1.0, 1.0])(
-        _three_channels(images, image_size)
-    )
-    backbone = keras.applications.ResNet50(
-        input_tensor=x, input_shape=(image_size, image_size, 3), include_top=False, weights=None
-    )
-    return _with_head(
-        name, backbone, classes, trainable, dropout, PRETRAINED["resnet50"] if pretrained else None
-    )
-
+__all__ = ["MODELS", "PRETRAINED", "build", "macs", "split_backbone", "weights_available"]
 
 MODELS = {
     "prior": prior,
@@ -203,10 +178,10 @@ MODELS = {
     "four_block_cnn": four_block_cnn,
     "deep_cnn": deep_cnn,
     "mini_xception": mini_xception,
-    "mobilenet": mobilenet,
-    "mobilenet_scratch": partial(mobilenet, trainable="all", pretrained=False, name="mobilenet_scratch"),
-    "resnet50": resnet50,
-    "resnet50_scratch": partial(resnet50, trainable="all", pretrained=False, name="resnet50_scratch"),
+    "mobilenet": partial(transfer, "mobilenet"),
+    "mobilenet_scratch": partial(transfer, "mobilenet", trainable="all", pretrained=False),
+    "resnet50": partial(transfer, "resnet50"),
+    "resnet50_scratch": partial(transfer, "resnet50", trainable="all", pretrained=False),
 }
 """Registry: name to builder, the simplest first."""
 
@@ -253,25 +228,6 @@ def macs(model: keras.Model) -> int:
     return sum(_layer_macs(layer) for layer in model.layers)
 
 
-def weights_available(name: str) -> bool:
-    """Say whether a network's ImageNet weights are stored or can be downloaded now.
-
-    Args:
-        name: A key of `PRETRAINED`. The Keras cache is `KERAS_HOME` or `~/.keras`; with `FERLIB_OFFLINE=1`
-            the network is not asked.
-    """
-    if _weights_file(name).exists():
-        return True
-    if os.environ.get("FERLIB_OFFLINE", "0") not in ("", "0"):
-        return False
-    question = urllib.request.Request(PRETRAINED[name][0], method="HEAD")
-    try:
-        with urllib.request.urlopen(question, timeout=NETWORK_TIMEOUT):
-            return True
-    except (OSError, urllib.error.URLError):
-        return False
-
-
 def _images():
     return keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1), name="images")
 
@@ -305,57 +261,6 @@ def _softmax(logits):
 def _network(name: str, images, features, classes: int, **dense) -> keras.Model:
     logits = layers.Dense(classes, dtype="float32", name="logits", **dense)(features)
     return keras.Model(images, _softmax(logits), name=name)
-
-
-def _three_channels(images, image_size: int):
-    # Not the layer Resizing: it turns a plain call of the network, without `training`, into training mode.
-    x = keras.ops.image.resize(images, (image_size, image_size))
-    return layers.Concatenate()([x, x, x])
-
-
-def _with_head(name, backbone, classes, trainable, dropout, weights) -> keras.Model:
-    if trainable not in ("head", "all"):
-        raise ValueError(f'trainable is "head" or "all", not {trainable!r}')
-    if weights:
-        _load_pretrained(backbone, name)
-    for layer in backbone.layers:
-        # A batch normalization that isn't trainable also uses its stored statistics: features stay put.
-        layer.trainable = trainable == "all"
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = MOMENTUM
-    x = layers.GlobalAveragePooling2D(name="bottleneck")(backbone.output)
-    x = layers.Dense(256, use_bias=False, kernel_initializer="he_normal", name="head_dense")(x)
-    x = layers.Dropout(dropout, name="head_dropout")(_normalized_relu(x, True))
-    return _network(name, backbone.inputs[0], x, classes)
-
-
-def _weights_file(name: str) -> Path:
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return home / "models" / PRETRAINED[name][0].rpartition("/")[2]
-
-
-def _load_pretrained(backbone: keras.Model, name: str) -> None:
-    target = _weights_file(name)
-    if not weights_available(name):
-        raise FerlibError(
-            f"the ImageNet weights {target.name} are not in {target.parent} and can't be downloaded now; "
-            f"put the file there, or choose {name}_scratch, which starts from random weights"
-        )
-    origin, digest = PRETRAINED[name]
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT)
-    try:
-        keras.utils.get_file(
-            target.name, origin, cache_dir=target.parent.parent, cache_subdir="models", file_hash=digest
-        )
-        backbone.load_weights(target)
-    except Exception as error:
-        raise FerlibError(
-            f"the ImageNet weights in {target} can't be loaded ({error}); delete the file to have it "
-            "downloaded again"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _layer_macs(layer) -> int:

@@ -1,0 +1,107 @@
+"""Networks made for ImageNet that ours start from, and where their weights are."""
+
+import os
+import socket
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from ferlib.labels import FerlibError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network of `keras.applications` with what its ImageNet weights expect: where they are, and inputs."""
+
+    application: Callable[..., keras.Model]
+    mean: tuple[float, float, float]  # per channel, grey levels
+    deviation: float
+    address: str
+    md5: str | None  # where Keras publishes one
+
+
+KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications"
+PRETRAINED = {
+    "mobilenet": Backbone(
+        keras.applications.MobileNet,
+        mean=(127.5, 127.5, 127.5),
+        deviation=127.5,
+        address=f"{KERAS_FILES}/mobilenet/mobilenet_1_0_224_tf_no_top.h5",
+        md5=None,
+    ),
+    "resnet50": Backbone(
+        keras.applications.ResNet50,
+        mean=(103.939, 116.779, 123.68),  # blue first, as in Caffe, where these weights come from
+        deviation=1.0,
+        address=f"{KERAS_FILES}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        md5="4d473c1dd8becc155b73f8504c6f6626",
+    ),
+}
+"""Networks that start from ImageNet weights."""
+
+NETWORK_TIMEOUT = 5.0
+"""Seconds without an answer after which the network counts as missing."""
+
+
+def weights_available(name: str) -> bool:
+    """Say whether a network's ImageNet weights are stored or can be downloaded now.
+
+    Args:
+        name: A key of `PRETRAINED`. The Keras cache is `KERAS_HOME` or `~/.keras`; with `FERLIB_OFFLINE=1`
+            the network is not asked.
+    """
+    if _weights_file(name).exists():
+        return True
+    if os.environ.get("FERLIB_OFFLINE", "0") not in ("", "0"):
+        return False
+    question = urllib.request.Request(PRETRAINED[name].address, method="HEAD")
+    try:
+        with urllib.request.urlopen(question, timeout=NETWORK_TIMEOUT):
+            return True
+    except OSError:
+        return False
+
+
+def load_weights(network: keras.Model, name: str) -> None:
+    """Load a backbone's ImageNet weights, downloading them into the Keras cache where they are missing.
+
+    Args:
+        network: What `PRETRAINED[name].application` made, without its top.
+        name: A key of `PRETRAINED`.
+
+    Raises:
+        FerlibError: The weights are neither stored nor to be downloaded, or the file is damaged.
+    """
+    target = _weights_file(name)
+    if not weights_available(name):
+        raise FerlibError(
+            f"the ImageNet weights {target.name} are not in {target.parent} and can't be downloaded now; "
+            f"put the file there, or choose {name}_scratch, which starts from random weights"
+        )
+    source = PRETRAINED[name]
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        keras.utils.get_file(
+            target.name,
+            source.address,
+            cache_dir=target.parent.parent,
+            file_hash=source.md5,
+            cache_subdir="models",
+        )
+        network.load_weights(target)
+    except Exception as error:
+        raise FerlibError(
+            f"the ImageNet weights {target} could not be downloaded or read whole; delete the file, if it is "
+            "there, to have it downloaded again"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _weights_file(name: str) -> Path:
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return home / "models" / PRETRAINED[name].address.rpartition("/")[2]
