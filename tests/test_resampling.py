@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from ferlib import evaluate, resampling
+from ferlib.evaluate import Predictions
+from ferlib.resampling import Sampled
+
+
+def right_and_wrong(correct):
+    """Predictions of two classes, right where told."""
+    correct = np.asarray(correct, bool)
+    probabilities = np.where(correct[:, None], [[0.9, 0.1]], [[0.2, 0.8]]).astype("float32")
+    return Predictions(
+        np.zeros(len(correct), int), probabilities, np.arange(len(correct)).astype(str), ("a", "b")
+    )
+
+
+def coin(share, images=500, seed=0):
+    return np.random.default_rng(seed).random(images) < share
+
+
+def test_one_seed_gives_the_bootstrap_interval_over_images():
+    one = right_and_wrong(coin(0.7))
+    sampled = resampling.accuracy([one])
+    assert sampled.value == pytest.approx(one.accuracy)
+    assert sampled.interval() == pytest.approx(evaluate.bootstrap_interval(one), abs=0.005)
+
+
+def test_pairing_narrows_a_difference():
+    first = coin(0.7)
+    second = first.copy()
+    second[:10] = ~second[:10]
+    paired = resampling.accuracy([right_and_wrong(first)], row="a") - resampling.accuracy(
+        [right_and_wrong(second)], row="b"
+    )
+    assert np.ptp(paired.interval()) < 0.03 < np.ptp(resampling.accuracy([right_and_wrong(first)]).interval())
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    alike = [right_and_wrong(coin(0.7, seed=seed)) for seed in range(3)]
+    apart = [right_and_wrong(coin(share, seed=seed)) for seed, share in enumerate([0.6, 0.7, 0.8])]
+    assert np.ptp(resampling.accuracy(apart).interval()) > 2 * np.ptp(resampling.accuracy(alike).interval())
+
+
+def test_a_row_minus_itself_is_zero_in_every_resample():
+    several = [right_and_wrong(coin(0.6, seed=seed)) for seed in range(3)]
+    nothing = resampling.accuracy(several, row="x") - resampling.accuracy(several, row="x")
+    assert not nothing.samples.any() and nothing.p() == 1
+
+
+def test_p_value_is_uniform_without_a_difference_and_small_with_one():
+    generator = np.random.default_rng(3)
+    ps = []
+    for _ in range(60):
+        pair = generator.random((2, 120)) < 0.5
+        ps.append((resampling.ratio(pair[:1]) - resampling.ratio(pair[1:])).p())
+    assert 0 <= np.mean(np.array(ps) < 0.05) < 0.15 and 0.3 < np.mean(ps) < 0.7
+    better = resampling.ratio([coin(0.9)]) - resampling.ratio([coin(0.6, seed=1)])
+    assert better.p() == pytest.approx(2 / (resampling.RESAMPLES + 1))
+
+
+def test_ratio_divides_sums():
+    numerators, denominators = np.array([[1, 0, 1, 0]]), np.array([[1, 1, 1, 0]])
+    assert resampling.ratio(numerators, denominators).value == pytest.approx(2 / 3)
+    assert resampling.ratio(numerators, denominators).samples.min() >= 0
+
+
+def test_sampled_numbers_calculate_like_numbers():
+    one, two = Sampled(1.0, np.array([1.0, 2.0])), Sampled(3.0, np.array([0.0, 5.0]))
+    assert (one + two).value == 4 and (one - two).samples.tolist() == [1, -3]
+    assert (5 - one).value == 4 and (2 * one).samples.tolist() == [2, 4]
+    assert sum([one, two]).value == 4
+    assert resampling.smallest([one, two]).samples.tolist() == [0, 2]
+    assert resampling.largest([one, two]).value == 3
+
+
+def test_other_images_are_refused():
+    one = right_and_wrong(coin(0.5, 10))
+    with pytest.raises(ValueError, match="same images"):
+        resampling.accuracy([one, one.take(np.arange(9, -1, -1))])
