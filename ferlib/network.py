@@ -1,0 +1,146 @@
+"""The trained network through onnxruntime: no Keras, no TensorFlow, an answer within a second of starting."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ferlib.labels import IMAGE_SIZE, FerlibError
+
+GRAPH, METADATA = "network.onnx", "network.json"
+"""File names of a shipped network: the graph with its weights, and what is known about it."""
+
+BATCH = 64
+"""Most images that go through the network at once; more would only cost memory."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in an image and what the network says about it.
+
+    Attributes:
+        box: Left, top, width and height in pixels of the image.
+        probabilities: Emotion to calibrated probability, 0 to 1; they sum to one.
+    """
+
+    box: tuple[int, int, int, int]
+    probabilities: dict[str, float]
+
+    @property
+    def emotion(self) -> str:
+        """The most probable emotion."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Probability of that emotion, 0 to 1."""
+        return self.probabilities[self.emotion]
+
+
+class Network:
+    """A trained network, ready to classify face crops.
+
+    Attributes:
+        classes: Names of the emotions in the order of the outputs.
+        temperature: What log-probabilities are divided by; fitted on PublicTest when it was exported.
+        metadata: Everything that was written down at export: source run, accuracy, SHA-256.
+    """
+
+    def __init__(self, graph: bytes, metadata: dict):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+        # Waiting threads must not burn the core that face detection needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self.metadata = metadata
+        self.classes = tuple(metadata["classes"])
+        self.temperature = float(metadata["temperature"])
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Classify face crops.
+
+        Args:
+            images: uint8 (n, 48, 48) or (n, 48, 48, 1), grey, or a list of n such images; n may be 0.
+
+        Returns:
+            float32 (n, classes), calibrated; rows sum to one.
+
+        Raises:
+            FerlibError: If the images have another shape.
+        """
+        images = np.asarray(images, np.uint8)
+        if len(images) == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        if images.shape[1:] not in ((IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE, IMAGE_SIZE, 1)):
+            raise FerlibError(
+                f"the network takes images of shape (n, {IMAGE_SIZE}, {IMAGE_SIZE}), not {images.shape}: "
+                "cut faces out with ferlib.faces.crop first"
+            )
+        images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
+        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return self._calibrated(np.concatenate(parts))
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._input: images.astype(np.float32)})[0]
+
+    def _calibrated(self, raw: np.ndarray) -> np.ndarray:
+        """Divide log-probabilities by the temperature (Guo et al. 2017)."""
+        scaled = np.log(np.maximum(raw, 1e-12)) / self.temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def face(self, box, probabilities) -> Face:
+        """Join a box (left, top, width, height) with one row of probabilities."""
+        values = dict(zip(self.classes, np.asarray(probabilities).tolist(), strict=True))
+        return Face(tuple(round(float(side)) for side in box), values)
+
+
+def weights_folder() -> Path:
+    """Return the folder of the network in use (``FERLIB_WEIGHTS``, else the one shipped with ferlib)."""
+    override = os.environ.get("FERLIB_WEIGHTS")
+    return Path(override).expanduser().resolve() if override else Path(__file__).parent / "weights"
+
+
+def load_model(folder: str | Path | None = None) -> Network:
+    """Load the trained network; it is read once and then kept.
+
+    Args:
+        folder: Folder that `ferlib.export.export` wrote; None takes `weights_folder`.
+
+    Returns:
+        The network.
+
+    Raises:
+        FerlibError: If there is none, or its file is not the one that was exported (SHA-256).
+    """
+    return _load(Path(folder).resolve() if folder is not None else weights_folder())
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path) -> Network:
+    graph_file, metadata_file = folder / GRAPH, folder / METADATA
+    for path in (graph_file, metadata_file):
+        if not path.is_file():
+            raise FerlibError(
+                f"no trained network: {path} is missing; set FERLIB_WEIGHTS to the folder of one, "
+                "or train and export one with `ferlib train best` and `ferlib export best`"
+            )
+    graph = graph_file.read_bytes()
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        expected = metadata["sha256"]
+    except (ValueError, KeyError) as error:
+        raise FerlibError(f"{metadata_file} is damaged ({error}): reinstall ferlib") from None
+    if (found := hashlib.sha256(graph).hexdigest()) != expected:
+        raise FerlibError(
+            f"{graph_file} is damaged or was replaced (SHA-256 {found[:12]}…, expected {expected[:12]}…): "
+            "reinstall ferlib"
+        )
+    return Network(graph, metadata)
