@@ -1,0 +1,321 @@
+"""Finds FER-2013, reads it once into a cache, and hands it out as three splits."""
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ferlib import demo, paths, readers
+from ferlib.labels import ALPHABETICAL, CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+
+KAGGLE = "msambare/fer2013/versions/1"
+"""Public copy of FER-2013 on Kaggle that needs no login; its version is fixed, so its pixels are too."""
+
+DEMO_SOURCE = "demo faces, not FER-2013"
+
+VOTES = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprise",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": "contempt",
+    "unknown": "unknown",
+    "NF": "no face",
+}
+"""Columns of FER+ to names used here."""
+
+_LAYOUT = 1  # of the cache; raised when what is stored, or its order, changes
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split with their labels, in canonical order.
+
+    Attributes:
+        name: "train", "valid" or "test".
+        images: uint8 (n, 48, 48, 1), read-only memory map.
+        labels: int64 (n,), position in ``classes``.
+        names: str (n,), file name without folder, or "row_000123" (counted from 0) from a csv.
+        classes: Names of the classes in code order.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    classes: tuple[str, ...] = CLASSES
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """Return the images at ``indices`` (or where a mask is true), in that order."""
+        return replace(
+            self, images=self.images[indices], labels=self.labels[indices], names=self.names[indices]
+        )
+
+    def only(self, classes: tuple[str, ...]) -> "Split":
+        """Return the images of some classes, their labels re-coded to the position in ``classes``."""
+        codes = np.full(len(self.classes), -1)
+        codes[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
+        kept = self.take(np.flatnonzero(codes[self.labels] >= 0))
+        return replace(kept, labels=codes[kept.labels], classes=tuple(classes))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three splits and where they came from.
+
+    Attributes:
+        train: Training (28,709 images in FER-2013).
+        valid: PublicTest (3,589).
+        test: PrivateTest (3,589).
+        source: What it is, for people.
+        fingerprint: SHA-256 over pixels, labels and splits; the same for zip, folders and csv.
+        location: File or folder it was read from; None for demo faces.
+        is_demo: Whether these are drawn faces.
+        notes: Warnings to show beside results.
+    """
+
+    train: Split
+    valid: Split
+    test: Split
+    source: str
+    fingerprint: str
+    location: Path | None
+    is_demo: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[Split, Split, Split]:
+        """The splits in the order of ``SPLITS``."""
+        return self.train, self.valid, self.test
+
+
+def load(source: str | Path | None = None) -> Dataset:
+    """Load FER-2013, or demo faces where it cannot be had.
+
+    Looks, in this order, at ``source``, ``FERLIB_DATA``, the folder ``data/``, Kaggle's public copy
+    (downloaded once, about 60 MB; not with ``FERLIB_OFFLINE=1``), and at last draws demo faces.
+
+    Args:
+        source: Kaggle's ``archive.zip``, its unpacked folder, ``fer2013.csv`` (also in a zip or tar.gz),
+            a folder holding one of these, or "demo".
+
+    Returns:
+        The data set, its images memory-mapped from the cache.
+
+    Raises:
+        FerlibError: The source named is missing or not sound.
+
+    Source: Goodfellow et al. 2013, Challenges in Representation Learning.
+    """
+    source = source or os.environ.get("FERLIB_DATA") or None
+    if str(source) == "demo":
+        return drawn()
+    if source is not None:
+        return _opened(readers.locate(Path(source).expanduser()))
+    if paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True)):
+        return _opened(found)
+    if (downloaded := _from_kaggle()) is not None:
+        return _opened(readers.locate(downloaded))
+    return drawn()
+
+
+def drawn(sizes: tuple[int, int, int] = demo.SIZES, seed: int = 0) -> Dataset:
+    """Return demo faces as a data set.
+
+    Args:
+        sizes: Images in train, valid and test, at least 70 each.
+        seed: The same seed draws the same faces.
+    """
+    stamp = json.dumps([_LAYOUT, demo.VERSION, sizes, seed])
+    return _cached("demo", stamp, lambda: (demo.faces(sizes, seed), ()), DEMO_SOURCE, None)
+
+
+def counts(dataset: Dataset) -> pd.DataFrame:
+    """Count images per class and split.
+
+    Returns:
+        Classes in alphabetical order as rows; columns train, valid, test and total.
+    """
+    columns = {split.name: np.bincount(split.labels, minlength=len(CLASSES)) for split in dataset.splits}
+    frame = pd.DataFrame(columns, index=pd.Index(CLASSES, name="emotion")).loc[list(ALPHABETICAL)]
+    return frame.assign(total=frame.sum(axis=1))
+
+
+def subset(split: Split, n: int, seed: int) -> Split:
+    """Draw a smaller split with the same share of each class.
+
+    Args:
+        split: Split to draw from.
+        n: Images wanted; the whole split comes back where it has no more.
+        seed: The same seed draws the same images.
+    """
+    if n >= len(split):
+        return split
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(split))
+    # Rank within the class, as a share of the class: the smallest n shares are spread evenly over classes.
+    shares = np.empty(len(split))
+    for label in range(len(split.classes)):
+        members = shuffled[split.labels[shuffled] == label]
+        shares[members] = (np.arange(len(members)) + 0.5) / max(len(members), 1)
+    return split.take(np.sort(np.argsort(shares, kind="stable")[:n]))
+
+
+def describe(dataset: Dataset) -> str:
+    """Describe where the data came from and how many images it has, for people to read."""
+    table = counts(dataset)
+    table.loc["total"] = table.sum()
+    usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
+    lines = [
+        f"source       {dataset.source}",
+        f"fingerprint  {dataset.fingerprint}",
+        f"cache        {paths.cache()}",
+        *(f"note         {note}" for note in dataset.notes),
+        "",
+        table.rename(columns=usages).to_string(formatters=["{:,}".format] * (len(usages) + 1)),
+    ]
+    return "\n".join(lines)
+
+
+def ferplus(dataset: Dataset) -> pd.DataFrame | None:
+    """Read the crowd's votes that stand as ``ferplus.csv`` beside the data.
+
+    Joined by file name, or by row where the data is a csv; votes whose split or label does not fit the image
+    (a renumbered copy) are left out.
+
+    Returns:
+        One row a voted image, or None where there are no votes: split, index (position in the split),
+        name, label (position in ``CLASSES``), and the number of votes for each class, "contempt",
+        "unknown" and "no face".
+
+    Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
+        Crowd-Sourced Label Distribution.
+    """
+    if dataset.location is None:
+        return None
+    beside = [dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv"]
+    file = next((path for path in beside if path.is_file()), None)
+    if file is None:
+        return None
+    votes = pd.read_csv(file).rename(columns=VOTES)
+    parts = votes["file"].str.extract(r"(?P<emotion>\w+)/(?P<usage>[A-Za-z]+)_\d+\.\w+$")
+    votes["label"] = parts["emotion"].map(CLASSES.index)
+    votes["split"] = parts["usage"].map(KAGGLE_SPLITS)
+    votes["name"] = votes["file"].str.rsplit("/", n=1).str[-1]
+    if dataset.train.names[0].startswith("row_"):
+        votes["name"] = votes["csv_row"].map("row_{:06d}".format)
+    images = pd.concat(
+        pd.DataFrame(
+            {"split": split.name, "index": range(len(split)), "name": split.names, "label": split.labels}
+        )
+        for split in dataset.splits
+    )
+    joined = images.merge(votes[["split", "name", "label", *VOTES.values()]], on=["split", "name", "label"])
+    return joined if len(joined) else None
+
+
+def _opened(path: Path) -> Dataset:
+    path = path.resolve()
+    return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path}", path)
+
+
+def _stamp(path: Path) -> str:
+    """Return a text that changes whenever the source changes."""
+    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    digest = hashlib.sha256(str(_LAYOUT).encode())
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _cached(identity: str, stamp: str, read, source: str, location: Path | None) -> Dataset:
+    """Map the images from the cache, reading the source where it is new or has changed."""
+    place = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    base = paths.cache() / f"images-{place}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+    images_file, facts_file = base.with_suffix(".npy"), base.with_suffix(".npz")
+    if not facts_file.is_file():
+        _store(*read(), images_file, facts_file)
+        for outdated in set(paths.cache().glob(f"images-{place}-*")) - {images_file, facts_file}:
+            outdated.unlink(missing_ok=True)
+    images = np.load(images_file, mmap_mode="r")
+    with np.load(facts_file) as facts:
+        labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
+        fingerprint, notes = str(facts["fingerprint"]), tuple(map(str, facts["notes"]))
+    ends = np.cumsum(sizes)
+    splits = [
+        Split(name, images[end - size : end], labels[end - size : end], names[end - size : end])
+        for name, size, end in zip(SPLITS, sizes, ends, strict=True)
+    ]
+    return Dataset(*splits, source, fingerprint, location, location is None, notes)
+
+
+def _store(faces: demo.Faces, notes: tuple[str, ...], images_file: Path, facts_file: Path) -> None:
+    """Write images in canonical order, then the facts, whose presence says that both are complete."""
+    digests = [hashlib.sha256(image).hexdigest() for image in faces.images]
+    order = np.lexsort([faces.names, faces.labels, digests, faces.splits])
+    images, labels = faces.images[order], faces.labels[order].astype(np.int64)
+    sizes = np.bincount(faces.splits, minlength=len(SPLITS))
+    fingerprint = hashlib.sha256(np.asarray(sizes, "<i8").tobytes())
+    fingerprint.update(labels.astype("<i8").tobytes())
+    fingerprint.update(images.tobytes())
+    with paths.written_atomically(images_file) as temporary:
+        np.save(temporary, images)
+    with paths.written_atomically(facts_file) as temporary:
+        np.savez(
+            temporary,
+            labels=labels,
+            names=faces.names[order],
+            sizes=sizes,
+            fingerprint=fingerprint.hexdigest(),
+            notes=np.array(notes, str),
+        )
+
+
+def _from_kaggle() -> Path | None:
+    """Return the folder of Kaggle's public copy, downloaded if need be, or None without network."""
+    owner, name, _, version = KAGGLE.split("/")
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
+    folder = cache / "datasets" / owner / name
+    if (folder / f"{version}.complete").is_file() and (folder / "versions" / version).is_dir():
+        return folder / "versions" / version
+    if os.environ.get("FERLIB_OFFLINE") == "1" or not _is_online():
+        return None
+    import kagglehub  # takes a second, and only this one download needs it
+
+    try:
+        return Path(kagglehub.dataset_download(KAGGLE))
+    except Exception as problem:  # the client raises many kinds; any of them only means no download
+        raise FerlibError(
+            f"kaggle.com/datasets/{owner}/{name}: the download failed ({problem}); try again, "
+            f"put archive.zip into {paths.data()}, or set FERLIB_DATA=demo."
+        ) from problem
+
+
+def _is_online(timeout: float = 3.0) -> bool:
+    """Tell within a few seconds whether Kaggle answers; name look-ups alone can hang for longer."""
+    import requests
+
+    answers = []
+
+    def ask():
+        try:
+            answers.append(requests.head("https://www.kaggle.com", timeout=timeout))
+        except requests.RequestException:
+            answers.clear()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout + 1)
+    return bool(answers)

@@ -1,0 +1,53 @@
+"""What all tests share: a folder of their own to write in, drawn faces, and FER-2013 if it is here."""
+
+import os
+
+import pytest
+
+from ferlib import data, readers
+from ferlib.paths import data as data_folder
+
+REAL = os.environ.get("FERLIB_DATA")
+"""Where the developer keeps FER-2013, noted before the tests hide it."""
+
+SIZES = (420, 84, 84)
+"""Demo faces in train, valid and test."""
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path, monkeypatch):
+    """Keep every test off the network and away from the developer's own files."""
+    for name in ("CACHE", "RUNS", "RECORD", "FIGS", "REPORTS"):
+        monkeypatch.setenv(f"FERLIB_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
+    monkeypatch.setenv("FERLIB_OFFLINE", "1")
+    monkeypatch.delenv("FERLIB_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    """Return a cache folder that lasts for the whole session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def _load(shared_cache, read):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FERLIB_CACHE", str(shared_cache))
+        return read()
+
+
+@pytest.fixture(scope="session")
+def demo_dataset(shared_cache):
+    """Return 588 demo faces."""
+    return _load(shared_cache, lambda: data.drawn(SIZES))
+
+
+@pytest.fixture(scope="session")
+def real_dataset(shared_cache):
+    """Return FER-2013 where FERLIB_DATA or data/ has it."""
+    if REAL and REAL != "demo":
+        return _load(shared_cache, lambda: data.load(REAL))
+    found = readers.locate(data_folder(), missing_ok=True) if data_folder().is_dir() else None
+    if found is None:
+        pytest.skip("FER-2013 is neither at FERLIB_DATA nor in data/")
+    return _load(shared_cache, lambda: data.load(found))
