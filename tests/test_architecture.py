@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "ferlib"
 ORDER = [
     *["labels", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
-    *["evaluate", "calibrate", "explain", "experiments", "record", "train", "cluster", "tune"],
+    *["evaluate", "calibrate", "explain", "experiments", "record"],
+    *["device", "fitting", "train", "cluster", "tune"],
     *["compare", "claims", "plots", "report", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]

@@ -1,0 +1,328 @@
+"""The experiment table: frozen rows that one function trains, and the scales they are trained at."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from .labels import TOP_FOUR, FerlibError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of the experiment table: a network, how it is trained, and what others report of it.
+
+    Attributes:
+        id: Name of the row and of its folder under ``runs/``.
+        group: Heading of the row in the results table.
+        title: What the row changes, for people.
+        model: Key of ``models.MODELS``.
+        switches: Arguments of the model's builder, as (name, value) pairs.
+        policy: Key of ``augment.POLICIES``.
+        strength: Factor on the policy's ranges.
+        classes: Classes that the network tells apart, the others are left out; None for all seven.
+        optimizer: ``"adam"`` (AdamW where there is weight decay) or ``"sgd"`` (Nesterov momentum 0.9).
+        learning_rate: Peak learning rate.
+        schedule: ``"constant"``; ``"cosine"`` down to zero; ``"plateau"`` (halved whenever PublicTest
+            accuracy has not risen for a third of the patience).
+        warmup: Share of all steps over which a cosine schedule first rises linearly.
+        weight_decay: Decoupled from the gradient (Loshchilov and Hutter 2019), on kernels only.
+        batch_size: Images a step; the last step of an epoch takes the rest.
+        epochs: Most epochs.
+        patience: Stop after so many epochs without a better PublicTest accuracy; None never stops early.
+        label_smoothing: Share of the target that goes to all classes evenly.
+        ema: Decay of the exponential moving average of the weights, which is then what is evaluated and
+            kept; 0 keeps the weights themselves. Short runs average over a tenth of their steps at most.
+        precision: Keras dtype policy, such as ``"mixed_float16"``.
+        class_weights: Weight each image by the inverse frequency of its class.
+        images: Training images, a stratified subset; None for all.
+        valid_images: Likewise for PublicTest.
+        reported: Test accuracy that earlier work reports, 0..1, or None.
+        reported_note: Where and how it was measured, as far as known.
+    """
+
+    id: str
+    group: str
+    title: str
+    model: str
+    switches: tuple[tuple[str, object], ...] = ()
+    policy: str = "none"
+    strength: float = 1.0
+    classes: tuple[str, ...] | None = None
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int = 64
+    epochs: int = 60
+    patience: int | None = 10
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+    class_weights: bool = False
+    images: int | None = None
+    valid_images: int | None = None
+    reported: float | None = None
+    reported_note: str = ""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether only the head on a pretrained backbone learns, from features computed once."""
+        return dict(self.switches).get("trainable") == "head"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A scale at which rows are trained.
+
+    Attributes:
+        name: Stands beside every number made with it.
+        description: What it is, for people.
+        images: Network name to training images; missing ones take all.
+        epochs: Network name to most epochs; missing ones take as many as the row says.
+        frozen: Training images and most epochs of rows that learn only a head.
+        valid_images: PublicTest images; None takes all.
+        precision: Overrides the row's, where half precision is not hardware's choice.
+    """
+
+    name: str
+    description: str
+    images: Mapping[str, int] = field(default_factory=dict)
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    frozen: tuple[int | None, int | None] = (None, None)
+    valid_images: int | None = None
+    precision: str | None = None
+
+
+# Sizes were measured: on two CPU cores a quick row takes about eight seconds, tracing included, and a
+# cpu row less than an hour.
+QUICK = {
+    "prior": (4096, 4),
+    "logistic": (4096, 8),
+    "shallow_cnn": (1280, 6),
+    "four_block_cnn": (512, 5),
+    "deep_cnn": (1536, 6),
+    "mini_xception": (2048, 6),
+    "mobilenet": (384, 3),
+    "mobilenet_scratch": (384, 3),
+    "resnet50": (128, 2),
+    "resnet50_scratch": (128, 2),
+}
+CPU_EPOCHS = {
+    "shallow_cnn": 30,
+    "four_block_cnn": 12,
+    "deep_cnn": 20,
+    "mini_xception": 80,
+    "mobilenet": 6,
+    "mobilenet_scratch": 6,
+    "resnet50": 1,
+    "resnet50_scratch": 1,
+}
+PROFILES = {
+    "quick": Profile(
+        "quick",
+        "a stratified subset and few epochs: shows that everything works, in seconds",
+        images={name: images for name, (images, _) in QUICK.items()},
+        epochs={name: epochs for name, (_, epochs) in QUICK.items()},
+        frozen=(768, 15),
+        valid_images=512,
+        precision="float32",
+    ),
+    "cpu": Profile(
+        "cpu",
+        "all images, epochs capped so that a row takes less than an hour on two CPU cores",
+        epochs=CPU_EPOCHS,
+        precision="float32",
+    ),
+    "full": Profile("full", "all images and all epochs, for a GPU"),
+}
+"""Scales by name, the smallest first."""
+
+
+# Recipes: what a row sets beside its network. Without one it is the naive recipe of most course reports:
+# Adam at Keras' default learning rate, early stopping, nothing else.
+AUGMENTED = {"policy": "standard"}
+TUNED = {
+    "optimizer": "sgd",
+    "learning_rate": 0.05,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "weight_decay": 5e-3,  # decoupled: with momentum 0.9 about what 5e-4 on the gradient does
+    "batch_size": 128,
+    "patience": None,
+    "label_smoothing": 0.1,
+    "ema": 0.999,
+    "precision": "mixed_float16",
+}
+FINETUNED = TUNED | AUGMENTED | {"learning_rate": 0.02, "epochs": 40}
+HEAD, ALL = (("trainable", "head"),), (("trainable", "all"),)
+
+SHALLOW = ("shallow CNN", "shallow_cnn")
+DEEP = ("deep CNN", "deep_cnn")
+ABLATION = ("ablations of the deep CNN", "deep_cnn")
+MOBILENET = ("MobileNet", "mobilenet")
+RESNET = ("ResNet50", "resnet50")
+
+
+def _row(id: str, network: tuple[str, str], title: str, reported=None, note="", **recipe) -> Experiment:
+    group, model = network
+    return Experiment(id, group, title, model, reported=reported, reported_note=note, **recipe)
+
+
+_ROWS = (
+    _row("prior", ("baselines", "prior"), "majority class", epochs=10),
+    _row("logistic", ("baselines", "logistic"), "logistic regression on pixels", learning_rate=1e-4),
+    _row("shallow_plain", SHALLOW, "plain", 0.5631, "no augmentation"),
+    _row(
+        *("shallow_augmented", SHALLOW, "augmented", None, "training accuracy stuck at 49.95 % and 48.62 %"),
+        **AUGMENTED,
+    ),
+    _row(
+        *("shallow_tuned", SHALLOW, "learning rate tuned", 0.611, "no augmentation"),
+        **TUNED | {"learning_rate": 0.03, "epochs": 40},
+    ),
+    _row(
+        *("shallow_both", SHALLOW, "augmented and tuned"),
+        **TUNED | AUGMENTED | {"learning_rate": 0.03, "epochs": 100},
+    ),
+    _row(
+        *("four_block", ("four-block CNN", "four_block_cnn"), "20 epochs", 0.60, "about 60 %, from the csv"),
+        **TUNED | AUGMENTED | {"learning_rate": 0.03, "epochs": 20},
+    ),
+    _row("deep_plain", DEEP, "plain", 0.6555, "training accuracy 82.52 %"),
+    _row("deep_augmented", DEEP, "augmented", **AUGMENTED),
+    _row(
+        *("deep_tuned", DEEP, "learning rate tuned", None, "training accuracy 95.76 %"),
+        **TUNED | {"epochs": 60},
+    ),
+    _row(
+        *("deep_both", DEEP, "augmented and tuned", 0.6862, "training to validation gap 0.43 %"),
+        **TUNED | AUGMENTED | {"epochs": 150},
+    ),
+    _row(
+        *("mobilenet_frozen", MOBILENET, "frozen, bottleneck features + MLP", 0.5819),
+        switches=HEAD,
+    ),
+    _row("mobilenet_finetuned", MOBILENET, "fine-tuned", switches=ALL, **FINETUNED),
+    _row(
+        *("mobilenet_top4", MOBILENET, "fine-tuned, top four classes", 0.6736, "of four classes"),
+        **FINETUNED | {"switches": ALL, "classes": TOP_FOUR},
+    ),
+    _row("resnet50_frozen", RESNET, "frozen, bottleneck features + MLP", switches=HEAD),
+    _row("resnet50_finetuned", RESNET, "fine-tuned", switches=ALL, **FINETUNED),
+    _row(
+        *("mini_xception", ("mini-Xception", "mini_xception"), "as its paper", 0.66),
+        **AUGMENTED | {"schedule": "plateau", "batch_size": 32, "epochs": 200, "patience": 30},
+    ),
+    _row(
+        *("deep_no_batch_norm", ABLATION, "without batch normalization"),
+        **AUGMENTED | {"switches": (("batch_norm", False),)},
+    ),
+    _row(
+        *("deep_no_dropout", ABLATION, "without dropout"),
+        **AUGMENTED | {"switches": (("dropout", 0.0),)},
+    ),
+    *(
+        _row(f"deep_batch_{size}", ABLATION, f"batch size {size}", batch_size=size, **AUGMENTED)
+        for size in (16, 32, 64, 128, 256, 512)
+    ),
+    _row("deep_fixed_epochs", ABLATION, "60 epochs, no early stopping", patience=None, **AUGMENTED),
+    _row("deep_class_weights", ABLATION, "class weights", class_weights=True, **AUGMENTED),
+)
+_FROM_SCRATCH = (
+    _row(
+        *("mobilenet_scratch", ("MobileNet", "mobilenet_scratch"), "from random weights"),
+        **TUNED | AUGMENTED | {"epochs": 100},
+    ),
+    _row(
+        *("mobilenet_top4_scratch", ("MobileNet", "mobilenet_scratch"), "from random weights, top four"),
+        **TUNED | AUGMENTED | {"epochs": 100, "classes": TOP_FOUR},
+    ),
+    _row(
+        *("resnet50_scratch", ("ResNet50", "resnet50_scratch"), "from random weights"),
+        **TUNED | AUGMENTED | {"epochs": 100},
+    ),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {row.id: row for row in _ROWS + _FROM_SCRATCH}
+"""Every row of the experiment table by its name. Test accuracies reported elsewhere are of course reports
+and papers that trained once."""
+
+TABLE = tuple(row.id for row in _ROWS)
+"""The rows that ``--all`` trains, in the order of the results table."""
+
+WITHOUT_WEIGHTS = {
+    "mobilenet_frozen": "mobilenet_scratch",
+    "mobilenet_finetuned": "mobilenet_scratch",
+    "mobilenet_top4": "mobilenet_top4_scratch",
+    "resnet50_frozen": "resnet50_scratch",
+    "resnet50_finetuned": "resnet50_scratch",
+}
+"""What runs, under its own name, where a row's ImageNet weights can't be had."""
+
+
+def find(id: str) -> Experiment:
+    """Return a row by its name.
+
+    Raises:
+        FerlibError: No row has that name.
+    """
+    if id not in EXPERIMENTS:
+        raise FerlibError(f"there is no experiment {id!r}; choose from {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[id]
+
+
+def at(experiment: Experiment, profile: str) -> Experiment:
+    """Return a row scaled to a profile: what will really run.
+
+    Raises:
+        FerlibError: There is no such profile.
+    """
+    if profile not in PROFILES:
+        raise FerlibError(f"there is no profile {profile!r}; choose from {', '.join(PROFILES)}")
+    scale = PROFILES[profile]
+    images, most = scale.images.get(experiment.model), scale.epochs.get(experiment.model)
+    if experiment.frozen and profile == "quick":
+        images, most = scale.frozen
+    epochs = min(experiment.epochs, most or experiment.epochs)
+    patience = experiment.patience
+    if patience is not None and epochs < experiment.epochs:
+        patience = max(2, round(patience * epochs / experiment.epochs))
+    return replace(
+        experiment,
+        images=_smaller(experiment.images, images),
+        valid_images=_smaller(experiment.valid_images, scale.valid_images),
+        epochs=epochs,
+        patience=patience,
+        precision=scale.precision or experiment.precision,
+    )
+
+
+def key(experiment: Experiment) -> str:
+    """Return eight hex digits that change with anything that changes the result.
+
+    Names and notes don't count, nor do fields left at their default, so that a field may be added to the
+    table without making every finished run a stranger.
+    """
+    described = {"id", "group", "title", "reported", "reported_note"}
+    chosen = {
+        f.name: getattr(experiment, f.name)
+        for f in fields(Experiment)
+        if f.name not in described and getattr(experiment, f.name) != f.default
+    }
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def describe() -> str:
+    """List all rows with what others report of them, one a line."""
+    lines = [
+        f"{row.id:24}{row.group}: {row.title}"
+        + (f" (reported elsewhere: {row.reported:.2%})" if row.reported else "")
+        for row in EXPERIMENTS.values()
+    ]
+    return "\n".join(lines)
+
+
+def _smaller(first: int | None, second: int | None) -> int | None:
+    return min((number for number in (first, second) if number is not None), default=None)

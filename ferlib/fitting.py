@@ -1,0 +1,258 @@
+"""One network in training, an epoch at a time, with a state that can be stored and taken up again."""
+
+import hashlib
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+
+from . import evaluate, models, paths, record
+from .augment import POLICIES, Augment
+from .data import Split
+from .experiments import Experiment
+
+PLATEAU_FACTOR = 0.5
+"""What a plateau schedule multiplies the learning rate by."""
+
+
+class Fitting:
+    """A network, its optimizer and what it has seen so far.
+
+    Everything random is drawn from the seed and from generators whose state `state` holds, so a fitting
+    that was restored goes on exactly as the one that was stopped.
+
+    Args:
+        experiment: Row of the experiment table, as it shall run.
+        seed: Seed of initial weights, order of images, dropout and augmentation.
+        train: Training images, all that shall be seen.
+        valid: PublicTest images: they choose the best epoch and the moment to stop.
+
+    Attributes:
+        network: From images to probabilities; has the best weights once `keep_best` was called.
+        images: Number of training images.
+        steps: Steps an epoch, the last with the rest of the images.
+        history: One dict an epoch, keys `record.HISTORY`.
+    """
+
+    def __init__(self, experiment: Experiment, seed: int, train: Split, valid: Split):
+        keras.backend.clear_session()  # or each run of a matrix would leave its graphs behind
+        keras.utils.set_random_seed(seed)
+        self.experiment, self.seed, self.history = experiment, seed, []
+        self.images = len(train)
+        self.steps = math.ceil(len(train) / experiment.batch_size)
+        self._best: dict[str, list | np.ndarray] = {}
+        with _precision(experiment.precision):
+            self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
+            self._learner = self.network
+            if experiment.frozen:
+                backbone, self._learner = models.split_backbone(self.network)
+                train = replace(train, images=bottleneck_features(backbone, train.images))
+                valid = replace(valid, images=bottleneck_features(backbone, valid.images))
+            self._training = _training_model(self._learner, experiment, seed)
+            self._training.compile(
+                _optimizer(experiment, self.steps),
+                keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
+                metrics=["accuracy"],
+            )
+            self._training.optimizer.build(self._training.trainable_variables)
+        self._train, self._valid = train, valid
+        self._targets = np.eye(len(train.classes), dtype="float32")[train.labels]
+        self._class_weights = _class_weights(train) if experiment.class_weights else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        epochs, patience = len(self.history), self.experiment.patience
+        waited = patience is not None and epochs > 0 and epochs - self.best_epoch >= patience
+        return waited or epochs >= self.experiment.epochs
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch, from 1, of the best PublicTest accuracy so far, the first of equals."""
+        return 1 + int(np.argmax([row["valid_accuracy"] for row in self.history]))
+
+    def epoch(self) -> dict:
+        """Train one epoch, evaluate on PublicTest, and return the new row of the history."""
+        number = len(self.history)
+        if self.experiment.schedule == "plateau":
+            self._training.optimizer.learning_rate = self._plateau_rate()
+        raw = _RawWeights()
+        order = np.random.default_rng((self.seed, number)).permutation(len(self._train))
+        start = time.perf_counter()
+        logs = self._training.fit(
+            self._train.images[order],
+            self._targets[order],
+            batch_size=self.experiment.batch_size,
+            initial_epoch=number,
+            epochs=number + 1,
+            shuffle=False,
+            class_weight=self._class_weights,
+            callbacks=[raw],
+            verbose=0,
+        ).history
+        seconds = time.perf_counter() - start
+        predictions = record.rounded(evaluate.predict(self._learner, self._valid))
+        row = {
+            "epoch": number + 1,
+            "loss": float(logs["loss"][0]),
+            "accuracy": float(logs["accuracy"][0]),
+            "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
+            "valid_accuracy": predictions.accuracy,
+            "learning_rate": float(keras.ops.convert_to_numpy(self._training.optimizer.learning_rate)),
+            "seconds": seconds,
+        }
+        self.history.append(row)
+        if self.best_epoch == number + 1:
+            self._best = {
+                "weights": [_numpy(weight) for weight in self._learner.weights],
+                "probabilities": predictions.probabilities,
+            }
+        raw.restore(self._training)
+        return row
+
+    def keep_best(self) -> evaluate.Predictions:
+        """Give the network the weights of the best epoch and return its PublicTest predictions."""
+        for weight, value in zip(self._learner.weights, self._best["weights"], strict=True):
+            weight.assign(value)
+        return evaluate.Predictions(
+            np.asarray(self._valid.labels),
+            self._best["probabilities"],
+            np.asarray(self._valid.names),
+            self._valid.classes,
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that `restore` needs to go on as if nothing had happened."""
+        arrays = {f"variable{i}": _numpy(v) for i, v in enumerate(self._variables())}
+        arrays |= {f"best{i}": value for i, value in enumerate(self._best["weights"])}
+        arrays["probabilities"] = self._best["probabilities"]
+        return arrays | {f"history_{name}": values for name, values in self._history_columns().items()}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take up a state.
+
+        Raises:
+            KeyError, ValueError: The state belongs to another network.
+        """
+        for i, variable in enumerate(self._variables()):
+            variable.assign(arrays[f"variable{i}"])
+        weights = [arrays[f"best{i}"] for i in range(len(self._learner.weights))]
+        self._best = {"weights": weights, "probabilities": arrays["probabilities"]}
+        columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
+        self.history = pd.DataFrame(columns).to_dict("records")
+
+    def _variables(self):
+        return [*self._training.variables, *self._training.optimizer.variables]
+
+    def _history_columns(self):
+        return {name: np.array([row[name] for row in self.history]) for name in record.HISTORY}
+
+    def _plateau_rate(self) -> float:
+        wait = max(1, (self.experiment.patience or self.experiment.epochs) // 3)
+        rate, best, waited = self.experiment.learning_rate, -1.0, 0
+        for row in self.history:
+            best, waited = (row["valid_accuracy"], 0) if row["valid_accuracy"] > best else (best, waited + 1)
+            if waited == wait:
+                rate, waited = rate * PLATEAU_FACTOR, 0
+        return rate
+
+
+def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
+
+    Args:
+        backbone: From images to features, see ``models.split_backbone``.
+        images: uint8 (n, 48, 48, 1).
+
+    Returns:
+        float32 (n, f).
+    """
+    digest = hashlib.sha256(backbone.to_json().encode())
+    for array in (images, *backbone.weights):
+        digest.update(np.ascontiguousarray(_numpy(array)))
+    file = paths.cache() / "features" / f"{backbone.name}-{digest.hexdigest()[:16]}.npy"
+    if not file.exists():
+        features = backbone.predict(np.asarray(images), batch_size=128, verbose=0).astype("float32")
+        with paths.written_atomically(file) as temporary:
+            np.save(temporary, features)
+    return np.load(file, mmap_mode="r")
+
+
+class _RawWeights(keras.callbacks.Callback):
+    """Keeps the weights that the optimizer works on: at its end ``fit`` puts their average in their place."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if getattr(_innermost(self.model.optimizer), "use_ema", False):
+            self.values = [_numpy(variable) for variable in self.model.trainable_variables]
+        else:
+            self.values = []
+
+    def restore(self, model):
+        if self.values:
+            for variable, value in zip(model.trainable_variables, self.values, strict=True):
+                variable.assign(value)
+
+
+def _innermost(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it to scale the loss
+
+
+@contextmanager
+def _precision(policy: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _training_model(learner: keras.Model, experiment: Experiment, seed: int) -> keras.Model:
+    """Put augmentation before a network; both share all weights."""
+    policy = POLICIES[experiment.policy].times(experiment.strength)
+    inputs = keras.Input(learner.input_shape[1:])
+    changed = inputs if experiment.policy == "none" else Augment(policy, seed)(inputs)
+    return keras.Model(inputs, learner(changed))
+
+
+def _optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
+    total = steps * experiment.epochs
+    rate = experiment.learning_rate
+    if experiment.schedule == "cosine":
+        warmup = round(experiment.warmup * total)
+        rising = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup}
+        start = rising if warmup else {"initial_learning_rate": rate}
+        rate = keras.optimizers.schedules.CosineDecay(**start, decay_steps=max(1, total - warmup))
+    chosen = {
+        "learning_rate": rate,
+        "weight_decay": experiment.weight_decay or None,
+        "use_ema": experiment.ema > 0,
+        # The average must forget the random start long before a short run ends.
+        "ema_momentum": min(experiment.ema, max(0.0, 1 - 10 / total)),
+    }
+    if experiment.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **chosen)
+    else:
+        optimizer = keras.optimizers.Adam(**chosen)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _class_weights(split: Split) -> dict[int, float]:
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    return {i: len(split) / (len(counts) * max(1, int(count))) for i, count in enumerate(counts)}
+
+
+def _cross_entropy(predictions: evaluate.Predictions, smoothing: float) -> float:
+    """Mean cross-entropy against smoothed labels, as the training loss counts it."""
+    logs = np.log(np.maximum(predictions.probabilities, 1e-7))
+    own = logs[np.arange(len(logs)), predictions.labels]
+    return float(-((1 - smoothing) * own + smoothing * logs.mean(axis=1)).mean())
+
+
+def _numpy(variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))  # a copy: the variable will change

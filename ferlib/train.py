@@ -1,0 +1,270 @@
+"""Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from . import data, device, experiments, machine, models, paths, record
+from .data import Dataset
+from .experiments import EXPERIMENTS, Experiment
+from .fitting import Fitting
+from .record import Run
+
+CHECKPOINT = "checkpoint.npz"
+
+
+def train(
+    experiment: Experiment,
+    seed: int,
+    dataset: Dataset,
+    *,
+    profile: str,
+    deterministic: bool = False,
+    on_epoch: Callable[[Fitting], None] | None = None,
+) -> Run:
+    """Train one row, or go on where it was stopped, or return it if it was finished.
+
+    After each epoch all that is needed to go on is stored, so a process may be killed at any moment. Only
+    the training split and PublicTest are read.
+
+    Args:
+        experiment: Row of the experiment table, before scaling.
+        seed: Seed of everything random, 0 or more.
+        dataset: Images.
+        profile: Key of ``experiments.PROFILES``.
+        deterministic: Make TensorFlow use only operations that give the same bits every time, for the rest
+            of this process; the same row and seed then have identical weights.
+        on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
+
+    Returns:
+        The finished run, best weights beside it.
+    """
+    row = experiments.at(experiment, profile)
+    if run := record.finished(row, seed, profile, dataset.fingerprint):
+        return run
+    if deterministic:
+        device.use_deterministic_operations()
+    device.reset_peak_memory()
+    folder = record.directory(row, seed, profile, dataset.fingerprint)
+    fitting = _start(row, seed, dataset)
+    _resume(fitting, folder / CHECKPOINT)
+    while not fitting.finished:
+        fitting.epoch()
+        with paths.written_atomically(folder / CHECKPOINT) as temporary:
+            np.savez(temporary, **fitting.state())
+        if on_epoch:
+            on_epoch(fitting)
+    return _finish(fitting, folder, dataset, profile)
+
+
+def obtain(
+    ids: Iterable[str],
+    dataset: Dataset,
+    *,
+    seeds: Iterable[int] = (0,),
+    profile: str = "auto",
+    progress: bool = True,
+    trainer: Callable | None = None,
+) -> list[Run]:
+    """Return finished runs, training what is missing, the first seed of all rows first.
+
+    With profile ``"auto"`` a full run of this dataset serves, made here or recorded; without a GPU also one
+    in profile ``"cpu"``; what is missing is trained, full on a GPU and quick without. A named profile takes
+    and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't be had, its
+    variant from random weights runs instead, under its own name.
+
+    Args:
+        ids: Rows of the experiment table.
+        dataset: Images.
+        seeds: Seeds of each row.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        progress: Show one bar for all and one line a run on stderr.
+        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile and progress, and
+            returns them in a dict by pair; None trains one after the other in this process.
+
+    Returns:
+        Runs in the order of seeds within ids; a variant that stands for two rows comes once.
+    """
+    seeds, found = list(seeds), {}
+    for row, seed, run in lookup(ids, seeds, dataset, profile):
+        if run is None and (stand_in := _obtainable(row, progress)) != row:
+            row, seed, run = lookup([stand_in.id], [seed], dataset, profile)[0]
+        found[row, seed] = run
+    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
+    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress)
+    return list(found.values())
+
+
+def lookup(
+    ids: Iterable[str], seeds: Iterable[int], dataset: Dataset, profile: str
+) -> list[tuple[Experiment, int, Run | None]]:
+    """Return each row with each seed and the finished run that serves, if there is one; see `obtain`.
+
+    Raises:
+        FerlibError: There is no such row or profile.
+    """
+    profiles = [profile]
+    if profile == "auto":
+        profiles = ["full"] if has_gpu() else ["full", "cpu", "quick"]
+    recorded = record.read_record(dataset) if profile == "auto" else []
+    wanted = [(experiments.find(id), seed) for id in ids for seed in seeds]
+    return [(row, seed, _existing(row, seed, dataset, profiles, recorded)) for row, seed in wanted]
+
+
+def has_gpu() -> bool:
+    """Say whether Keras sees a GPU."""
+    return bool(device.gpus())
+
+
+def choose_profile(profile: str = "auto") -> str:
+    """Return the profile to train in: ``"auto"`` is full where Keras sees a GPU and quick where not."""
+    if profile == "auto":
+        return "full" if has_gpu() else "quick"
+    return profile
+
+
+def _existing(
+    row: Experiment, seed: int, dataset: Dataset, profiles: list[str], recorded: list[Run]
+) -> Run | None:
+    """Find a run that serves, in the best profile."""
+    for name in profiles:
+        scaled = experiments.at(row, name)
+        if run := record.finished(scaled, seed, name, dataset.fingerprint):
+            return run
+        for run in recorded:
+            same = (run.experiment.id, run.seed, run.profile) == (row.id, seed, name)
+            if same and experiments.key(run.experiment) == experiments.key(scaled):
+                return run
+    return None
+
+
+def _obtainable(row: Experiment, progress: bool) -> Experiment:
+    """Return the row, or its variant from random weights where ImageNet weights can't be had."""
+    if row.id not in experiments.WITHOUT_WEIGHTS or _weights_available(row.model):
+        return row
+    substitute = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[row.id]]
+    if progress:
+        print(f"{row.id}: no ImageNet weights to be had, {substitute.id} runs instead", file=sys.stderr)
+    return substitute
+
+
+@cache
+def _weights_available(model: str) -> bool:
+    return models.weights_available(model)
+
+
+def _train_all(
+    missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, progress: bool
+) -> dict[tuple[Experiment, int], Run]:
+    # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
+    interval = 0.2 if sys.stderr.isatty() else 30
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    hidden = not (progress and missing)
+    with tqdm(
+        total=len(missing), bar_format=layout, mininterval=interval, maxinterval=60, disable=hidden
+    ) as bar:
+        return {(row, seed): _train_shown(row, seed, dataset, profile, bar) for row, seed in missing}
+
+
+def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar: tqdm) -> Run:
+    """Train one run with its share of the bar and its line."""
+    start, before = time.perf_counter(), bar.n
+    epochs = experiments.at(row, profile).epochs
+    name = f"{row.id} seed {seed}"
+    bar.set_description_str(f"{name} ({profile})", refresh=False)
+
+    def advance(fitting: Fitting) -> None:
+        last = fitting.history[-1]
+        bar.set_description_str(
+            f"{name} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}", refresh=False
+        )
+        bar.update(before + last["epoch"] / epochs - bar.n)
+
+    run = train(row, seed, dataset, profile=profile, on_epoch=advance)
+    bar.update(before + 1 - bar.n)
+    if not bar.disable:
+        result, seconds = run.result, time.perf_counter() - start
+        tqdm.write(
+            f"{name} ({profile}): PublicTest {result['valid_accuracy']:.1%} at epoch {result['best_epoch']} "
+            f"of {result['epochs']}, {seconds:.0f} s",
+            file=sys.stderr,
+        )
+    return run
+
+
+def _start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
+    parts = (dataset.train, dataset.valid)
+    if row.classes is not None:
+        parts = tuple(split.only(row.classes) for split in parts)
+    train, valid = (
+        split if number is None else data.subset(split, number, subset_seed)
+        for split, number, subset_seed in zip(parts, (row.images, row.valid_images), (seed, 0), strict=True)
+    )
+    return Fitting(row, seed, train, valid)
+
+
+def _resume(fitting: Fitting, checkpoint: Path) -> None:
+    """Take up where a stopped process left off; a checkpoint of other code is left behind."""
+    if not checkpoint.exists():
+        return
+    with np.load(checkpoint) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    fitting.restore(arrays)
+
+
+def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:
+    """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
+    valid = fitting.keep_best()
+    run = Run(
+        experiment=fitting.experiment,
+        seed=fitting.seed,
+        profile=profile,
+        result={},
+        history=pd.DataFrame(fitting.history, columns=list(record.HISTORY)),
+        valid=valid,
+        directory=folder,
+    )
+    with paths.written_atomically(folder / record.WEIGHTS_FILE) as temporary:
+        fitting.network.save_weights(temporary)
+    run = replace(run, result=_result(run, fitting, dataset))
+    record.save(run, folder / record.RUN_FILE)
+    for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
+        leftover.unlink(missing_ok=True)
+    return run
+
+
+def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
+    best = run.history.iloc[fitting.best_epoch - 1]
+    seconds = run.history["seconds"]
+    return {
+        "experiment": run.experiment.id,
+        "seed": run.seed,
+        "profile": run.profile,
+        "images": fitting.images,
+        "parameters": fitting.network.count_params(),
+        "macs": models.macs(fitting.network),
+        "epochs": len(run.history),
+        "best_epoch": fitting.best_epoch,
+        "train_accuracy": float(best["accuracy"]),
+        "valid_accuracy": run.valid.accuracy,
+        "train_seconds": float(seconds.sum()),
+        # The first epoch also compiles.
+        "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
+        "steps_per_epoch": fitting.steps,
+        "peak_memory_mb": device.peak_memory_mb(),
+        "device": device.name(),
+        "backend": keras.backend.backend(),
+        "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
+        "fingerprint": dataset.fingerprint,
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
