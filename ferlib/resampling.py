@@ -65,7 +65,7 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row
 
     Args:
         numerators: (s, n), one row a seed, one column an image.
-        denominators: Likewise; None divides by the number of images.
+        denominators: Counts, likewise; None divides by the number of images.
         row: Name of what is resampled. Equal names draw the same seeds.
     """
     numerators = np.asarray(numerators, "float32")
@@ -76,8 +76,9 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row
     above, below = weights @ numerators.T, weights @ np.asarray(denominators, "float32").T
     drawn = np.random.default_rng(zlib.crc32(row.encode())).integers(0, seeds, (RESAMPLES, seeds))
     above, below = (np.take_along_axis(sums, drawn, axis=1).sum(axis=1) for sums in (above, below))
-    samples = above.astype("float64") / np.maximum(below, np.finfo("float32").tiny)
-    return Sampled(float(numerators.sum(dtype="float64") / denominators.sum(dtype="float64")), samples)
+    samples = above.astype("float64") / np.maximum(below, 1)  # counts; without any, the ratio is nothing
+    value = numerators.sum(dtype="float64") / max(denominators.sum(dtype="float64"), 1)
+    return Sampled(float(value), samples)
 
 
 def accuracy(predictions: Sequence[Predictions], *, row: str = "") -> Sampled:
@@ -86,7 +87,11 @@ def accuracy(predictions: Sequence[Predictions], *, row: str = "") -> Sampled:
 
 
 def smallest(several: Iterable[Sampled]) -> Sampled:
-    """Return the smallest of several numbers, in each resample anew."""
+    """Return the smallest of several numbers, in each resample anew.
+
+    It comes out smaller in resamples than measured where several are about equal: claims that need all of
+    them to be large are judged a little severely.
+    """
     several = list(several)
     return Sampled(min(one.value for one in several), np.min([one.samples for one in several], axis=0))
 

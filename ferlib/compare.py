@@ -1,0 +1,255 @@
+"""Runs side by side on PrivateTest: the one place that opens it, tables over seeds, paired differences."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+from tqdm import tqdm
+
+from ferlib import calibrate, data, evaluate, experiments, record, resampling
+from ferlib.audit import Audit
+from ferlib.data import Dataset, Split
+from ferlib.labels import CLASSES
+from ferlib.record import Run
+from ferlib.resampling import Sampled
+
+REAL_TIME_PARAMETERS = 5_000_000
+"""The network that watches a camera must be smaller than this."""
+
+_MEANS = (
+    *("train_accuracy", "valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy"),
+    *("leak_free_accuracy", "test_accuracy_tta", "calibration_error", "calibration_error_scaled"),
+    *("temperature", "parameters", "macs", "milliseconds", "train_seconds", "seconds_per_epoch"),
+    *("steps_per_epoch", "peak_memory_mb", "epochs"),
+)
+
+
+def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
+    """Predict on PrivateTest what was not predicted before, and store it with each run.
+
+    The only function that reads ``dataset.test``, called by notebook 05 alone, after everything has been
+    chosen on PublicTest. Quick runs see as many images as they saw of PublicTest.
+
+    Args:
+        runs: Finished runs of this dataset.
+        dataset: The images.
+        audit: Its audit, for the accuracy on images that don't stand in the training split too.
+
+    Returns:
+        The runs with test predictions, in the same order.
+    """
+    runs = list(runs)
+    waiting = sum(run.test is None for run in runs)
+    with tqdm(total=waiting, desc="PrivateTest", disable=not waiting, mininterval=5) as bar:
+        return [_opened(run, dataset, audit, bar) if run.test is None else run for run in runs]
+
+
+def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
+    """Predict PrivateTest with one run's weights."""
+    part, views = _test_images(run, dataset.test), "flip" if run.profile == "quick" else "ten"
+    # The audit's answers travel in place of the names, to meet the same selection of images.
+    leak_free = _test_images(run, replace(dataset.test, names=audit.leak_free("test"))).names
+    network = run.model()
+    test = record.rounded(evaluate.predict(network, part))
+    averaged = record.rounded(evaluate.predict(network, part, views=views))
+    temperature = calibrate.fit_temperature(run.valid)
+    scaled = calibrate.with_temperature(test, temperature)
+    bar.update()
+    return record.with_test(
+        run,
+        test,
+        averaged,
+        test_images=len(test),
+        test_accuracy=test.accuracy,
+        macro_f1=test.macro_f1,
+        balanced_accuracy=test.balanced_accuracy,
+        leak_free_accuracy=test.take(leak_free).accuracy,
+        leak_free_images=int(leak_free.sum()),
+        test_accuracy_tta=averaged.accuracy,
+        views=views,
+        calibration_error=calibrate.expected_calibration_error(test),
+        temperature=temperature,
+        calibration_error_scaled=calibrate.expected_calibration_error(scaled),
+        milliseconds=evaluate.latency(network),
+    )
+
+
+def _test_images(run: Run, split: Split) -> Split:
+    """Return the images of a split that a run's classes and profile are tested on."""
+    if run.experiment.classes is not None:
+        split = split.only(run.experiment.classes)
+    number = run.experiment.valid_images
+    return split if number is None else data.subset(split, number, 0)
+
+
+def with_other_seeds(runs: Iterable[Run], dataset: Dataset) -> list[Run]:
+    """Add the finished runs of the same rows and profiles that differ from given ones in the seed alone."""
+    runs = list(runs)
+    found = {(_row(run), run.seed): run for run in runs}
+    rows = {_row(run) for run in runs}
+    for run in [*record.finished_runs(dataset), *record.read_record(dataset)]:
+        if _row(run) in rows:
+            found.setdefault((_row(run), run.seed), run)
+    order = {row: place for place, row in enumerate(dict.fromkeys(map(_row, runs)))}
+    return sorted(found.values(), key=lambda run: (order[_row(run)], run.seed))
+
+
+def _row(run):
+    return run.experiment.id, run.profile, experiments.key(run.experiment)
+
+
+def rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Gather runs by row of the experiment table, in its order; within a row by seed."""
+    gathered: dict[str, list[Run]] = {}
+    for run in sorted(
+        runs, key=lambda run: (list(experiments.EXPERIMENTS).index(run.experiment.id), run.seed)
+    ):
+        gathered.setdefault(run.experiment.id, []).append(run)
+    return gathered
+
+
+def private_accuracy(runs: Sequence[Run]) -> Sampled:
+    """Resample the mean accuracy on PrivateTest of one row's seeds."""
+    return resampling.accuracy([run.test for run in runs], row=runs[0].experiment.id)
+
+
+def results_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return one row a row of the experiment table, averaged over its seeds.
+
+    Args:
+        runs: Runs with test predictions. The runs of a row share a profile.
+
+    Returns:
+        Indexed by the row's id: ``group``, ``title``, ``profile``, ``classes`` (how many), ``device``,
+        ``seeds`` (how many); the means of the results, accuracies 0..1; ``gap`` (training minus PublicTest
+        accuracy); ``test_deviation`` (sample standard deviation over seeds, missing with one);
+        ``test_low`` and ``test_high`` (95 % interval over images and seeds); ``reported`` (elsewhere) and
+        ``reported_note``.
+    """
+    table = {id: _summary(of_row) for id, of_row in rows(runs).items()}
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("experiment")
+
+
+def _summary(runs: Sequence[Run]) -> dict:
+    experiment, results = runs[0].experiment, pd.DataFrame([run.result for run in runs])
+    low, high = private_accuracy(runs).interval()
+    means = results.reindex(columns=_MEANS).mean().to_dict()
+    return {
+        "group": experiment.group,
+        "title": experiment.title,
+        "profile": ", ".join(sorted({run.profile for run in runs})),
+        "device": ", ".join(sorted(set(results["device"]))),
+        "classes": len(runs[0].valid.classes),
+        "seeds": len(runs),
+        **means,
+        "gap": means["train_accuracy"] - means["valid_accuracy"],
+        "test_deviation": results["test_accuracy"].std(ddof=1),
+        "test_low": low,
+        "test_high": high,
+        "reported": experiment.reported,
+        "reported_note": experiment.reported_note,
+    }
+
+
+def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """Compare pairs of rows on the images of PrivateTest.
+
+    Args:
+        runs: Runs with test predictions.
+        pairs: Ids (first, second); pairs with a row that was not run, or that was run in another
+            profile than its partner, are left out.
+
+    Returns:
+        One row a pair: ``first``, ``second``, ``seeds`` (of each), ``difference`` (second minus first,
+        -1..1), its 95 % interval ``low`` to ``high`` and ``p`` over images and seeds, ``p_holm`` (corrected
+        for the number of pairs), and ``p_mcnemar``, the median over all pairs of seeds of McNemar's exact p,
+        which asks about two trained networks, not about two ways of training.
+    """
+    found, table = rows(runs), []
+    for first, second in pairs:
+        if not {first, second} <= set(found) or found[first][0].profile != found[second][0].profile:
+            continue
+        difference = private_accuracy(found[second]) - private_accuracy(found[first])
+        low, high = difference.interval()
+        tests = [evaluate.mcnemar(a.test, b.test).p for a in found[first] for b in found[second]]
+        table.append(
+            {
+                "first": first,
+                "second": second,
+                "seeds": f"{len(found[first])}, {len(found[second])}",
+                "difference": difference.value,
+                "low": low,
+                "high": high,
+                "p_mcnemar": float(np.median(tests)),
+                "p": difference.p(),
+            }
+        )
+    frame = pd.DataFrame(table)
+    return frame.assign(p_holm=holm(frame["p"])) if table else frame
+
+
+def holm(ps: Sequence[float]) -> np.ndarray:
+    """Correct p-values for their number.
+
+    Source:
+        Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    return multipletests(np.asarray(ps, "float64"), method="holm")[1]
+
+
+def best_row(runs: Iterable[Run]) -> str:
+    """Return the seven-class row with the best mean accuracy on PublicTest."""
+    found = {id: of_row for id, of_row in rows(runs).items() if len(of_row[0].valid.classes) == len(CLASSES)}
+    return max(found, key=lambda id: np.mean([run.result["valid_accuracy"] for run in found[id]]))
+
+
+def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> tuple[str, str]:
+    """Choose the network of the real-time chapter: the cheapest of those as good as the best small one.
+
+    Args:
+        table: From `results_table`; PrivateTest columns are not looked at.
+        valid_images: Number of PublicTest images, which gives the standard error.
+
+    Returns:
+        Id of the row, and a sentence that says why.
+
+    Source:
+        One-standard-error rule: Breiman et al. (1984), "Classification and regression trees".
+    """
+    small = table[(table["classes"] == len(CLASSES)) & (table["parameters"] < REAL_TIME_PARAMETERS)]
+    best = small["valid_accuracy"].idxmax()
+    top = small.loc[best, "valid_accuracy"]
+    error = np.sqrt(top * (1 - top) / valid_images)
+    chosen = small[small["valid_accuracy"] >= top - error].sort_values(["macs", "milliseconds"]).index[0]
+    row = small.loc[chosen]
+    facts = (
+        f"{row['valid_accuracy']:.1%} on PublicTest, {row['parameters'] / 1e6:.2f} million parameters, "
+        f"{row['macs'] / 1e6:.0f} million multiplications and {row['milliseconds']:.1f} ms a face"
+    )
+    if chosen == best:
+        why = (
+            "no other network under five million parameters comes within a standard error of it at less cost"
+        )
+    else:
+        times = small.loc[best, "macs"] / row["macs"]
+        why = (
+            f"the best network under five million parameters, `{best}`, reads {top:.1%}, less than a "
+            f"standard error ({error:.1%}) better, at {times:.1f} times the computation"
+        )
+    return chosen, f"`{chosen}` goes to the real-time chapter ({facts}): {why}."
+
+
+def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return named columns of `results_table` for people: accuracies in percent, ids as row names.
+
+    Args:
+        table: From `results_table`.
+        columns: Column to heading; headings that end in ``%`` take a hundredfold value.
+    """
+    shown = table[list(columns)].copy()
+    for column, heading in columns.items():
+        if heading.endswith("%"):
+            shown[column] = 100 * shown[column].astype("float64")
+    return shown.rename(columns=dict(columns)).rename_axis("row")

@@ -1,0 +1,88 @@
+"""Runs that nobody trained, for tests of what is made from runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ferlib import experiments, record
+from ferlib.data import Dataset, Split
+from ferlib.evaluate import Predictions
+from ferlib.labels import CLASSES
+from ferlib.record import Run
+
+FINGERPRINT = "f" * 64
+
+
+def predictions(accuracy, seed=0, images=600, classes=CLASSES, wrong=None):
+    """Predictions that are right in a share of the images.
+
+    Args:
+        accuracy: The share, or one share a class.
+        seed: Of what is right and of the mistakes; the labels are the same for every seed.
+        images: How many.
+        classes: Class names.
+        wrong: Class name to the class that its mistakes go to; at random without.
+    """
+    labels = np.random.default_rng(7).integers(0, len(classes), images)
+    generator = np.random.default_rng(seed)
+    right = generator.random(images) < np.broadcast_to(accuracy, len(classes))[labels]
+    mistakes = (labels + generator.integers(1, len(classes), images)) % len(classes)
+    for true, told in (wrong or {}).items():
+        mistakes[labels == classes.index(true)] = classes.index(told)
+    probabilities = np.full((images, len(classes)), 0.2 / (len(classes) - 1), "float32")
+    probabilities[np.arange(images), np.where(right, labels, mistakes)] = 0.8
+    return Predictions(labels, probabilities, np.arange(images).astype(str), classes)
+
+
+def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=True, images=600, **result):
+    """A finished run of a row of the experiment table; keywords change its result."""
+    row = experiments.at(experiments.find(id), profile)
+    draw = 1000 * list(experiments.EXPERIMENTS).index(id) + seed
+    wrong = result.pop("wrong", None)
+    classes = row.classes or CLASSES
+    valid, test = (predictions(accuracy, draw + split, images, classes, wrong) for split in (0, 500))
+    epochs = np.arange(1, 11)
+    history = pd.DataFrame({name: np.linspace(0.3, 0.6, 10) for name in record.HISTORY}).assign(epoch=epochs)
+    facts = {
+        "experiment": id,
+        "seed": seed,
+        "profile": profile,
+        "parameters": 10**6 + 1000 * draw,
+        "macs": 3 * 10**7,
+        "epochs": 10,
+        "best_epoch": 10,
+        "train_accuracy": train_accuracy,
+        "valid_accuracy": valid.accuracy,
+        "train_seconds": 60.0 + draw % 7,
+        "seconds_per_epoch": 6.0,
+        "steps_per_epoch": 448,
+        "peak_memory_mb": 900.0,
+        "device": "some GPU",
+        "fingerprint": FINGERPRINT,
+    }
+    if tested:
+        facts |= {
+            "test_accuracy": test.accuracy,
+            "macro_f1": test.macro_f1,
+            "balanced_accuracy": test.balanced_accuracy,
+            "leak_free_accuracy": test.accuracy,
+            "test_accuracy_tta": test.accuracy + 0.01,
+            "calibration_error": 0.1,
+            "calibration_error_scaled": 0.02,
+            "temperature": 1.5,
+            "milliseconds": 2.0,
+        }
+    made = Run(row, seed, profile, facts | result, history, valid, test if tested else None)
+    return replace(made, test_tta=made.test)
+
+
+def dataset(images=120, is_demo=False):
+    """A dataset of noise whose labels are those of `predictions`."""
+    generator = np.random.default_rng(0)
+    labels = np.random.default_rng(7).integers(0, len(CLASSES), images)
+    pixels = generator.integers(0, 256, (images, 48, 48, 1), dtype="uint8")
+    splits = [
+        Split(name, pixels, labels, np.arange(images).astype(str)) for name in ("train", "valid", "test")
+    ]
+    return Dataset(*splits, source="noise", fingerprint=FINGERPRINT, location=None, is_demo=is_demo, notes=())

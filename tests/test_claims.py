@@ -1,0 +1,149 @@
+import made_up
+import numpy as np
+import pytest
+
+from ferlib import claims, experiments
+from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
+from ferlib.labels import CLASSES
+
+DATASET = made_up.dataset()
+
+
+def judged(runs, text, dataset=DATASET):
+    """The row of the claims table whose claim contains a text."""
+    table = claims.claims_table(runs, dataset)
+    (row,) = table[table["claim"].str.contains(text)].to_dict("records")
+    return row
+
+
+def pair(better, worse, high=0.75, low=0.55, **worse_result):
+    """Three seeds of two rows."""
+    runs = [made_up.run(better, high, seed) for seed in range(3)]
+    return runs + [made_up.run(worse, low, seed, **worse_result) for seed in range(3)]
+
+
+@pytest.mark.parametrize(
+    "text, better, worse",
+    [
+        ("Tuning the learning rate", "shallow_tuned", "shallow_plain"),
+        ("gets stuck", "shallow_plain", "shallow_augmented"),
+        ("Augmentation and tuning", "deep_both", "deep_plain"),
+        ("bottleneck", "deep_both", "mobilenet_frozen"),
+        ("Batch normalization", "deep_augmented", "deep_no_batch_norm"),
+        ("Dropout", "deep_augmented", "deep_no_dropout"),
+    ],
+)
+def test_claims_of_a_better_row(text, better, worse):
+    assert judged(pair(better, worse), text)["verdict"] == HOLDS
+    assert judged(pair(better, worse, 0.55, 0.75), text)["verdict"] == FAILS
+    equal = [made_up.run(id, 0.65, seed) for id in (better, worse) for seed in range(3)]
+    assert judged(equal, text)["verdict"] == NOISE
+
+
+def test_measured_numbers_stand_beside_the_verdict():
+    row = judged(pair("deep_both", "deep_plain"), "Augmentation and tuning")
+    assert row["reported"] == "65.55 % to 68.62 %"
+    assert "against" in row["measured"] and "points" in row["measured"]
+    assert row["low"] < row["effect"] < row["high"] and row["effect"] == pytest.approx(0.2, abs=0.05)
+    assert "minus deep_plain" in row["test"]
+
+
+def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
+    text = "Augmentation and tuning"
+    row = judged([made_up.run("deep_both")], text)
+    assert row["verdict"] == UNTESTED and row["why"] == "no run of deep_plain" and np.isnan(row["effect"])
+    quick = [
+        made_up.run(id, share, profile="quick") for id, share in [("deep_both", 0.8), ("deep_plain", 0.5)]
+    ]
+    row = judged(quick, text)
+    assert row["verdict"] == UNTESTED and row["why"] == "quick runs only" and row["effect"] > 0
+    assert judged(pair("deep_both", "deep_plain"), text, made_up.dataset(is_demo=True))["why"] == "demo faces"
+    mixed = [made_up.run("deep_both"), made_up.run("deep_plain", profile="cpu")]
+    assert judged(mixed, text)["why"] == "profiles cpu and full mixed"
+    assert set(claims.claims_table([], DATASET)["verdict"]) == {UNTESTED}
+
+
+def test_p_values_are_corrected_for_all_claims():
+    runs = pair("deep_both", "deep_plain") + pair("shallow_tuned", "shallow_plain")
+    table = claims.claims_table(runs, DATASET)
+    tested = table["p_holm"].notna().sum()
+    assert tested > 2
+    smallest = 2 / 4001
+    assert table["p_holm"].min() == pytest.approx(tested * smallest)
+
+
+def overfitting_runs(plain, augmented):
+    shares = {"deep_plain": plain, "deep_tuned": plain, "deep_augmented": augmented, "deep_both": augmented}
+    return [made_up.run(id, 0.6, train_accuracy=share) for id, share in shares.items()]
+
+
+def test_overfitting_is_a_larger_gap():
+    assert judged(overfitting_runs(0.95, 0.62), "overfits")["verdict"] == HOLDS
+    assert judged(overfitting_runs(0.62, 0.95), "overfits")["verdict"] == FAILS
+
+
+@pytest.mark.parametrize("epochs, verdict", [((10, 14), HOLDS), ((60, 60), NOISE)])
+def test_early_stopping_saves_epochs(epochs, verdict):
+    runs = [made_up.run("deep_augmented", 0.6, seed, epochs=n) for seed, n in enumerate(epochs)]
+    runs += [made_up.run("deep_fixed_epochs", 0.6, epochs=60)]
+    row = judged(runs, "Early stopping")
+    assert row["verdict"] == verdict and np.isnan(row["p_holm"])
+    assert f"{np.mean(epochs):.0f} instead of 60 epochs" in row["measured"]
+
+
+@pytest.mark.parametrize("slope, verdict", [(-0.04, HOLDS), (0.04, FAILS), (0.0, NOISE)])
+def test_large_batches_are_judged_by_a_slope(slope, verdict):
+    runs = [made_up.run(f"deep_batch_{2**power}", 0.6 + slope * (power - 6)) for power in range(4, 10)]
+    row = judged(runs, "Large batches")
+    assert row["verdict"] == verdict
+    assert row["effect"] == pytest.approx(-slope, abs=0.015)
+
+
+def shares(**named):
+    return [named.get(name, 0.6) for name in CLASSES]
+
+
+def test_easiest_classes_have_the_highest_recall():
+    easy = made_up.run("deep_both", shares(happy=0.95, surprise=0.9), images=2000)
+    row = judged([easy], "easiest")
+    assert row["verdict"] == HOLDS and row["measured"].startswith("recall of deep_both: happy 9")
+    hard = made_up.run("deep_both", shares(happy=0.95, surprise=0.3), images=2000)
+    assert judged([hard], "easiest")["verdict"] == FAILS
+
+
+def test_mistakes_go_where_claimed():
+    circle = {"fear": "sad", "sad": "neutral", "neutral": "fear", "disgust": "angry", "surprise": "happy"}
+    run = made_up.run("deep_both", 0.5, images=2000, wrong=circle)
+    assert judged([run], "confused with each other")["verdict"] == HOLDS
+    row = judged([run], "Disgust")
+    assert row["verdict"] == HOLDS and "100.0 % of its mistakes" in row["measured"]
+    assert judged([run], "Surprise is mistaken")["verdict"] == FAILS
+    anywhere = made_up.run("deep_both", 0.5, images=2000)
+    assert judged([anywhere], "Disgust")["verdict"] == NOISE
+
+
+def close_runs(others, plain):
+    ids = (
+        "shallow_plain",
+        "shallow_augmented",
+        "shallow_tuned",
+        "shallow_both",
+        "four_block",
+        "deep_augmented",
+    )
+    runs = [made_up.run(id, 0.6, train_accuracy=0.6 + others, images=3000) for id in (*ids, "deep_both")]
+    return runs + [
+        made_up.run(id, 0.6, train_accuracy=0.6 + plain, images=3000) for id in ("deep_plain", "deep_tuned")
+    ]
+
+
+def test_close_accuracies_are_judged_by_the_worst_row():
+    assert judged(close_runs(0.0, 0.2), "stay close")["verdict"] == HOLDS
+    row = judged(close_runs(0.12, 0.2), "stay close")
+    assert row["verdict"] == FAILS and "0 of 7 others are close" in row["measured"]
+    assert judged(close_runs(0.0, 0.0), "stay close")["verdict"] == FAILS
+
+
+def test_every_row_that_a_claim_needs_exists():
+    for claim in claims.CLAIMS:
+        assert set(claim.needs) <= set(experiments.EXPERIMENTS), claim.text

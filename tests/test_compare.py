@@ -1,0 +1,213 @@
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import compare, evaluate, experiments, record
+from ferlib.record import Run
+
+ROOT = Path(__file__).parent.parent
+
+
+class FakeAudit:
+    """Says that every second image of a split of 120 is leak-free."""
+
+    def leak_free(self, split_name):
+        assert split_name == "test"
+        return np.arange(120) % 2 == 0
+
+
+@pytest.fixture
+def dataset():
+    return made_up.dataset()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """A run whose network is a small untrained one; its model counts how often it is loaded."""
+    inputs = keras.Input((48, 48, 1))
+    pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(12)(inputs))
+    model = keras.Model(
+        inputs, keras.layers.Dense(7, activation="softmax")(keras.layers.Rescaling(1 / 99)(pooled))
+    )
+    loaded = []
+    monkeypatch.setattr(Run, "model", lambda self: loaded.append(self) or model)
+    run = made_up.run("shallow_plain", tested=False, images=120)
+    return SimpleNamespace(run=run, model=model, loaded=loaded)
+
+
+def test_private_test_is_predicted_once_and_kept(trained, dataset):
+    (opened,) = compare.open_private_test([trained.run], dataset, FakeAudit())
+    expected = evaluate.predict(trained.model, dataset.test)
+    np.testing.assert_allclose(opened.test.probabilities, expected.probabilities, atol=1e-3)
+    averaged = evaluate.predict(trained.model, dataset.test, views="ten")
+    np.testing.assert_allclose(opened.test_tta.probabilities, averaged.probabilities, atol=1e-3)
+    result = opened.result
+    assert result["test_accuracy"] == opened.test.accuracy
+    assert result["test_accuracy_tta"] == opened.test_tta.accuracy
+    assert result["leak_free_accuracy"] == opened.test.correct[::2].mean()
+    assert result["leak_free_images"] == 60
+    assert result["milliseconds"] > 0 and 0 <= result["calibration_error"] <= 1
+    assert result["parameters"] == trained.run.result["parameters"]
+    assert compare.open_private_test([opened], dataset, FakeAudit()) == [opened]
+    assert len(trained.loaded) == 1
+
+
+def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, dataset):
+    row = replace(trained.run.experiment, valid_images=30)
+    quick = replace(trained.run, profile="quick", experiment=row)
+    (opened,) = compare.open_private_test([quick], dataset, FakeAudit())
+    assert 25 <= len(opened.test) <= 35 and opened.result["views"] == "flip"
+    even = np.isin(opened.test.names, np.arange(0, 120, 2).astype(str))
+    assert opened.result["leak_free_images"] == even.sum()
+    assert opened.result["leak_free_accuracy"] == opened.test.correct[even].mean()
+
+
+def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
+    run = replace(trained.run, directory=tmp_path)
+    record.save(run, tmp_path / record.RUN_FILE)
+    (opened,) = compare.open_private_test([run], dataset, FakeAudit())
+    stored = record.load_run(tmp_path)
+    np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
+    assert stored.result["macro_f1"] == opened.test.macro_f1
+
+
+def code_of(path):
+    """Python source of a module, or of a notebook's code cells."""
+    if path.suffix == ".py":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def readings_of_private_test(source):
+    """Places that read an attribute `test` of anything, or the split by its name, or open it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in ("test", "open_private_test"):
+            found.append(ast.unparse(node))
+        if isinstance(node, ast.Constant) and node.value == "test":
+            found.append("'test'")
+    return found
+
+
+MAY_NOT_READ = [
+    *(
+        ROOT / "ferlib" / f"{name}.py"
+        for name in ("train", "fitting", "tune", "cluster", "augment", "models")
+    ),
+    *(
+        path
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        if path.stem[:2] in ("02", "03", "04", "06")
+    ),
+]
+
+
+@pytest.mark.parametrize("path", MAY_NOT_READ, ids=lambda path: path.stem)
+def test_private_test_is_not_read_before_chapter_five(path):
+    assert readings_of_private_test(code_of(path)) == []
+
+
+def test_the_search_for_readings_finds_them():
+    assert readings_of_private_test("dataset.test.images") == ["dataset.test"]
+    assert readings_of_private_test("getattr(dataset, 'test')") == ["'test'"]
+    assert readings_of_private_test("compare.open_private_test(runs)") == ["compare.open_private_test"]
+
+
+def test_results_are_means_over_seeds():
+    runs = [made_up.run("deep_both", share, seed) for seed, share in enumerate([0.6, 0.65, 0.7])]
+    runs += [made_up.run("shallow_plain", 0.5)]
+    table = compare.results_table(runs)
+    assert list(table.index) == ["shallow_plain", "deep_both"]  # in the order of the experiment table
+    deep, shares = table.loc["deep_both"], [run.test.accuracy for run in runs[:3]]
+    assert deep["test_accuracy"] == pytest.approx(np.mean(shares))
+    assert deep["test_deviation"] == pytest.approx(np.std(shares, ddof=1))
+    assert deep["seeds"] == 3 and deep["reported"] == 0.6862
+    assert deep["gap"] == pytest.approx(0.7 - np.mean([run.valid.accuracy for run in runs[:3]]))
+    assert deep["test_low"] < deep["test_accuracy"] < deep["test_high"]
+    assert pd.isna(table.loc["shallow_plain", "test_deviation"])
+
+
+def test_other_seeds_join_their_row(dataset, monkeypatch):
+    first, second = made_up.run("deep_both", seed=0), made_up.run("deep_both", seed=1)
+    changed = replace(second, seed=2, experiment=replace(second.experiment, learning_rate=0.5))
+    strangers = [
+        made_up.run("deep_plain", seed=1),
+        made_up.run("deep_both", seed=3, profile="quick"),
+        changed,
+    ]
+    monkeypatch.setattr(record, "finished_runs", lambda dataset: [first, *strangers])
+    monkeypatch.setattr(record, "read_record", lambda dataset: [second, first])
+    assert compare.with_other_seeds([first], dataset) == [first, second]
+
+
+def test_paired_differences_see_what_differs():
+    runs = [
+        made_up.run(id, share, seed)
+        for id, share in [("deep_both", 0.8), ("deep_plain", 0.6)]
+        for seed in (0, 1)
+    ]
+    pairs = [("deep_plain", "deep_both"), ("deep_plain", "deep_plain"), ("deep_plain", "prior")]
+    table = compare.paired_differences(runs, pairs)
+    assert len(table) == 2  # nobody ran prior
+    better, same = table.iloc[0], table.iloc[1]
+    assert better["difference"] == pytest.approx(0.2, abs=0.06) and better["low"] > 0
+    assert better["p_holm"] == pytest.approx(2 * better["p"]) and better["p"] < 0.01
+    assert better["p_mcnemar"] < 0.001 and better["seeds"] == "2, 2"
+    assert same["difference"] == 0 and same["p"] == 1
+
+
+def test_pairs_of_different_profiles_are_left_out():
+    runs = [made_up.run("deep_both"), made_up.run("deep_plain", profile="quick", images=500)]
+    assert compare.paired_differences(runs, [("deep_plain", "deep_both")]).empty
+
+
+def test_holm_multiplies_the_smallest_most():
+    assert compare.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_best_row_is_chosen_on_public_test_among_seven_classes():
+    runs = [
+        made_up.run("deep_both", 0.7),
+        made_up.run("mobilenet_top4", 0.9),
+        replace(made_up.run("shallow_plain", 0.5), test=made_up.predictions(0.99)),
+    ]
+    assert compare.best_row(runs) == "deep_both"
+
+
+def test_real_time_network_is_the_cheapest_within_a_standard_error():
+    columns = ["valid_accuracy", "parameters", "macs", "milliseconds", "classes"]
+    rows = {
+        "resnet50_finetuned": [0.74, 24e6, 9e8, 9.0, 7],
+        "mobilenet_top4": [0.85, 3e6, 2e8, 5.0, 4],
+        "deep_both": [0.700, 1e6, 4e7, 2.0, 7],
+        "four_block": [0.695, 4e6, 8e6, 3.0, 7],
+        "mini_xception": [0.660, 6e4, 6e6, 1.0, 7],
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    chosen, why = compare.choose_for_real_time(table, 3589)
+    assert chosen == "four_block" and "`deep_both`, reads 70.0%" in why and "5.0 times" in why
+    chosen, why = compare.choose_for_real_time(table, 10**6)
+    assert chosen == "deep_both" and "no other network" in why
+
+
+def test_displayed_tables_are_in_percent():
+    table = compare.results_table([made_up.run("deep_both", 0.6)])
+    shown = compare.display_table(table, {"test_accuracy": "test, %", "seeds": "seeds"})
+    assert shown.loc["deep_both", "test, %"] == pytest.approx(100 * table.loc["deep_both", "test_accuracy"])
+    assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "row"
+
+
+def test_rows_run_in_the_order_of_the_table():
+    runs = [made_up.run("mini_xception"), made_up.run("deep_both", seed=1), made_up.run("deep_both")]
+    gathered = compare.rows(runs)
+    assert [run.seed for run in gathered["deep_both"]] == [0, 1]
+    assert list(gathered) == [id for id in experiments.EXPERIMENTS if id in gathered]
