@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "ferlib"
 ORDER = [
     *["labels", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
-    *["evaluate", "calibrate", "explain", "experiments", "record"],
+    *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fitting", "train", "cluster", "tune"],
-    *["compare", "claims", "plots", "report", "render", "pipeline"],
+    *["compare", "measures", "claims", "plots", "diagrams", "charts"],
+    *["report", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]
 """Every module; each may import only modules named before it."""
