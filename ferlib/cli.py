@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from . import __version__
-from .labels import FerlibError
+from ferlib import __version__
+from ferlib.labels import FerlibError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,13 +85,13 @@ def _add_data_commands(commands) -> None:
 
 
 def _data(chosen) -> None:
-    from . import data
+    from ferlib import data
 
     print(data.describe(data.load(chosen.data)))
 
 
 def _audit(chosen) -> None:
-    from . import audit, data
+    from ferlib import audit, data
 
     print(audit.audit(data.load(chosen.data)).describe())
 
@@ -141,7 +141,7 @@ def _add_profile(parser) -> None:
 
 
 def _train(chosen) -> int | None:
-    from . import data, experiments, train
+    from ferlib import data, experiments, train
 
     if chosen.list:
         print(experiments.describe())
@@ -162,7 +162,7 @@ def _train(chosen) -> int | None:
 
 
 def _tune(chosen) -> None:
-    from . import data, tune
+    from ferlib import data, tune
 
     print(
         tune.tune(
@@ -176,7 +176,7 @@ def _tune(chosen) -> None:
 
 
 def _record(chosen) -> None:
-    from . import data, record
+    from ferlib import data, record
 
     print(record.publish_finished(data.load(chosen.data)))
 
@@ -205,7 +205,7 @@ def _add_report_commands(commands) -> None:
 
 
 def _report(chosen) -> None:
-    from . import pipeline
+    from ferlib import pipeline
 
     pipeline.build(chosen.data, profile=chosen.profile, seeds=tuple(range(chosen.seeds)), fresh=chosen.fresh)
 

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import paths
-from .labels import FerlibError
+from ferlib import paths
+from ferlib.labels import FerlibError
 
 _PROFILES = ("auto", "quick", "full")
 
@@ -66,7 +66,7 @@ def _separate_quick_folders() -> None:
 
 def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     """Digest all that every notebook depends on: library, data, record, profile and seeds."""
-    from . import data
+    from ferlib import data
 
     dataset = data.load()
     print(f"Data: {dataset.source}", file=sys.stderr)
@@ -116,7 +116,14 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
     working = target.with_name(f".{target.name}")
     try:
         papermill.execute_notebook(
-            path, working, parameters, cwd=path.parent, kernel_name="python3", stderr_file=sys.stderr
+            path,
+            working,
+            parameters,
+            cwd=path.parent,
+            kernel_name="python3",
+            language="python",
+            stderr_file=sys.stderr,  # progress of a training shows while its cell still runs
+            extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
         )
     except papermill.PapermillExecutionError as error:
         os.replace(working, target)
@@ -168,7 +175,7 @@ def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
     if html.exists() and pdf.exists() and stamp.exists() and json.loads(stamp.read_text()).get("key") == key:
         print(f"Up to date: {html} and {pdf}", file=sys.stderr)
         return html, pdf
-    from . import render
+    from ferlib import render
 
     start = time.perf_counter()
     print("Rendering HTML and PDF", file=sys.stderr)

@@ -61,7 +61,7 @@ def test_runs_everything_once_and_only_what_changed_again(project):
 def test_a_failing_notebook_stops_the_build_and_the_next_build_goes_on_there(project):
     write_notebook(project, "02_second", "raise ValueError('broken on purpose')")
     with pytest.raises(
-        FerlibError, match=r"02_second\.ipynb failed in cell 3: ValueError: broken on purpose"
+        FerlibError, match=r"02_second\.ipynb failed in cell 4: ValueError: broken on purpose"
     ):
         pipeline.build()
     kept = nbformat.read(paths.executed() / "02_second.ipynb", 4)
