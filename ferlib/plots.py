@@ -68,6 +68,8 @@ def theme() -> None:
             "ytick.labelsize": 10,
             "xtick.major.size": 0,
             "ytick.major.size": 0,
+            "xtick.minor.size": 0,
+            "ytick.minor.size": 0,
             "legend.frameon": False,
             "legend.fontsize": 10,
             "figure.figsize": (7, 4),

@@ -1,0 +1,100 @@
+import made_up
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from ferlib import calibrate, charts, claims, compare, evaluate, plots
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    with plt.rc_context():
+        plots.theme()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def runs():
+    shares = {"shallow_plain": 0.55, "deep_plain": 0.6, "deep_both": 0.7, "mini_xception": 0.65}
+    return [made_up.run(id, share, seed) for id, share in shares.items() for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def table(runs):
+    return compare.results_table(runs)
+
+
+def test_accuracy_stands_over_cost_with_its_interval(table):
+    ax = charts.accuracy_against(table, "parameters")
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "parameters"
+    drawn = {tuple(point) for bars in ax.containers for point in np.column_stack(bars.lines[0].get_data())}
+    assert drawn == set(zip(table["parameters"], table["test_accuracy"], strict=True))
+    segment = ax.containers[0].lines[2][0].get_segments()[0]
+    assert segment[:, 1] == pytest.approx(table.iloc[0][["test_low", "test_high"]].tolist())
+
+
+def test_labels_name_every_point_and_do_not_overlap(table):
+    crowded = pd.concat([table] * 3)
+    crowded.index = [f"a_long_name_{number}" for number in range(len(crowded))]
+    ax = charts.accuracy_against(crowded, "train_seconds")
+    ax.figure.canvas.draw()
+    assert {text.get_text() for text in ax.texts} == set(crowded.index)
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to the points
+    overlapping = [box.count_overlaps(boxes[:i]) for i, box in enumerate(boxes)]
+    assert not any(overlapping)
+
+
+def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
+    fig = charts.learning_curves(compare.rows(runs), columns=3)
+    titles = [ax.get_title("left") for ax in fig.axes]
+    assert titles[:4] == ["shallow_plain", "deep_plain", "deep_both", "mini_xception"]
+    assert [len(ax.lines) for ax in fig.axes] == [4, 4, 4, 4, 0, 0]
+    np.testing.assert_allclose(fig.axes[0].lines[1].get_ydata(), runs[0].history["valid_accuracy"])
+
+
+def test_reliability_shows_bins_and_error():
+    one = made_up.predictions(0.6)
+    ax = charts.reliability({"as trained": one, "scaled": calibrate.with_temperature(one, 2)})
+    bins = calibrate.reliability(one)
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), bins[["confidence", "accuracy"]])
+    error = calibrate.expected_calibration_error(one)
+    assert ax.get_legend().texts[0].get_text() == f"as trained: calibration error {100 * error:.1f} %"
+
+
+def test_batch_sizes_have_a_panel_a_measure():
+    sizes = (16, 64, 256)
+    rows = compare.results_table(
+        [made_up.run(f"deep_batch_{size}", 0.6, steps_per_epoch=9000 // size) for size in sizes]
+    )
+    fig = charts.batch_sizes(rows, sizes)
+    assert [ax.get_title("left") for ax in fig.axes] == list(charts.BATCH_PANELS.values())
+    assert fig.axes[1].lines[0].get_ydata().tolist() == [562, 140, 35]
+    assert fig.axes[0].lines[0].get_xdata().tolist() == list(sizes)
+
+
+def test_claims_overview_colours_effects_by_verdict(runs):
+    table = claims.claims_table(runs, made_up.dataset())
+    ax = charts.claims_overview(table)
+    measured = table[table["effect"].notna()]
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in points] == pytest.approx(measured["effect"].tolist())
+    expected = [charts.VERDICT_COLORS[verdict] for verdict in measured["verdict"]]
+    assert [line.get_color() for line in points] == expected
+    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    assert names == measured["claim"].tolist()
+
+
+def test_confused_pairs_are_the_largest_off_diagonal_shares():
+    shares = evaluate.confusion(made_up.predictions(0.6, wrong={"fear": "sad"}))
+    ax = charts.confused_pairs(shares, most=3)
+    assert ax.get_yticklabels()[0].get_text() == "fear taken for sad"
+    widths = [bar.get_width() for bar in ax.patches]
+    assert (
+        widths[0] == shares.loc["fear", "sad"] and widths == sorted(widths, reverse=True) and len(widths) == 3
+    )
