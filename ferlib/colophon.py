@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from ferlib.document import Chapter, fence
+from ferlib.document import Chapter
 
 DEMO = "demo faces, not FER-2013"
 QUICK = "quick profile: small-scale run"
@@ -52,6 +53,10 @@ def page(chapters: Sequence[Chapter]) -> str:
     """
     told = [(number, chapter.facts) for number, chapter in enumerate(chapters, start=1) if chapter.facts]
     rows = {
+        "Parameters": _by_chapter(
+            [(number, chapter.parameters) for number, chapter in enumerate(chapters, start=1)],
+            lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
+        ),
         "Profile": _by_chapter(told, _profile),
         "Data": _by_chapter(told, lambda facts: _without_folder(facts["data"])),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
@@ -60,11 +65,6 @@ def page(chapters: Sequence[Chapter]) -> str:
         "Versions": _by_chapter(told, lambda facts: _listed(facts["versions"])),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
-    parameters = [
-        f"{chapter.name}\n:   {fence(chapter.parameters, 'python').replace(chr(10), chr(10) + '    ')}"
-        for chapter in chapters
-        if chapter.parameters
-    ]
     return "\n\n".join(
         [
             "# How this report was made {#sec-how-made .unnumbered}",
@@ -73,11 +73,6 @@ def page(chapters: Sequence[Chapter]) -> str:
             "and splits: whoever computes the same one has the same data.",
             *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
             _runs_table(chapters),
-            *(
-                ["The notebooks were given these parameters.", "::: facts", *parameters, ":::"]
-                if parameters
-                else []
-            ),
         ]
     )
 
@@ -86,7 +81,7 @@ def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[
     return list(dict.fromkeys(fact(chapter.facts) for chapter in chapters))
 
 
-def _by_chapter(told: list[tuple[int, dict]], fact: Callable[[dict], str]) -> str:
+def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
     """Return a fact once if all chapters agree on it, else with the chapters it is true of."""
     chapters: dict[str, list[str]] = {}
     for number, facts in told:

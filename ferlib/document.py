@@ -230,7 +230,7 @@ def _streams(cell, name: str) -> Iterator[str]:
 
 def _warnings(cell) -> list[str]:
     lines = as_terminal("".join(_streams(cell, "stderr"))).split("\n")
-    return [line for line in lines if re.search(r"\b\w*Warning: ", line)]
+    return [found[0] for line in lines if (found := re.search(r"\w*Warning: .*", line))]
 
 
 def _read_output(chapter: Chapter, output) -> list[str]:

@@ -15,7 +15,7 @@ ORDER = [
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fitting", "train", "cluster", "tune"],
     *["compare", "measures", "claims", "plots", "diagrams", "charts"],
-    *["report", "render", "pipeline"],
+    *["report", "document", "colophon", "fonts", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]
 """Every module; each may import only modules named before it."""

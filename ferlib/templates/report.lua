@@ -15,7 +15,13 @@ local function quoted(text)
 end
 
 local function written(blocks)
-  return (pandoc.write(pandoc.Pandoc(blocks), 'typst', { wrap_text = 'wrap-none' }):gsub('%s+$', ''))
+  return (pandoc.write(pandoc.Pandoc(blocks), 'typst-citations', { wrap_text = 'wrap-none' }):gsub('%s+$', ''))
+end
+
+local function walk_all(doc, filter)
+  doc = doc:walk(filter)
+  if doc.meta.abstract then doc.meta.abstract = doc.meta.abstract:walk(filter) end
+  return doc
 end
 
 -- Cross-references ------------------------------------------------------------------------------------
@@ -82,17 +88,26 @@ local function link_references(doc)
       fail('the picture ' .. image.src .. ' stands in the text; show it through report.figure')
     end,
   }
-  doc = doc:walk(filter)
-  if doc.meta.abstract then
-    doc.meta.abstract = pandoc.MetaBlocks(pandoc.Blocks(doc.meta.abstract):walk(filter))
-  end
-  return doc
+  return walk_all(doc, filter)
 end
 
 -- Formulas --------------------------------------------------------------------------------------------
 
+-- In MathML this version of pandoc slants \mathbf, but leaves letters that are bold by themselves alone.
+local function upright_bold(letters)
+  return (letters:gsub('%a', function(letter)
+    local first, code = letter:match('%l') and 0x1D41A - 97 or 0x1D400 - 65, letter:byte()
+    return utf8.char(first + code)
+  end))
+end
+
 local function formula(math)
+  if not to_typst then
+    math.text = math.text:gsub('\\mathbf%s*({%a+})', upright_bold)
+    return math
+  end
   local text = pandoc.write(pandoc.Pandoc { pandoc.Plain { math } }, 'typst'):gsub('%s+$', '')
+  if not text:match('^%$') then fail('the formula ' .. math.text .. ' cannot be set; simplify its LaTeX') end
   -- Names that typst has given up since this version of pandoc learnt them.
   text = text:gsub('(%a)%.circle', '%1.o'):gsub('%f[%a]sect%f[%A]', 'inter')
   local block = math.mathtype == 'DisplayMath' and 'true' or 'false'
@@ -163,38 +178,55 @@ local function longest_word(text)
   return longest
 end
 
--- Estimate widths from characters; long texts wrap, so they count as much as a comfortable column.
+-- Estimate from characters how wide each column would like to be and how wide it has to be: headings
+-- wrap at blanks, long texts at a comfortable width.
 local function column_widths(grid)
-  local widths = {}
-  local function measure(rows, length)
+  local liked, needed = {}, {}
+  local function measure(rows, comfortable)
     for _, row in ipairs(rows) do
       for column, cell in ipairs(row.cells) do
-        widths[column] = math.max(widths[column] or 0, math.min(length(stringify(cell.contents)), 24))
+        local text = stringify(cell.contents)
+        local length, word = utf8.len(text), longest_word(text)
+        liked[column] = math.max(liked[column] or 0, length)
+        needed[column] = math.max(needed[column] or 0, word, math.min(length, comfortable))
       end
     end
   end
-  measure(grid.head.rows, longest_word)
-  for _, body in ipairs(grid.bodies) do measure(body.body, utf8.len) end
-  return widths
+  measure(grid.head.rows, 0)
+  for _, body in ipairs(grid.bodies) do measure(body.body, 22) end
+  return liked, needed
 end
 
-local function fitted(grid)
-  local widths = column_widths(grid)
-  local function width_at(size, inset)
-    local sum = 0
-    for _, characters in ipairs(widths) do sum = sum + characters * 0.49 * size + 2 * inset end
-    return sum
-  end
+local function total(characters, size, inset)
+  local sum = 0
+  for _, count in ipairs(characters) do sum = sum + count * 0.52 * size + 2 * inset end
+  return sum
+end
+
+-- Choose text size and page, and share out the width that is left when columns cannot have all they like.
+local function fit(grid)
+  local liked, needed = column_widths(grid)
   for _, available in ipairs { TEXT_WIDTH, LANDSCAPE_WIDTH } do
+    local landscape = available == LANDSCAPE_WIDTH
     for _, pair in ipairs(SIZES) do
-      if width_at(pair[1], pair[2]) <= available then return pair[1], pair[2], available == LANDSCAPE_WIDTH end
+      local size, inset = pair[1], pair[2]
+      local wish, need = total(liked, size, inset), total(needed, size, inset)
+      if wish <= available then return size, inset, landscape end
+      if need <= available then
+        local share = (available - need) / (wish - need)
+        for column, count in ipairs(needed) do
+          local width = total({ count + share * (liked[column] - count) }, size, inset)
+          grid.colspecs[column] = { grid.colspecs[column][1], width / available }
+        end
+        return size, inset, landscape
+      end
     end
   end
   return SIZES[#SIZES][1], SIZES[#SIZES][2], true
 end
 
 local function typst_table(div, grid)
-  local size, inset, landscape = fitted(grid)
+  local size, inset, landscape = fit(grid)
   local rows = 0
   for _, body in ipairs(grid.bodies) do rows = rows + #body.body end
   grid.classes:insert('typst:no-figure')
@@ -214,11 +246,24 @@ local function captioned_table(div)
   }
 end
 
+-- Lists of definitions become a grid of two columns, for which typst's own list has no layout.
+local function definitions(list)
+  local blocks = pandoc.Blocks { typst('#definitions(') }
+  for _, item in ipairs(list.content) do
+    local term, meanings = item[1], item[2]
+    blocks:insert(typst('[' .. written { pandoc.Plain(term) } .. '], ['))
+    for _, meaning in ipairs(meanings) do blocks:extend(meaning) end
+    blocks:insert(typst('],'))
+  end
+  blocks:insert(typst(')'))
+  return blocks
+end
+
 local function boxed(name)
   return function(div)
     if not to_typst then return nil end
     local blocks = pandoc.Blocks { typst('#' .. name .. '[') }
-    blocks:extend(div.content)
+    blocks:extend(pandoc.Blocks(div.content):walk { DefinitionList = definitions })
     blocks:insert(typst(']'))
     return blocks
   end
@@ -244,14 +289,15 @@ local function lay_out(div)
   end
 end
 
+-- A table without caption, such as a list of symbols, is set where it stands and not numbered.
+local function plain_table(grid)
+  if to_typst then grid.classes:insert('typst:no-figure') end
+  return grid
+end
+
 function Pandoc(doc)
   name_everything(doc)
   doc = pandoc.utils.citeproc(link_references(doc))
-  if to_typst then
-    doc = doc:walk { Math = formula }
-    if doc.meta.abstract then
-      doc.meta.abstract = pandoc.MetaBlocks(pandoc.Blocks(doc.meta.abstract):walk { Math = formula })
-    end
-  end
-  return doc:walk { Div = lay_out }
+  doc = walk_all(doc, { Math = formula })
+  return doc:walk { Div = lay_out }:walk { Table = plain_table }
 end
