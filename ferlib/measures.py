@@ -44,13 +44,14 @@ class Finding:
     sampled: bool = True
 
 
-def _points(value):
-    """Write a share as percentage points, with its sign."""
-    return f"{100 * value:+.1f} points".replace("-", "−")
+def points(difference: float) -> str:
+    """Write a difference of shares as percentage points, with its sign."""
+    return f"{100 * difference:+.1f} points".replace("-", "−")
 
 
-def _percent(value):
-    return f"{100 * value:.1f} %"
+def percent(share: float) -> str:
+    """Write a share as a percentage."""
+    return f"{100 * share:.1f} %"
 
 
 def better(first: str, second: str):
@@ -58,7 +59,7 @@ def better(first: str, second: str):
 
     def measure(found: Rows) -> Finding:
         one, two = (compare.private_accuracy(found[id]) for id in (first, second))
-        measured = f"{_percent(one.value)} against {_percent(two.value)}: {_points(one.value - two.value)}"
+        measured = f"{percent(one.value)} against {percent(two.value)}: {points(one.value - two.value)}"
         return Finding(measured, f"paired difference of test accuracy, {first} minus {second}", one - two)
 
     return measure
@@ -77,8 +78,8 @@ def overfits(found: Rows) -> Finding:
     gaps = {id: _gap(found[id]) for pair in pairs for id in pair}
     trained = {id: np.mean([run.result["train_accuracy"] for run in found[id]]) for id, _ in pairs}
     measured = "; ".join(
-        f"{id}: training {_percent(trained[id])}, gap {_points(gaps[id].value)}, "
-        f"with augmentation {_points(gaps[other].value)}"
+        f"{id}: training {percent(trained[id])}, gap {points(gaps[id].value)}, "
+        f"with augmentation {points(gaps[other].value)}"
         for id, other in pairs
     )
     effect = resampling.smallest(gaps[id] - gaps[other] for id, other in pairs)
@@ -90,7 +91,7 @@ def dropout(found: Rows) -> Finding:
     tests, texts = {}, []
     for word, id in [("with", "deep_augmented"), ("without", "deep_no_dropout")]:
         tests[word] = compare.private_accuracy(found[id])
-        texts.append(f"{word} {_percent(tests[word].value)}, gap {_points(_gap(found[id]).value)}")
+        texts.append(f"{word} {percent(tests[word].value)}, gap {points(_gap(found[id]).value)}")
     effect = tests["with"] - tests["without"]
     return Finding("; ".join(texts), "paired difference of test accuracy, with minus without", effect)
 
@@ -104,8 +105,8 @@ def stops_early(found: Rows) -> Finding:
     low, high = price.interval()
     used = np.mean([run.result["epochs"] for run in early])
     measured = (
-        f"{used:.0f} instead of {all_epochs:.0f} epochs; test accuracy changes by {_points(price.value)} "
-        f"(95 % interval {_points(low)} to {_points(high)})"
+        f"{used:.0f} instead of {all_epochs:.0f} epochs; test accuracy changes by {points(price.value)} "
+        f"(95 % interval {points(low)} to {points(high)})"
     )
     return Finding(measured, "share of epochs saved, over seeds", resampling.ratio(saved), sampled=False)
 
@@ -118,9 +119,9 @@ def large_batches(found: Rows) -> Finding:
         one * weight for one, weight in zip(accuracies, doublings / (doublings**2).sum(), strict=True)
     )
     listed = ", ".join(
-        f"{id.rpartition('_')[2]}: {_percent(one.value)}" for id, one in zip(BATCHES, accuracies, strict=True)
+        f"{id.rpartition('_')[2]}: {percent(one.value)}" for id, one in zip(BATCHES, accuracies, strict=True)
     )
-    measured = f"{listed}; {_points(slope.value)} a doubling"
+    measured = f"{listed}; {points(slope.value)} a doubling"
     return Finding(measured, "slope of test accuracy on log₂ of the batch size, negated", -slope)
 
 
@@ -129,8 +130,8 @@ def stay_close(found: Rows) -> Finding:
     close, apart = ({id: _gap(found[id]) for id in ids} for ids in (CLOSE_ROWS, OPEN_ROWS))
     widest = max(close, key=lambda id: close[id].value)
     measured = (
-        f"widest gap among the others: {widest}, {_points(close[widest].value)}; "
-        + ", ".join(f"{id} {_points(gap.value)}" for id, gap in apart.items())
+        f"widest gap among the others: {widest}, {points(close[widest].value)}; "
+        + ", ".join(f"{id} {points(gap.value)}" for id, gap in apart.items())
         + f"; {sum(gap.value < CLOSE for gap in close.values())} of {len(close)} others are close"
     )
     effect = resampling.smallest(
@@ -155,7 +156,7 @@ def easiest(found: Rows) -> Finding:
     best = compare.best_row(run for runs in found.values() for run in runs)
     recalls = _recalls(found[best])
     ranked = sorted(recalls, key=lambda name: -recalls[name].value)
-    measured = f"recall of {best}: " + ", ".join(f"{name} {_percent(recalls[name].value)}" for name in ranked)
+    measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
     easy = resampling.smallest(recalls[name] for name in ("happy", "surprise"))
     effect = easy - resampling.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
     return Finding(measured, "lower recall of the two minus the highest of the others", effect)
@@ -175,7 +176,7 @@ def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple
         share = resampling.ratio(wrong & there, wrong, row=best)
         names = " or ".join(classes[other] for other in others)
         texts.append(
-            f"{name} to {names}: {_percent(share.value)} of its mistakes, {_percent(expected)} expected"
+            f"{name} to {names}: {percent(share.value)} of its mistakes, {percent(expected)} expected"
         )
         effects.append(share - expected)
     return f"{best}: " + "; ".join(texts), resampling.smallest(effects)

@@ -1,0 +1,186 @@
+"""Sentences about results, written by code, so that none outlives the numbers it was written from."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
+from ferlib.data import Dataset
+from ferlib.measures import percent, points
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names as English does: "a, b and c"."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def caution(dataset: Dataset, table: pd.DataFrame) -> str:
+    """Say why the numbers are no findings about FER-2013; empty if they are.
+
+    Args:
+        dataset: What the rows were trained on.
+        table: From ``compare.results_table``.
+    """
+    warnings = []
+    if dataset.is_demo:
+        warnings.append(
+            "The faces are drawn by a program and are not FER-2013: no number here says anything about "
+            "people."
+        )
+    quick = (table["profile"] == "quick").sum()
+    if quick:
+        which = "All rows are" if quick == len(table) else f"{quick} of {len(table)} rows are"
+        warnings.append(
+            f"{which} quick runs, trained for seconds on a subset: they show that everything works, "
+            "not what the networks can do."
+        )
+    if (table["profile"] == "cpu").any():
+        rows = listed(f"`{id}`" for id in table.index[table["profile"] == "cpu"])
+        warnings.append(f"Trained on a processor, with fewer epochs than intended: {rows}.")
+    return " ".join(warnings)
+
+
+def headline(table: pd.DataFrame, best: str) -> str:
+    """Say how the row that PublicTest chose does on PrivateTest."""
+    row = table.loc[best]
+    over = f"mean of {row['seeds']} seeds, " if row["seeds"] > 1 else "one seed, "
+    return (
+        f"Of the seven-class rows, PublicTest prefers `{best}` ({row['group']}, {row['title']}; "
+        f"{_million(row['parameters'])} parameters). On PrivateTest it names "
+        f"{percent(row['test_accuracy'])} of the faces correctly ({over}95 % interval "
+        f"{percent(row['test_low'])} to {percent(row['test_high'])}), "
+        f"{percent(row['test_accuracy_tta'])} when several views of each face are averaged, and "
+        f"{percent(row['leak_free_accuracy'])} of the faces that have no copy in the training split; "
+        f"macro-F1 is {row['macro_f1']:.3f}."
+    )
+
+
+def _million(parameters):
+    return f"{parameters / 1e6:.2f} million" if parameters >= 1e4 else f"{parameters:.0f}"
+
+
+def against_reports(table: pd.DataFrame) -> str:
+    """Say which rows lie above and below what is reported elsewhere."""
+    known = table[table["reported"].notna()]
+    if known.empty:
+        return "No row has a figure reported elsewhere."
+    above = known[known["test_low"] > known["reported"]]
+    below = known[known["test_high"] < known["reported"]]
+    difference = (known["test_accuracy"] - known["reported"]).astype("float64")
+    same = len(known) - len(above) - len(below)
+    sentence = (
+        f"{len(known)} rows have a figure reported elsewhere: {len(above)} of them lie above it with their "
+        f"whole interval, {len(below)} below it, {same} cannot be told from it"
+    )
+    furthest = difference.abs().idxmax()
+    return f"{sentence}; the largest difference is {points(difference[furthest])} (`{furthest}`)."
+
+
+def verdicts(table: pd.DataFrame) -> str:
+    """Count the verdicts on the claims.
+
+    Args:
+        table: From ``claims.claims_table``.
+    """
+    counted = Counter(table["verdict"])
+    words = {HOLDS: "hold", FAILS: "do not hold", NOISE: "lie within noise", UNTESTED: "could not be tested"}
+    parts = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]
+    return f"Of {len(table)} claims of earlier reports, {listed(parts)}."
+
+
+def by_verdict(table: pd.DataFrame) -> str:
+    """List the claims under their verdicts, as Markdown bullets."""
+    lines = []
+    for verdict in (HOLDS, FAILS, NOISE, UNTESTED):
+        of_verdict = table[table["verdict"] == verdict]
+        if len(of_verdict):
+            claims = "; ".join(
+                f"“{row.claim}”" + (f" ({row.why})" if row.why else "") for row in of_verdict.itertuples()
+            )
+            lines.append(f"- **{verdict.capitalize()}:** {claims}.")
+    return "\n".join(lines)
+
+
+def batch_ablation(table: pd.DataFrame) -> str:
+    """Say what the batch size costs and gains.
+
+    Args:
+        table: Rows of ``compare.results_table``, from the smallest batch to the largest.
+    """
+    first, last = table.iloc[0], table.iloc[-1]
+    best = table["test_accuracy"].idxmax()
+    spread = table["test_accuracy"].max() - table["test_accuracy"].min()
+    typical = (table["test_high"] - table["test_low"]).mean()
+    return (
+        f"From the smallest batch to the largest, steps an epoch fall from {first['steps_per_epoch']:.0f} to "
+        f"{last['steps_per_epoch']:.0f}, seconds an epoch go from {first['seconds_per_epoch']:.1f} to "
+        f"{last['seconds_per_epoch']:.1f}, and memory from {first['peak_memory_mb']:,.0f} to "
+        f"{last['peak_memory_mb']:,.0f} MB. `{best}` reads highest, "
+        f"{percent(table.loc[best, 'test_accuracy'])}; highest and lowest lie {percent(spread)} apart, while "
+        f"one interval is {percent(typical)} wide."
+    )
+
+
+def calibration(row: pd.Series) -> str:
+    """Say how well a row's confidences fit, before and after temperature scaling."""
+    sort = "over" if row["temperature"] > 1 else "under"
+    change = row["calibration_error_scaled"] - row["calibration_error"]
+    effect = "falls" if change < 0 else "does not fall: it goes"
+    return (
+        f"The temperature fitted on PublicTest is {row['temperature']:.2f}: the network was {sort}confident. "
+        f"On PrivateTest its expected calibration error {effect} from {percent(row['calibration_error'])} to "
+        f"{percent(row['calibration_error_scaled'])}; no prediction changes."
+    )
+
+
+def abstract(table: pd.DataFrame, best: str, claims: pd.DataFrame, dataset: Dataset, choice: str) -> str:
+    """Write the report's abstract.
+
+    Args:
+        table: From ``compare.results_table``.
+        best: From ``compare.best_row``.
+        claims: From ``claims.claims_table``.
+        dataset: What the rows were trained on.
+        choice: Id of the row that goes to the real-time chapter.
+    """
+    images = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+    what = "drawn demo faces in the format of FER-2013" if dataset.is_demo else "faces of FER-2013"
+    runs = int(table["seeds"].sum())
+    chosen = "It also" if choice == best else f"The network `{choice}`"
+    sentences = [
+        caution(dataset, table),
+        f"This report names one of seven emotions in each of {images:,} grey {what}, 48 by 48 pixels, with "
+        f"networks from the majority class to ResNet50. {len(table)} ways of training were run "
+        f"({runs} runs), chosen on PublicTest alone, and PrivateTest was opened once, at the end.",
+        headline(table, best),
+        verdicts(claims),
+        f"{chosen} is the cheapest network under five million parameters within a standard error of the "
+        "best of these, and goes to the real-time chapter.",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def lessons(table: pd.DataFrame, best: str, claims: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Write the three lessons of the comparison as Markdown bullets.
+
+    Args:
+        table: From ``compare.results_table``.
+        best: From ``compare.best_row``.
+        claims: From ``claims.claims_table``.
+        pairs: From ``compare.paired_differences``.
+    """
+    row, told_apart = table.loc[best], int((pairs["p_holm"] < 0.05).sum()) if len(pairs) else 0
+    gain = np.nanmean(table["test_accuracy_tta"] - table["test_accuracy"])
+    return "\n".join(
+        [
+            f"- `{best}` is the row to beat: {percent(row['test_accuracy'])} on PrivateTest, "
+            f"{percent(row['valid_accuracy'])} on PublicTest. Averaging views changes the rows by "
+            f"{points(gain)} on average.",
+            f"- {told_apart} of {len(pairs)} paired differences survive the correction for their number; "
+            "the others are no evidence of anything.",
+            f"- {verdicts(claims)}",
+        ]
+    )

@@ -1,0 +1,93 @@
+import made_up
+import pytest
+
+from ferlib import claims, compare, findings
+
+SHARES = {"shallow_plain": 0.5, "deep_plain": 0.6, "deep_both": 0.75, "mini_xception": 0.66}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return [made_up.run(id, share, seed) for id, share in SHARES.items() for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def table(runs):
+    return compare.results_table(runs)
+
+
+@pytest.fixture(scope="module")
+def judged(runs):
+    return claims.claims_table(runs, made_up.dataset())
+
+
+def test_headline_states_the_numbers_of_the_best_row(table):
+    text = findings.headline(table, "deep_both")
+    row = table.loc["deep_both"]
+    assert f"{100 * row['test_accuracy']:.1f} % of the faces" in text
+    assert f"interval {100 * row['test_low']:.1f} % to {100 * row['test_high']:.1f} %" in text
+    assert "mean of 2 seeds" in text and "deep CNN, augmented and tuned" in text
+
+
+def test_caution_speaks_up_only_where_needed(table):
+    real, drawn = made_up.dataset(), made_up.dataset(is_demo=True)
+    assert findings.caution(real, table) == ""
+    assert "not FER-2013" in findings.caution(drawn, table)
+    mixed = compare.results_table(
+        [made_up.run("deep_both", profile="quick"), made_up.run("prior", profile="cpu")]
+    )
+    assert "1 of 2 rows are quick runs" in findings.caution(real, mixed)
+    assert "fewer epochs than intended: `prior`" in findings.caution(real, mixed)
+    assert "All rows are quick" in findings.caution(real, mixed.loc[["deep_both"]])
+
+
+def test_rows_are_held_against_reported_figures(table):
+    text = findings.against_reports(table)
+    assert text.startswith("4 rows have a figure reported elsewhere: 1 of them lie above it")
+    assert "2 below it, 1 cannot be told from it" in text
+    assert "No row" in findings.against_reports(table.assign(reported=None))
+
+
+def test_verdicts_are_counted_and_listed(judged):
+    text = findings.verdicts(judged)
+    assert text.startswith(f"Of {len(judged)} claims") and "could not be tested" in text
+    for verdict, number in judged["verdict"].value_counts().items():
+        assert findings.by_verdict(judged).count(verdict.capitalize()) == 1
+        assert str(number) in text
+    assert "(no run of" in findings.by_verdict(judged)
+
+
+def test_batches_are_compared_with_the_width_of_an_interval():
+    runs = [
+        made_up.run(f"deep_batch_{size}", 0.6, steps_per_epoch=28709 / size, seconds_per_epoch=600 / size)
+        for size in (16, 512)
+    ]
+    text = findings.batch_ablation(compare.results_table(runs))
+    assert "fall from 1794 to 56" in text and "go from 37.5 to 1.2" in text
+    assert "900 to 900 MB" in text
+
+
+@pytest.mark.parametrize("temperature, word", [(1.4, "overconfident"), (0.8, "underconfident")])
+def test_calibration_names_the_direction(table, temperature, word):
+    row = table.loc["deep_both"].copy()
+    row["temperature"] = temperature
+    text = findings.calibration(row)
+    assert word in text and "falls from 10.0 % to 2.0 %" in text
+    row["calibration_error_scaled"] = 0.2
+    assert "does not fall: it goes from 10.0 % to 20.0 %" in findings.calibration(row)
+
+
+def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
+    text = findings.abstract(table, "deep_both", judged, made_up.dataset(), "mini_xception")
+    assert "360 grey faces of FER-2013" in text and "(8 runs)" in text
+    assert findings.headline(table, "deep_both") in text and "The network `mini_xception` is" in text
+    same = findings.abstract(table, "deep_both", judged, made_up.dataset(is_demo=True), "deep_both")
+    assert same.startswith("The faces are drawn") and "It also is the cheapest" in same
+    pairs = compare.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
+    lessons = findings.lessons(table, "deep_both", judged, pairs)
+    assert len(lessons.splitlines()) == 3
+    assert "+1.0 points" in lessons and "1 of 2 paired differences" in lessons
+
+
+def test_names_are_joined_as_in_english():
+    assert findings.listed(["a"]) == "a" and findings.listed(["a", "b", "c"]) == "a, b and c"
