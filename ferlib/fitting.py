@@ -102,7 +102,7 @@ class Fitting:
             "accuracy": float(logs["accuracy"][0]),
             "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
             "valid_accuracy": predictions.accuracy,
-            "learning_rate": float(keras.ops.convert_to_numpy(self._training.optimizer.learning_rate)),
+            "learning_rate": float(self._training.optimizer.learning_rate),
             "seconds": seconds,
         }
         self.history.append(row)
@@ -255,4 +255,4 @@ def _cross_entropy(predictions: evaluate.Predictions, smoothing: float) -> float
 
 
 def _numpy(variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))  # a copy: the variable will change
+    return np.array(np.asarray(variable))  # a copy: the variable will change

@@ -1,0 +1,120 @@
+from dataclasses import fields, replace
+
+import pytest
+
+from ferlib import experiments, models
+from ferlib.augment import POLICIES
+from ferlib.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment
+from ferlib.labels import CLASSES, FerlibError
+
+REPORTED = {
+    "shallow_plain": 0.5631,
+    "shallow_tuned": 0.611,
+    "four_block": 0.60,
+    "deep_plain": 0.6555,
+    "deep_both": 0.6862,
+    "mobilenet_frozen": 0.5819,
+    "mobilenet_top4": 0.6736,
+    "mini_xception": 0.66,
+}
+
+
+def test_the_table_holds_what_others_report():
+    assert {id: row.reported for id, row in EXPERIMENTS.items() if row.reported} == REPORTED
+
+
+def test_every_row_names_things_that_exist():
+    for id, row in EXPERIMENTS.items():
+        assert row.id == id
+        assert row.model in models.MODELS
+        assert row.policy in POLICIES
+        assert row.optimizer in ("adam", "sgd")
+        assert row.schedule in ("constant", "cosine", "plateau")
+        assert set(row.classes or ()) <= set(CLASSES)
+
+
+def test_rows_differ_in_what_they_are_called_for():
+    rows = EXPERIMENTS
+    assert [rows[f"deep_batch_{n}"].batch_size for n in (16, 32, 64, 128, 256, 512)] == [
+        16,
+        32,
+        64,
+        128,
+        256,
+        512,
+    ]
+    for id in ("no_batch_norm", "no_dropout", "class_weights", "fixed_epochs"):
+        changed, base = rows[f"deep_{id}"], rows["deep_augmented"]
+        different = {f.name for f in fields(base) if getattr(changed, f.name) != getattr(base, f.name)}
+        assert len(different - {"id", "group", "title"}) == 1, id
+    assert rows["deep_both"].policy != "none" and rows["deep_tuned"].policy == "none"
+    assert rows["four_block"].epochs == 20 and rows["four_block"].patience is None
+
+
+def test_pretrained_rows_have_a_variant_without_weights():
+    for id in TABLE:
+        if EXPERIMENTS[id].model in ("mobilenet", "resnet50"):
+            substitute = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[id]]
+            assert substitute.model == f"{EXPERIMENTS[id].model}_scratch"
+            assert substitute.classes == EXPERIMENTS[id].classes
+            assert substitute.id not in TABLE
+
+
+def test_full_is_the_row_itself():
+    assert all(experiments.at(row, "full") == row for row in EXPERIMENTS.values())
+
+
+def test_quick_is_small_and_keeps_the_recipe():
+    for row in EXPERIMENTS.values():
+        quick = experiments.at(row, "quick")
+        assert (
+            quick.images <= 4096
+            and quick.epochs <= 15
+            and quick.valid_images == PROFILES["quick"].valid_images
+        )
+        assert quick.precision == "float32"
+        assert (quick.learning_rate, quick.policy, quick.switches) == (
+            row.learning_rate,
+            row.policy,
+            row.switches,
+        )
+        assert (quick.patience is None) == (row.patience is None)
+
+
+def test_cpu_takes_all_images_and_caps_epochs():
+    cpu = experiments.at(EXPERIMENTS["deep_both"], "cpu")
+    assert cpu.images is None and cpu.valid_images is None
+    assert cpu.epochs < EXPERIMENTS["deep_both"].epochs
+
+
+def test_a_row_that_asks_for_less_keeps_it():
+    row = replace(EXPERIMENTS["deep_plain"], images=64, epochs=2, valid_images=10)
+    quick = experiments.at(row, "quick")
+    assert (quick.images, quick.epochs, quick.valid_images) == (64, 2, 10)
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(FerlibError, match="deep_plain"):
+        experiments.find("deep_plane")
+    with pytest.raises(FerlibError, match="quick"):
+        experiments.at(EXPERIMENTS["prior"], "slow")
+
+
+def test_key_changes_with_the_recipe_and_not_with_names():
+    row = EXPERIMENTS["deep_plain"]
+    assert experiments.key(row) == experiments.key(replace(row, title="x", group="y", reported=0.9, id="z"))
+    changes = {"epochs": 61, "switches": (("width", 0.5),), "learning_rate": 2e-3, "classes": CLASSES[:4]}
+    keys = {experiments.key(replace(row, **{name: value})) for name, value in changes.items()}
+    assert len(keys | {experiments.key(row)}) == 1 + len(changes)
+
+
+def test_key_ignores_fields_at_their_default():
+    """Whoever adds a field to the table must not make finished runs strangers."""
+    row = Experiment("a", "b", "c", "prior")
+    assert experiments.key(row) == "48b0d083"
+
+
+def test_description_lists_every_row():
+    lines = experiments.describe().splitlines()
+    assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
+    assert "65.55" in next(line for line in lines if line.startswith("deep_plain "))

@@ -1,0 +1,262 @@
+import keras
+import numpy as np
+import pytest
+
+from ferlib import data, evaluate, fitting, models, record
+from ferlib.data import Split
+from ferlib.experiments import Experiment
+from ferlib.fitting import Fitting
+from ferlib.labels import CLASSES
+
+
+def row(model="logistic", **changes):
+    switches = {"switches": (("width", 0.05),)} if model.endswith("cnn") else {}
+    fast = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 3, "patience": None}
+    return Experiment("tiny", "tests", "tiny", model, **fast | switches | changes)
+
+
+def split(n=40, seed=0):
+    """Noise whose mean grey level tells the class."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) % len(CLASSES)
+    images = generator.integers(0, 40, (n, 48, 48, 1)) + 30 * labels[:, None, None, None]
+    return Split("noise", images.astype("uint8"), labels, np.arange(n).astype(str))
+
+
+def fit(experiment, seed=0, train=None, epochs=None):
+    one = Fitting(experiment, seed, train or split(), split(21, seed=1))
+    for _ in range(epochs or experiment.epochs):
+        one.epoch()
+    return one
+
+
+def weights(one):
+    return [np.asarray(weight) for weight in one.network.weights]
+
+
+def equal(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_history_tells_what_happened():
+    one = fit(row())
+    assert [list(line) for line in one.history] == [list(record.HISTORY)] * 3
+    assert [line["epoch"] for line in one.history] == [1, 2, 3]
+    assert one.steps == 2 and one.images == 40
+    assert one.history[-1]["loss"] < one.history[0]["loss"]
+    assert all(line["seconds"] > 0 and line["learning_rate"] == pytest.approx(1e-3) for line in one.history)
+
+
+def test_best_weights_and_predictions_are_those_of_the_best_epoch():
+    one = Fitting(row("shallow_cnn", epochs=4), 0, split(), split(21, seed=1))
+    seen = []
+    while not one.finished:
+        one.epoch()
+        seen.append(weights(one))
+    # As if PublicTest had been best in the second epoch.
+    accuracies = [line["valid_accuracy"] for line in one.history]
+    best = int(np.argmax(accuracies))
+    predictions = one.keep_best()
+    assert one.best_epoch == best + 1 and predictions.accuracy == max(accuracies)
+    assert equal(weights(one), seen[best])
+    again = evaluate.predict(one.network, split(21, seed=1))
+    np.testing.assert_allclose(again.probabilities, predictions.probabilities, atol=1e-3)
+
+
+def test_patience_ends_a_run_and_none_does_not():
+    one = Fitting(row(epochs=9, patience=2), 0, split(), split(21))
+    accuracies = [0.2, 0.3, 0.3, 0.1]
+    for number, accuracy in enumerate(accuracies):
+        assert not one.finished
+        one.history.append({"epoch": number + 1, "valid_accuracy": accuracy})
+    assert one.finished and one.best_epoch == 2
+    patient = Fitting(row(epochs=9), 0, split(), split(21))
+    patient.history = one.history
+    assert not patient.finished
+
+
+def test_same_seed_same_weights():
+    experiment = row("shallow_cnn", policy="strong", epochs=1)
+    first, second = (weights(fit(experiment)) for _ in range(2))
+    other = weights(Fitting(experiment, 1, split(), split(21)))
+    assert equal(first, second) and not equal(first, other)
+
+
+def test_a_restored_fitting_goes_on_as_if_never_stopped():
+    """With all that a state can hold: dropout, augmentation, momentum, average, loss scale."""
+    experiment = row(
+        "shallow_cnn",
+        policy="strong",
+        optimizer="sgd",
+        schedule="cosine",
+        warmup=0.2,
+        ema=0.9,
+        precision="mixed_float16",
+    )
+    undisturbed = fit(experiment)
+    stopped = fit(experiment, epochs=1)
+    resumed = Fitting(experiment, 0, split(), split(21, seed=1))
+    resumed.restore(stopped.state())
+    while not resumed.finished:
+        resumed.epoch()
+    assert equal(weights(undisturbed), weights(resumed))
+    without_seconds = [[line | {"seconds": 0} for line in one.history] for one in (undisturbed, resumed)]
+    assert without_seconds[0] == without_seconds[1]
+    assert equal([undisturbed.keep_best().probabilities], [resumed.keep_best().probabilities])
+
+
+def test_a_state_of_another_network_is_refused():
+    state = fit(row(epochs=1)).state()
+    with pytest.raises((KeyError, ValueError)):
+        Fitting(row("shallow_cnn"), 0, split(), split(21)).restore(state)
+
+
+def test_network_sees_augmented_images_in_training_only(monkeypatch):
+    seen = []
+
+    class Watch(fitting.Augment):
+        def call(self, images, training=False):
+            seen.append(training)
+            return super().call(images, training=training)
+
+    monkeypatch.setattr(fitting, "Augment", Watch)
+    one = fit(row(policy="standard", strength=0.5), epochs=1)
+    assert True in seen
+    assert not any(isinstance(layer, Watch) for layer in one.network.layers)
+    seen.clear()
+    fit(row(policy="none"), epochs=1)
+    assert seen == []
+
+
+def test_strength_scales_the_policy():
+    layers = fitting._training_model(models.build("logistic"), row(policy="standard", strength=0.5), 0).layers
+    (augment,) = (layer for layer in layers if isinstance(layer, fitting.Augment))
+    assert augment.policy == fitting.POLICIES["standard"].times(0.5)
+
+
+def test_loss_smooths_labels_and_weighs_classes():
+    """At learning rate zero the loss is that of the first weights, which is easily counted by hand."""
+    train = split(40).take(np.arange(39))  # class 4 has five images, the others five or six
+    settings = {"learning_rate": 0.0, "epochs": 1, "batch_size": 39}
+    for smoothing, weighted in ((0.0, False), (0.3, False), (0.3, True)):
+        one = fit(row(label_smoothing=smoothing, class_weights=weighted, **settings), train=train)
+        probabilities = one.network.predict(train.images, verbose=0)
+        targets = (1 - smoothing) * np.eye(7)[train.labels] + smoothing / 7
+        losses = -(targets * np.log(probabilities)).sum(axis=1)
+        counts = np.bincount(train.labels)
+        weights_of_images = 39 / 7 / counts[train.labels] if weighted else np.ones(39)
+        assert one.history[0]["loss"] == pytest.approx((losses * weights_of_images).mean(), rel=1e-4)
+        seen = evaluate.predict(one.network, split(21, seed=1))
+        targets = (1 - smoothing) * np.eye(7)[seen.labels] + smoothing / 7
+        expected = -(targets * np.log(seen.probabilities)).sum(axis=1).mean()
+        assert one.history[0]["valid_loss"] == pytest.approx(expected, rel=1e-3), (
+            "PublicTest is counted alike"
+        )
+
+
+def test_averaged_weights_are_evaluated_and_raw_weights_go_on():
+    """By hand: after two steps of an average with decay 0.5 over steps of a known optimizer."""
+    raw, averaged = (fit(row(ema=ema, batch_size=40, epochs=40), epochs=1) for ema in (0.0, 0.5))
+    assert equal(weights(raw), weights(averaged)), "the first average is the first weights"
+    for one in (raw, averaged):
+        one.epoch()
+    assert equal(weights(raw), weights(averaged)), "training goes on from the raw weights"
+    averages = [np.asarray(v) for v in averaged._training.optimizer._model_variables_moving_average]
+    assert not equal(averages, weights(raw))
+    averaged._best = {}
+    averaged.history.clear()
+    line = averaged.epoch()
+    kept = averaged._best["weights"]
+    assert line["epoch"] == 1 and not equal(kept, weights(averaged))
+    assert equal(kept, [np.asarray(v) for v in averaged._training.optimizer._model_variables_moving_average])
+
+
+def test_short_runs_average_over_a_tenth_of_their_steps():
+    assert fitting._optimizer(row(ema=0.999, epochs=10), steps=10).ema_momentum == pytest.approx(0.9)
+    assert fitting._optimizer(row(ema=0.999, epochs=100), steps=900).ema_momentum == 0.999
+    assert not fitting._optimizer(row(), steps=10).use_ema
+
+
+def test_cosine_rises_and_falls():
+    experiment = row(optimizer="sgd", schedule="cosine", warmup=0.2, epochs=10, weight_decay=0.01)
+    optimizer = fitting._optimizer(experiment, steps=10)
+    schedule = optimizer._learning_rate
+    rates = [float(schedule(step)) for step in (0, 10, 20, 60, 100)]
+    assert rates == pytest.approx([0, 5e-4, 1e-3, 5e-4, 0], abs=1e-7)
+    assert optimizer.weight_decay == 0.01
+
+
+def test_plateau_halves_the_rate_after_a_third_of_the_patience():
+    one = Fitting(row(schedule="plateau", patience=6, epochs=20), 0, split(), split(21))
+    rates = []
+    for accuracy in [0.2, 0.1, 0.1, 0.1, 0.1, 0.3, 0.2, 0.2, 0.2]:
+        rates.append(one._plateau_rate())
+        one.history.append({"valid_accuracy": accuracy})
+    assert np.divide(rates, 1e-3).tolist() == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_plateau_rate_reaches_the_optimizer(monkeypatch):
+    monkeypatch.setattr(Fitting, "_plateau_rate", lambda self: 0.004)
+    assert fit(row(schedule="plateau"), epochs=1).history[0]["learning_rate"] == pytest.approx(0.004)
+
+
+def test_weight_decay_shrinks_kernels_and_leaves_biases():
+    experiment = row(optimizer="sgd", learning_rate=0.5, weight_decay=0.2, epochs=1, batch_size=40)
+    network = models.build("logistic")
+    optimizer = fitting._optimizer(experiment, steps=1)
+    kernel, bias = network.trainable_variables
+    kernel.assign(np.ones(kernel.shape)), bias.assign(np.ones(bias.shape))
+    optimizer.apply([np.zeros(kernel.shape, "float32"), np.zeros(7, "float32")], [kernel, bias])
+    np.testing.assert_allclose(kernel, 0.9, rtol=1e-6)
+    np.testing.assert_allclose(bias, 1.0)
+
+
+def test_half_precision_computes_in_half_and_keeps_full_weights():
+    one = fit(row("shallow_cnn", precision="mixed_float16"), epochs=1)
+    convolution = next(layer for layer in one.network.layers if isinstance(layer, keras.layers.Conv2D))
+    assert (convolution.compute_dtype, convolution.variable_dtype) == ("float16", "float32")
+    assert one.network.output.dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32", "the policy is put back"
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch):
+    """A pretrained network of one convolution."""
+
+    def build(classes, trainable, pretrained=True):
+        images = keras.Input((48, 48, 1), name="images")
+        frozen = keras.layers.Conv2D(8, 5, strides=4, trainable=trainable == "all")(images)
+        x = keras.layers.GlobalAveragePooling2D(name="bottleneck")(frozen)
+        x = keras.layers.BatchNormalization()(x)
+        return keras.Model(images, keras.layers.Dense(classes, activation="softmax")(x), name="tiny")
+
+    monkeypatch.setitem(models.MODELS, "tiny", build)
+
+
+def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, monkeypatch):
+    one = Fitting(row("tiny", switches=(("trainable", "head"),)), 0, split(), split(21, seed=1))
+    backbone, _ = models.split_backbone(one.network)
+    before = weights(one)
+    one.epoch()
+    changed = [not np.array_equal(a, b) for a, b in zip(before, weights(one), strict=True)]
+    assert changed == [False] * len(backbone.weights) + [True] * 6
+    whole = record.rounded(evaluate.predict(one.network, split(21, seed=1)))
+    np.testing.assert_allclose(whole.probabilities, one.keep_best().probabilities, atol=1e-3)
+
+    def forbidden(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(keras.Model, "predict", forbidden)
+    assert fitting.bottleneck_features(backbone, split().images).shape == (40, 8)
+    with pytest.raises(AssertionError, match="computed again"):
+        fitting.bottleneck_features(backbone, split(seed=2).images)
+    backbone.layers[1].kernel.assign(backbone.layers[1].kernel + 1)
+    with pytest.raises(AssertionError, match="computed again"):
+        fitting.bottleneck_features(backbone, split().images)
+
+
+def test_some_classes_alone(demo_dataset):
+    four = data.subset(demo_dataset.train.only(("happy", "neutral", "sad", "fear")), 32, 0)
+    one = Fitting(row(), 0, four, demo_dataset.valid.only(four.classes))
+    one.epoch()
+    assert one.keep_best().probabilities.shape[1] == 4 and one.keep_best().classes == four.classes
