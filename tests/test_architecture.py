@@ -14,7 +14,7 @@ ORDER = [
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fitting", "train", "cluster", "tune"],
-    *["compare", "measures", "claims", "plots", "diagrams", "charts"],
+    *["compare", "measures", "claims", "findings", "plots", "diagrams", "charts"],
     *["report", "document", "colophon", "fonts", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]
