@@ -18,6 +18,55 @@ from ferlib.resampling import Sampled
 REAL_TIME_PARAMETERS = 5_000_000
 """The network that watches a camera must be smaller than this."""
 
+ACCURACY_COLUMNS = {
+    "profile": "profile",
+    "seeds": "seeds",
+    "train_accuracy": "training %",
+    "valid_accuracy": "PublicTest %",
+    "gap": "gap %",
+    "test_accuracy": "PrivateTest %",
+    "test_deviation": "± over seeds %",
+    "macro_f1": "macro-F1 %",
+    "balanced_accuracy": "balanced %",
+    "leak_free_accuracy": "leak-free %",
+    "test_accuracy_tta": "averaged views %",
+    "reported": "reported elsewhere %",
+}
+COST_COLUMNS = {
+    "profile": "profile",
+    "parameters": "parameters",
+    "macs": "multiplications",
+    "milliseconds": "ms a face",
+    "epochs": "epochs",
+    "seconds_per_epoch": "s an epoch",
+    "train_seconds": "training (s)",
+    "device": "trained on",
+}
+CALIBRATION_COLUMNS = {
+    "profile": "profile",
+    "calibration_error": "calibration error %",
+    "temperature": "temperature",
+    "calibration_error_scaled": "error after scaling %",
+}
+"""Columns of `results_table` to headings of the tables that people read, for `display_table`."""
+
+PAIRS = (
+    ("shallow_plain", "shallow_augmented"),
+    ("shallow_plain", "shallow_both"),
+    ("deep_plain", "deep_augmented"),
+    ("deep_augmented", "deep_both"),
+    ("shallow_both", "deep_both"),
+    ("four_block", "deep_both"),
+    ("mini_xception", "deep_both"),
+    ("mobilenet_frozen", "mobilenet_finetuned"),
+    ("deep_both", "mobilenet_finetuned"),
+    ("deep_no_batch_norm", "deep_augmented"),
+    ("deep_no_dropout", "deep_augmented"),
+    ("deep_class_weights", "deep_augmented"),
+    ("deep_fixed_epochs", "deep_augmented"),
+)
+"""Pairs of rows whose difference says something: the second is what the report would rather use."""
+
 _MEANS = (
     *("train_accuracy", "valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy"),
     *("leak_free_accuracy", "test_accuracy_tta", "calibration_error", "calibration_error_scaled"),
@@ -246,7 +295,7 @@ def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFra
 
     Args:
         table: From `results_table`.
-        columns: Column to heading; headings that end in ``%`` take a hundredfold value.
+        columns: Such as `ACCURACY_COLUMNS`; headings that end in ``%`` take a hundredfold value.
     """
     shown = table[list(columns)].copy()
     for column, heading in columns.items():

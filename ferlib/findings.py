@@ -1,7 +1,7 @@
 """Sentences about results, written by code, so that none outlives the numbers it was written from."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -124,8 +124,12 @@ def batch_ablation(table: pd.DataFrame) -> str:
     )
 
 
-def calibration(row: pd.Series) -> str:
-    """Say how well a row's confidences fit, before and after temperature scaling."""
+def calibration(row: Mapping[str, float]) -> str:
+    """Say how well a run's confidences fit, before and after temperature scaling.
+
+    Args:
+        row: A run's result, or a row of ``compare.results_table``.
+    """
     sort = "over" if row["temperature"] > 1 else "under"
     change = row["calibration_error_scaled"] - row["calibration_error"]
     effect = "falls" if change < 0 else "does not fall: it goes"
