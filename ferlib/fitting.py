@@ -136,12 +136,17 @@ class Fitting:
         """Take up a state.
 
         Raises:
-            KeyError, ValueError: The state belongs to another network.
+            KeyError, ValueError: The state belongs to another network; this one is as it was.
         """
-        for i, variable in enumerate(self._variables()):
-            variable.assign(arrays[f"variable{i}"])
-        weights = [arrays[f"best{i}"] for i in range(len(self._learner.weights))]
-        self._best = {"weights": weights, "probabilities": arrays["probabilities"]}
+        variables, weights = self._variables(), self._learner.weights
+        values = [arrays[f"variable{i}"] for i in range(len(variables))]
+        best = [arrays[f"best{i}"] for i in range(len(weights))]
+        for variable, value in zip([*variables, *weights], [*values, *best], strict=True):
+            if tuple(variable.shape) != value.shape:
+                raise ValueError(f"{variable.path} has shape {variable.shape}, stored is {value.shape}")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self._best = {"weights": best, "probabilities": arrays["probabilities"]}
         columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
         self.history = pd.DataFrame(columns).to_dict("records")
 

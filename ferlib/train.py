@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -213,12 +214,10 @@ def _start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
 
 
 def _resume(fitting: Fitting, checkpoint: Path) -> None:
-    """Take up where a stopped process left off; a checkpoint of other code is left behind."""
-    if not checkpoint.exists():
-        return
-    with np.load(checkpoint) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    fitting.restore(arrays)
+    """Take up where a stopped process left off; of other code's checkpoint nothing can be taken up."""
+    if checkpoint.exists():
+        with suppress(KeyError, ValueError), np.load(checkpoint) as stored:
+            fitting.restore(dict(stored))
 
 
 def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:

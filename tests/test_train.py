@@ -1,0 +1,298 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import made_up
+import numpy as np
+import pytest
+
+from ferlib import data, models, paths, record, train
+from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib.fitting import Fitting
+from ferlib.labels import TOP_FOUR, FerlibError
+
+SMALL = {"images": 64, "valid_images": 32, "batch_size": 32, "epochs": 2}
+
+
+class Poison:
+    """A test split that must not be touched."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"training read test.{name}")
+
+
+@pytest.fixture
+def dataset(demo_dataset):
+    return replace(demo_dataset, test=Poison())
+
+
+def row(id="tiny", model="logistic", **changes):
+    return Experiment(id, "tests", "tiny", model, **SMALL | changes)
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """Tiny rows in place of the table."""
+    narrow = (("width", 0.05),)
+    rows = [
+        row("first"),
+        row("second", patience=None),
+        row("cnn", "shallow_cnn", switches=narrow, policy="standard", classes=TOP_FOUR),
+        replace(EXPERIMENTS["resnet50_finetuned"], **SMALL),
+        row("resnet50_scratch"),
+    ]
+    for one in rows:
+        monkeypatch.setitem(EXPERIMENTS, one.id, one)
+    monkeypatch.setattr(train, "has_gpu", lambda: False)
+    train._weights_available.cache_clear()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Rows and seeds in the order in which their fitting began."""
+    begun = []
+    original = Fitting.__init__
+
+    def init(self, experiment, seed, *splits):
+        begun.append((experiment.id, seed))
+        original(self, experiment, seed, *splits)
+
+    monkeypatch.setattr(Fitting, "__init__", init)
+    return begun
+
+
+def test_a_matrix_of_tiny_rows(dataset, table, counted, capsys):
+    runs = train.obtain(["first", "cnn"], dataset, seeds=[0, 1], profile="quick")
+    assert [f"{run.experiment.id} {run.seed}" for run in runs] == ["first 0", "first 1", "cnn 0", "cnn 1"]
+    assert counted == [("first", 0), ("cnn", 0), ("first", 1), ("cnn", 1)], "the first seed of all rows first"
+    for run in runs:
+        files = {file.name for file in run.directory.iterdir()}
+        assert files == {record.RUN_FILE, record.WEIGHTS_FILE}, "nothing more is kept"
+        assert len(run.history) == run.result["epochs"] == 2 and run.test is None
+        assert run.result["valid_accuracy"] == run.valid.accuracy
+    assert runs[2].valid.classes == TOP_FOUR
+    errors = capsys.readouterr().err
+    assert errors.count("cnn seed 1 (quick): PublicTest") == 1, "one line a run"
+    assert errors.count("\r") < 40
+
+
+def test_result_tells_all_about_the_run(dataset, table):
+    (run,) = train.obtain(["cnn"], dataset, profile="quick", progress=False)
+    network = run.model()
+    best = run.history.iloc[run.result["best_epoch"] - 1]
+    expected = {
+        "experiment": "cnn",
+        "seed": 0,
+        "profile": "quick",
+        "images": 64,
+        "parameters": network.count_params(),
+        "macs": models.macs(network),
+        "epochs": 2,
+        "train_accuracy": best["accuracy"],
+        "valid_accuracy": best["valid_accuracy"],
+        "train_seconds": run.history["seconds"].sum(),
+        "seconds_per_epoch": run.history["seconds"][1],
+        "steps_per_epoch": 2,
+        "backend": "tensorflow",
+        "fingerprint": dataset.fingerprint,
+    }
+    assert {name: run.result[name] for name in expected} == expected
+    assert "keras 3" in run.result["versions"] and run.result["device"]
+    assert 50 < run.result["peak_memory_mb"] < 20_000
+    valid = data.subset(dataset.valid.only(TOP_FOUR), 32, 0)
+    # The weights kept are those that were evaluated.
+    np.testing.assert_allclose(network.predict(valid.images, verbose=0), run.valid.probabilities, atol=1e-3)
+
+
+def test_what_is_finished_is_not_trained_again(dataset, table, counted):
+    first = train.obtain(["first"], dataset, profile="quick", progress=False)
+    again = train.obtain(["first", "second"], dataset, profile="quick", progress=False)
+    assert counted == [("first", 0), ("second", 0)]
+    assert again[0].result == first[0].result
+    np.testing.assert_array_equal(again[0].valid.probabilities, first[0].valid.probabilities)
+
+
+def test_a_changed_row_is_a_new_run(dataset, table, counted, monkeypatch):
+    train.obtain(["first"], dataset, profile="quick", progress=False)
+    monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
+    train.obtain(["first"], dataset, profile="quick", progress=False)
+    assert len(counted) == 2
+    assert len(list((paths.runs() / "first").iterdir())) == 2
+
+
+def test_other_data_is_a_new_run(dataset, table, counted):
+    train.obtain(["first"], dataset, profile="quick", progress=False)
+    train.obtain(["first"], replace(dataset, fingerprint="0" * 64), profile="quick", progress=False)
+    assert len(counted) == 2
+
+
+def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
+    """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
+    code = f"""
+from ferlib import data, experiments, train
+import test_train
+train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", deterministic=True)
+"""
+    folders = [tmp_path / "undisturbed", tmp_path / "killed"]
+    environment = os.environ | {"FERLIB_CACHE": str(shared_cache), "PYTHONPATH": os.path.dirname(__file__)}
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, env=environment | {"FERLIB_RUNS": str(folders[1])})
+    while not list(folders[1].rglob(train.CHECKPOINT)):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (folder,) = folders[1].glob("*/*/seed0")
+    assert not (folder / record.RUN_FILE).exists()
+    (folder / f".{process.pid}.{train.CHECKPOINT}").write_bytes(b"half a checkpoint")
+
+    def finish(runs_folder):
+        monkeypatch.setenv("FERLIB_RUNS", str(runs_folder))
+        epochs = []
+        options = {"profile": "full", "deterministic": True, "on_epoch": epochs.append}
+        return train.train(LONG, 0, demo_dataset, **options), len(epochs)
+
+    (undisturbed, all_epochs), (resumed, some_epochs) = (finish(folder) for folder in folders)
+    assert all_epochs == LONG.epochs > some_epochs
+    for first, second in zip(undisturbed.model().weights, resumed.model().weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
+    np.testing.assert_array_equal(undisturbed.valid.probabilities, resumed.valid.probabilities)
+    for column in set(record.HISTORY) - {"seconds"}:
+        np.testing.assert_array_equal(undisturbed.history[column], resumed.history[column])
+    assert {file.name for file in folder.iterdir()} == {record.RUN_FILE, record.WEIGHTS_FILE}
+
+
+LONG = Experiment(
+    "long",
+    "tests",
+    "killed in the middle",
+    "shallow_cnn",
+    switches=(("width", 0.05),),
+    policy="strong",
+    ema=0.9,
+    images=64,
+    valid_images=32,
+    batch_size=32,
+    epochs=30,
+    patience=None,
+)
+SIZES = (420, 84, 84)
+
+
+def test_an_interrupted_checkpoint_leaves_the_one_before(dataset, monkeypatch):
+    original = np.savez
+
+    def half(file, **arrays):
+        if len(arrays["history_epoch"]) == 2:
+            file.write_bytes(b"half")
+            raise OSError("disk full")
+        original(file, **arrays)
+
+    experiment = row(epochs=3)
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(OSError, match="disk full"):
+        train.train(experiment, 0, dataset, profile="full")
+    folder = record.directory(experiment, 0, "full", dataset.fingerprint)
+    assert [file.name for file in folder.iterdir()] == [train.CHECKPOINT]
+    monkeypatch.setattr(np, "savez", original)
+    epochs = []
+    train.train(experiment, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    assert epochs == [2, 3]
+
+
+def test_a_checkpoint_of_other_code_is_left_behind(dataset):
+    experiment = row(epochs=1)
+    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint.parent.mkdir(parents=True)
+    np.savez(checkpoint, variable0=np.zeros(3))
+    run = train.train(experiment, 0, dataset, profile="full")
+    assert len(run.history) == 1 and not checkpoint.exists()
+
+
+def test_a_run_stopped_from_outside_goes_on(dataset):
+    def stop(fitting):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(row(), 0, dataset, profile="full", on_epoch=stop)
+    epochs = []
+    train.train(row(), 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    assert epochs == [2]
+
+
+def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch):
+    full = made_up.run("first", fingerprint=dataset.fingerprint)
+    (quick,) = train.obtain(["first"], dataset, progress=False)
+    assert quick.profile == "quick"
+    record.publish([full])
+    (recorded,) = train.obtain(["first"], dataset, progress=False)
+    assert (recorded.profile, recorded.origin) == ("full", "record")
+    record.save(full, record.directory(full.experiment, 0, "full", dataset.fingerprint) / record.RUN_FILE)
+    (here,) = train.obtain(["first"], dataset, progress=False)
+    assert (here.profile, here.origin) == ("full", "runs")
+    assert len(counted) == 1
+
+
+def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeypatch):
+    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    (run,) = train.obtain(["first"], dataset, progress=False)
+    assert run.profile == "cpu" and not counted
+    monkeypatch.setattr(train, "has_gpu", lambda: True)
+    (run,) = train.obtain(["first"], dataset, progress=False)
+    assert run.profile == "full" and counted == [("first", 0)]
+
+
+def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
+    record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
+    other = replace(dataset, fingerprint="0" * 64)
+    assert train.obtain(["first"], other, progress=False)[0].origin == "runs"
+    assert train.obtain(["first"], dataset, seeds=[1], progress=False)[0].origin == "runs"
+    assert train.obtain(["first"], dataset, profile="full", progress=False)[0].origin == "runs"
+    monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
+    assert train.obtain(["first"], dataset, progress=False)[0].origin == "runs"
+    assert len(counted) == 4
+
+
+def test_without_imagenet_weights_the_variant_runs_under_its_own_name(dataset, table, counted, capsys):
+    runs = train.obtain(["resnet50_finetuned", "first", "resnet50_frozen"], dataset, profile="quick")
+    assert [run.experiment.id for run in runs] == ["resnet50_scratch", "first"]
+    errors = capsys.readouterr().err
+    assert "resnet50_finetuned: no ImageNet weights to be had, resnet50_scratch runs" in errors
+    train.obtain(["resnet50_finetuned"], dataset, profile="quick")
+    assert counted == [("resnet50_scratch", 0), ("first", 0)]
+
+
+def test_recorded_runs_need_no_imagenet_weights(dataset, table, counted):
+    record.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
+    (run,) = train.obtain(["resnet50_finetuned"], dataset, progress=False)
+    assert run.experiment.id == "resnet50_finetuned" and not counted
+
+
+def test_unknown_rows_and_profiles_are_told_before_anything_runs(dataset, table, counted):
+    with pytest.raises(FerlibError, match="no experiment 'deep'"):
+        train.obtain(["first", "deep"], dataset)
+    with pytest.raises(FerlibError, match="no profile 'fast'"):
+        train.obtain(["first"], dataset, profile="fast")
+    assert not counted
+
+
+def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train, "Fitting", lambda row, seed, first, second: seen.append((first, second)))
+    for seed in (0, 1, 1):
+        train._start(row(), seed, dataset)
+    names = [[split.names.tolist() for split in splits] for splits in seen]
+    assert names[0][0] != names[1][0] == names[2][0]
+    assert names[0][1] == names[1][1] and len(names[0][1]) == 32
+
+
+def test_deterministic_asks_tensorflow(dataset, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train.device, "use_deterministic_operations", lambda: asked.append(True))
+    train.train(row(epochs=1), 0, dataset, profile="full")
+    assert not asked
+    train.train(row(epochs=1), 1, dataset, profile="full", deterministic=True)
+    assert asked
