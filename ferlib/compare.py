@@ -97,9 +97,9 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
 
 def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     """Predict PrivateTest with one run's weights."""
-    part, views = _test_images(run, dataset.test), "flip" if run.profile == "quick" else "ten"
+    part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
     # The audit's answers travel in place of the names, to meet the same selection of images.
-    leak_free = _test_images(run, replace(dataset.test, names=audit.leak_free("test"))).names
+    leak_free = images_of(run, replace(dataset.test, names=audit.leak_free("test"))).names
     network = run.model()
     test = record.rounded(evaluate.predict(network, part))
     averaged = record.rounded(evaluate.predict(network, part, views=views))
@@ -125,8 +125,8 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     )
 
 
-def _test_images(run: Run, split: Split) -> Split:
-    """Return the images of a split that a run's classes and profile are tested on."""
+def images_of(run: Run, split: Split) -> Split:
+    """Return the images of a split that a run is tested on: of its classes, as many as its profile takes."""
     if run.experiment.classes is not None:
         split = split.only(run.experiment.classes)
     number = run.experiment.valid_images

@@ -14,7 +14,8 @@ ORDER = [
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fitting", "train", "cluster", "tune"],
-    *["compare", "measures", "claims", "findings", "plots", "diagrams", "charts"],
+    *["compare", "measures", "claims", "findings", "mistakes"],
+    *["plots", "diagrams", "charts", "galleries"],
     *["report", "document", "colophon", "fonts", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]

@@ -1,0 +1,86 @@
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ferlib import mistakes
+from ferlib.labels import CLASSES
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return made_up.predictions(0.7, images=400)
+
+
+def facts(predictions, **columns):
+    """A table of audit flags or votes for the images of some predictions, in another order."""
+    table = pd.DataFrame(
+        {"name": predictions.names, "label": predictions.labels, "split": "valid", **columns}
+    )
+    return table.sample(frac=1, random_state=0)
+
+
+def test_answers_name_what_was_asked_and_told(predictions):
+    table = mistakes.answers(predictions)
+    assert table["true"].map(CLASSES.index).tolist() == predictions.labels.tolist()
+    assert (table["true"] == table["predicted"]).tolist() == predictions.correct.tolist()
+
+
+def test_accuracy_is_split_by_flag(predictions):
+    flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
+    audit = facts(predictions, **dict.fromkeys(mistakes.FLAGS, False) | {"faceless": flagged})
+    table = mistakes.by_flag(predictions, audit).set_index("flag")
+    assert len(table) == len(mistakes.FLAGS)
+    row = table.loc["no face found"]
+    assert row["images"] == flagged.sum() and row["accuracy"] == 0
+    assert row["accuracy_without"] == pytest.approx(predictions.correct[~flagged].mean())
+    assert row["p"] < 1e-6 and 0 <= row["low"] < row["high"] < 0.2
+    nothing = table.loc["blank"]
+    assert nothing["images"] == 0 and np.isnan(nothing["accuracy"]) and nothing["p"] == 1
+
+
+def test_p_is_fishers(predictions):
+    flagged = np.arange(400) < 60
+    audit = facts(predictions, **dict.fromkeys(mistakes.FLAGS, flagged))
+    row = mistakes.by_flag(predictions, audit).iloc[0]
+    right, wrong = predictions.correct, ~predictions.correct
+    counts = [[sum(right & flagged), sum(wrong & flagged)], [sum(right & ~flagged), sum(wrong & ~flagged)]]
+    assert row["p"] == pytest.approx(stats.fisher_exact(counts).pvalue)
+
+
+def test_swapped_labels_are_doubted():
+    good = made_up.predictions(1.0, images=300)
+    labels = good.labels.copy()
+    labels[:12] = (labels[:12] + 3) % 7
+    doubted = mistakes.label_doubts(type(good)(labels, good.probabilities, good.names, good.classes))
+    assert set(doubted) == set(range(12))
+
+
+def test_crowd_sides_with_label_prediction_or_neither(predictions):
+    votes = np.zeros((400, len(CLASSES) + 3))
+    wrong = np.flatnonzero(~predictions.correct)
+    votes[np.arange(400), predictions.labels] = 8
+    for_model, no_face, tied = wrong[:10], wrong[10:15], wrong[15:17]
+    votes[for_model, predictions.predicted[for_model]] = 9
+    votes[no_face, -1] = 10
+    votes[tied, predictions.predicted[tied]] = 8
+    columns = dict(zip([*CLASSES, *mistakes.NO_VOTE], votes.T, strict=True))
+    ballots = facts(predictions, **columns)
+    groups = {"mistakes": ~predictions.correct, "right": predictions.correct}
+    table = mistakes.crowd(predictions, ballots, groups).set_index("group")
+    assert table.loc["mistakes", "images"] == len(wrong)
+    assert table.loc["mistakes", "prediction"] == pytest.approx(10 / len(wrong))
+    assert table.loc["mistakes", "no emotion"] == pytest.approx(5 / len(wrong))
+    assert table.loc["mistakes", "tied"] == pytest.approx(2 / len(wrong))
+    assert table.loc["right", "label"] == 1
+    some = ballots[ballots["name"].isin(predictions.names[:100])]
+    assert mistakes.crowd(predictions, some, groups)["images"].sum() == 100
+
+
+def test_top_four_predictions_are_joined_by_class_name():
+    four = made_up.predictions(0.6, images=80, classes=("happy", "neutral", "sad", "fear"))
+    codes = np.array([CLASSES.index(name) for name in four.classes])[four.labels]
+    audit = pd.DataFrame({"name": four.names, "label": codes, "split": "valid"})
+    audit = audit.assign(**dict.fromkeys(mistakes.FLAGS, True))
+    assert (mistakes.by_flag(four, audit)["images"] == 80).all()
