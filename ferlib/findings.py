@@ -1,7 +1,7 @@
 """Sentences about results, written by code, so that none outlives the numbers it was written from."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.data import Dataset
 from ferlib.measures import percent, points
+from ferlib.record import Run
 
 
 def listed(names: Sequence[str]) -> str:
@@ -41,6 +42,25 @@ def caution(dataset: Dataset, table: pd.DataFrame) -> str:
         rows = listed(f"`{id}`" for id in table.index[table["profile"] == "cpu"])
         warnings.append(f"Trained on a processor, with fewer epochs than intended: {rows}.")
     return " ".join(warnings)
+
+
+def warning(dataset: Dataset, runs: Iterable[Run]) -> str:
+    """Say why single runs are no findings about FER-2013; empty if they are."""
+    return caution(dataset, pd.DataFrame({run.experiment.id: {"profile": run.profile} for run in runs}).T)
+
+
+def crowd(sides: pd.DataFrame) -> str:
+    """Say whom the annotators of FER+ side with.
+
+    Args:
+        sides: From ``mistakes.crowd``, indexed by group, with a row ``mistakes``.
+    """
+    row = sides.loc["mistakes"]
+    other = 1 - row["label"] - row["prediction"]
+    return (
+        f"On {row['images']:.0f} misread faces the crowd sides with the label in {percent(row['label'])}, "
+        f"with the network in {percent(row['prediction'])}, and with neither in {percent(other)}."
+    )
 
 
 def headline(table: pd.DataFrame, best: str) -> str:

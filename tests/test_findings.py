@@ -1,4 +1,5 @@
 import made_up
+import pandas as pd
 import pytest
 
 from ferlib import claims, compare, findings
@@ -39,6 +40,21 @@ def test_caution_speaks_up_only_where_needed(table):
     assert "1 of 2 rows are quick runs" in findings.caution(real, mixed)
     assert "fewer epochs than intended: `prior`" in findings.caution(real, mixed)
     assert "All rows are quick" in findings.caution(real, mixed.loc[["deep_both"]])
+
+
+def test_single_runs_are_warned_of():
+    quick = made_up.run("deep_both", profile="quick")
+    assert "quick" in findings.warning(made_up.dataset(), [quick])
+    assert findings.warning(made_up.dataset(), [made_up.run("deep_both")]) == ""
+
+
+def test_the_crowd_sides_with_someone():
+    sides = pd.DataFrame(
+        {"images": [40], "label": [0.5], "prediction": [0.3], "tied": [0.2]}, index=["mistakes"]
+    )
+    text = findings.crowd(sides)
+    assert "On 40 misread faces" in text and "label in 50.0 %" in text
+    assert "network in 30.0 %" in text and "neither in 20.0 %" in text
 
 
 def test_rows_are_held_against_reported_figures(table):
