@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 
 from ferlib import __version__
 from ferlib.labels import FerlibError
@@ -67,6 +68,18 @@ def _command(commands, name: str, run, help: str, data: bool = True) -> argparse
             "(default: FERLIB_DATA, data/, a Kaggle download, drawn demo faces)",
         )
     return parser
+
+
+def _import_keras_quietly() -> None:
+    """Import Keras without the notices that TensorFlow's native code writes whatever its settings say."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _positive(text: str) -> int:
@@ -141,6 +154,7 @@ def _add_profile(parser) -> None:
 
 
 def _train(chosen) -> int | None:
+    _import_keras_quietly()
     from ferlib import data, experiments, train
 
     if chosen.list:
@@ -162,6 +176,7 @@ def _train(chosen) -> int | None:
 
 
 def _tune(chosen) -> None:
+    _import_keras_quietly()
     from ferlib import data, tune
 
     print(
@@ -176,6 +191,7 @@ def _tune(chosen) -> None:
 
 
 def _record(chosen) -> None:
+    _import_keras_quietly()
     from ferlib import data, record
 
     print(record.publish_finished(data.load(chosen.data)))

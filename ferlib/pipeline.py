@@ -124,6 +124,7 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
             language="python",
             stderr_file=sys.stderr,  # progress of a training shows while its cell still runs
             extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
+            kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
         )
     except papermill.PapermillExecutionError as error:
         os.replace(working, target)
@@ -144,6 +145,21 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
     notebook.metadata["ferlib"] = {"key": key}
     with paths.written_atomically(target) as temporary:
         nbformat.write(notebook, temporary)
+
+
+def _kernel_manager(log: Path) -> type:
+    """Return a kernel manager that logs what native code writes; what Python prints stays in the notebook.
+
+    TensorFlow greets every process with notices that no setting silences.
+    """
+    from jupyter_client import AsyncKernelManager
+
+    class LoggingKernelManager(AsyncKernelManager):
+        async def _async_launch_kernel(self, command, **options):
+            with open(log, "ab") as stderr:
+                await super()._async_launch_kernel(command, **options | {"stderr": stderr})
+
+    return LoggingKernelManager
 
 
 def unfinished_cells(notebook) -> list[int]:
