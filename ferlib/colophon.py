@@ -1,6 +1,5 @@
 """How a report was made, gathered from its chapters: banner, title-page line, and a chapter of its own."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,8 +36,8 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
         return f"Made on {date}."
     parts = [
         f"Made on {date}",
-        *_distinct(told, lambda facts: _without_folder(facts["data"])),
-        *(f"profile {profile}" for profile in _distinct(told, _profile) if profile != "–"),
+        *_distinct(told, lambda facts: facts["data"]),
+        *(f"profile {profile}" for profile in _distinct(told, _profile) if profile != "no training"),
         *(f"commit {commit}" for commit in _distinct(told, lambda facts: facts["commit"])),
         *_distinct(told, lambda facts: facts["hardware"]),
     ]
@@ -58,7 +57,7 @@ def page(chapters: Sequence[Chapter]) -> str:
             lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
         ),
         "Profile": _by_chapter(told, _profile),
-        "Data": _by_chapter(told, lambda facts: _without_folder(facts["data"])),
+        "Data": _by_chapter(told, lambda facts: facts["data"]),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
         "Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none"),
         "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
@@ -83,28 +82,32 @@ def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[
 
 def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
     """Return a fact once if all chapters agree on it, else with the chapters it is true of."""
-    chapters: dict[str, list[str]] = {}
+    chapters: dict[str, list[int]] = {}
     for number, facts in told:
-        chapters.setdefault(fact(facts), []).append(str(number))
+        chapters.setdefault(fact(facts), []).append(number)
     if len(chapters) == 1:
         return next(iter(chapters))
-    return "; ".join(
-        f"{text} (chapter{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
-        for text, numbers in chapters.items()
-    )
+    return "; ".join(f"{text} ({_chapters(numbers)})" for text, numbers in chapters.items())
+
+
+def _chapters(numbers: list[int]) -> str:
+    """Return "chapter 2" or "chapters 1, 3–5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"chapter{'s' if len(numbers) > 1 else ''} {', '.join(texts)}"
 
 
 def _profile(facts: dict) -> str:
-    return " and ".join(facts["profiles"]) or "–"
+    return " and ".join(facts["profiles"]) or "no training"
 
 
 def _listed(versions: dict[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in versions.items())
-
-
-def _without_folder(source: str) -> str:
-    """Keep the file's name of "FER-2013 from /home/me/archive.zip": a report is for other people too."""
-    return re.sub(r"(?:[A-Za-z]:)?[/\\]\S*[/\\](?=\S)", "", source)
 
 
 def _runs_table(chapters: Sequence[Chapter]) -> str:

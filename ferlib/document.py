@@ -93,7 +93,7 @@ def read_chapter(path: Path) -> Chapter:
     """
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.validator.NotebookValidationError) as error:
+    except (OSError, ValueError, nbformat.ValidationError) as error:
         raise FerlibError(f"{path} cannot be read as a notebook: {error}") from error
     if unfinished := unfinished_cells(notebook):
         raise FerlibError(f"{_place(path, notebook, unfinished[0])} {_reason(notebook.cells[unfinished[0]])}")

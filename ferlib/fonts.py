@@ -5,14 +5,19 @@ import io
 import shutil
 import unicodedata
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
-import font_source_sans_pro
-import ziamath
 from fontTools import subset
 
-_SANS = Path(font_source_sans_pro.__file__).parent / "files"
-_MATH = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+
+def _installed(package: str) -> Path:
+    """Return the folder of a package without importing it."""
+    return Path(find_spec(package).origin).parent
+
+
+_SANS = _installed("font_source_sans_pro") / "files"
+_MATH = _installed("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf"
 _FACES = {
     ("Source Sans Pro", 400, "normal"): _SANS / "SourceSansPro-Regular.ttf",
     ("Source Sans Pro", 400, "italic"): _SANS / "SourceSansPro-It.ttf",

@@ -48,8 +48,13 @@ LISTINGS
 :::"""
 _REQUIRED = {"title", "subtitle", "authors", "course"}
 _KINDS = {
-    **{"title": str, "subtitle": str, "authors": list, "course": str},
-    **{"institution": str, "date": datetime.date, "keywords": list},
+    "title": str,
+    "subtitle": str,
+    "authors": list,
+    "course": str,
+    "institution": str,
+    "date": datetime.date,
+    "keywords": list,
 }
 
 
@@ -148,7 +153,6 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
     metadata = {
         **settings,
         "abstract": abstract,
-        "bibliography": "references.bib",
         "link-citations": True,
         "lang": "en",
     }
@@ -161,14 +165,12 @@ def _pandoc(work: Path, form: str, template: str, *options: str) -> str:
         f"--metadata-file={work / 'metadata.json'}",
         f"--lua-filter={work / 'report.lua'}",
         f"--template={work / template}",
-        f"--resource-path={work}",
+        f"--bibliography={work / 'references.bib'}",
         "--wrap=none",
         *options,
     ]
     try:
-        return pypandoc.convert_file(
-            str(work / "report.md"), form, format=_MARKDOWN, extra_args=arguments, cworkdir=str(work)
-        )
+        return pypandoc.convert_file(str(work / "report.md"), form, format=_MARKDOWN, extra_args=arguments)
     except RuntimeError as error:
         said = re.search(r"ferlib: (.*?) :ferlib", str(error), re.S)
         problem = said[1] if said else f"pandoc could not convert it: {error}"

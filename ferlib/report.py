@@ -142,7 +142,7 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
     facts = {
         "role": "provenance",
         "profiles": profiles,
-        "data": dataset.source,
+        "data": _source(dataset),
         "fingerprint": dataset.fingerprint,
         "is_demo": dataset.is_demo,
         "notes": list(dataset.notes),
@@ -153,7 +153,7 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
     }
     warning = "**Demo faces, not FER-2013: no number here is a finding.**\n\n" if dataset.is_demo else ""
     rows = {
-        "Data": f"{dataset.source}, fingerprint `{dataset.fingerprint[:12]}`",
+        "Data": f"{facts['data']}, fingerprint `{dataset.fingerprint[:12]}`",
         "Profile": ", ".join(profiles) or "no training",
         "Runs": str(len(runs)),
         "Hardware": facts["hardware"],
@@ -233,6 +233,12 @@ def _formatted(value, form: str | Callable) -> str:
         return str(form(value))
     text = form.format(value) if "{" in form else format(value, form)
     return "−" + text[1:] if text.startswith("-") and not isinstance(value, str) else text
+
+
+def _source(dataset) -> str:
+    """Return where the data came from without the reader's own folders."""
+    location = dataset.location
+    return dataset.source.replace(str(location), location.name) if location else dataset.source
 
 
 def _origin(run) -> dict:

@@ -79,9 +79,11 @@ local function link_references(doc)
     end,
     Link = function(link)
       local notebook = link.target:match('^%.?/?%d*_?([%w_]+)%.ipynb$')
-      if notebook then link.target = '#sec-' .. notebook:gsub('_', '-') end
-      local anchor = link.target:match('^#(.*)')
-      if notebook and not names[anchor] then fail('the link to ' .. notebook .. '.ipynb leads to no chapter') end
+      if notebook then
+        local label = 'sec-' .. notebook:gsub('_', '-')
+        if not names[label] then fail('the link to ' .. link.target .. ' leads to no chapter') end
+        link.target = '#' .. label
+      end
       return link
     end,
     Image = function(image)
@@ -123,10 +125,14 @@ local function caption_of(div)
   return first.content
 end
 
+local ABBREVIATIONS = pandoc.List { 'al.', 'cf.', 'vs.', 'etc.', 'approx.' }
+
 local function first_sentence(inlines)
   for position, inline in ipairs(inlines) do
-    local after = inlines[position + 2]
-    if inline.t == 'Str' and inline.text:match('%a%a[.:;]$') and after and stringify(after):match('^%u') then
+    local blank, after = inlines[position + 1], inlines[position + 2]
+    local ends = inline.t == 'Str' and inline.text:match('[.?!]$') and not inline.text:match('%f[%w]%a%.$')
+    if ends and not ABBREVIATIONS:includes(inline.text) and blank and blank.t ~= 'Str'
+      and after and stringify(after):match('^[%u%d]') then
       return pandoc.Inlines { table.unpack(inlines, 1, position) }
     end
   end
@@ -164,9 +170,15 @@ local function figure(div)
   }
 end
 
+-- Pandoc gives the columns of a Markdown table with long lines the widths of its dashes.
+local function without_widths(grid)
+  for column, specification in ipairs(grid.colspecs) do grid.colspecs[column] = { specification[1] } end
+  return grid
+end
+
 local function table_in(div)
   for _, block in ipairs(div.content) do
-    if block.t == 'Table' then return block end
+    if block.t == 'Table' then return without_widths(block) end
     if block.t == 'RawBlock' then return pandoc.read(block.text, 'html').blocks[1] end
   end
   fail(div.identifier .. ' holds no table')
@@ -259,10 +271,17 @@ local function definitions(list)
   return blocks
 end
 
+local function lines_of_code(div)
+  local lines = 0
+  div:walk { CodeBlock = function(code) lines = lines + 1 + select(2, code.text:gsub('\n', '\n')) end }
+  return lines
+end
+
 local function boxed(name)
   return function(div)
     if not to_typst then return nil end
-    local blocks = pandoc.Blocks { typst('#' .. name .. '[') }
+    local long = tostring(lines_of_code(div) > 45)
+    local blocks = pandoc.Blocks { typst('#' .. name .. '(breakable: ' .. long .. ')[') }
     blocks:extend(pandoc.Blocks(div.content):walk { DefinitionList = definitions })
     blocks:insert(typst(']'))
     return blocks
@@ -292,7 +311,7 @@ end
 -- A table without caption, such as a list of symbols, is set where it stands and not numbered.
 local function plain_table(grid)
   if to_typst then grid.classes:insert('typst:no-figure') end
-  return grid
+  return without_widths(grid)
 end
 
 function Pandoc(doc)

@@ -1,0 +1,102 @@
+"""Executed notebooks that nobody executed, for tests of what is made from notebooks."""
+
+import base64
+import io
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+CARD = """# 1. {title}
+
+**Question.** What is it?
+
+- **Answer:** A test, see $x^2$.
+- **Needs** Nothing.
+
+Introduction."""
+FACTS = {
+    "role": "provenance",
+    "profiles": ["full"],
+    "data": "FER-2013 from archive.zip",
+    "fingerprint": "0123456789abcdef" * 4,
+    "is_demo": False,
+    "notes": [],
+    "hardware": "A processor, 2 cores, 8 GiB memory",
+    "versions": {"Python": "3.12.1", "keras": "3.15.1"},
+    "commit": "0a1b2c3d4e",
+    "runs": [
+        {"experiment": "deep_plain", "seed": 0, "profile": "full", "origin": "record", "device": "A GPU"}
+    ],
+}
+
+
+def code(source, *outputs, tags=(), status="completed", count=1):
+    """A code cell as papermill leaves it."""
+    metadata = {"tags": list(tags), "papermill": {"status": status}}
+    return new_code_cell(source, outputs=list(outputs), execution_count=count, metadata=metadata)
+
+
+def shown(data, facts=None):
+    """An output as `display` writes it."""
+    return new_output("display_data", data=data, metadata={"ferlib": facts} if facts else {})
+
+
+def printed(text, name="stdout"):
+    """An output as `print` writes it."""
+    return new_output("stream", name=name, text=text)
+
+
+def picture(
+    label="fig-curve",
+    caption="The *loss* falls with $\\eta$. It is low.",
+    alt='A "line" & a <dot>',
+    width="50%",
+):
+    """A figure as `report.figure` shows it."""
+    file = io.BytesIO()
+    Image.new("RGB", (400, 200), "steelblue").save(file, "png", dpi=(200, 200))
+    facts = {"role": "figure", "label": label, "caption": caption, "alt": alt, "width": width}
+    return shown({"image/png": base64.b64encode(file.getvalue()).decode()}, facts)
+
+
+def table(
+    label="tbl-scores",
+    caption="Scores of all. Happy is best.",
+    columns=("class", "f1"),
+    rows=(("happy", "0.9"),),
+):
+    """A table as `report.table` shows it."""
+
+    def row(kind, cells):
+        return (
+            "<tr>" + "".join(f'<{kind} style="text-align: right">{cell}</{kind}>' for cell in cells) + "</tr>"
+        )
+
+    body = "".join(row("td", cells) for cells in rows)
+    html = f"<table><thead>{row('th', columns)}</thead><tbody>{body}</tbody></table>"
+    return shown({"text/html": html}, {"role": "table", "label": label, "caption": caption})
+
+
+def notebook(path, title, *cells, facts=None, ended="2026-03-04T10:00:00.123456"):
+    """Write an executed notebook with the usual first and last cells."""
+    setup = [code("import ferlib"), code("PROFILE = 'auto'", tags=["parameters"])]
+    setup.append(code("# Parameters\nPROFILE = 'full'", tags=["injected-parameters"]))
+    last = code("report.provenance(dataset)", shown({"text/markdown": "facts"}, {**FACTS, **(facts or {})}))
+    written = new_notebook(cells=[new_markdown_cell(CARD.format(title=title)), *setup, *cells, last])
+    for position, cell in enumerate(written.cells):
+        cell["id"] = f"cell-{position}"
+    written.metadata["papermill"] = {"end_time": ended, "duration": 12.34}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(written, path)
+    return path
+
+
+def markdown(source):
+    """A Markdown cell."""
+    return new_markdown_cell(source)
+
+
+def error(name="ValueError", text="no such thing"):
+    """The output of a cell that failed."""
+    return new_output("error", ename=name, evalue=text, traceback=[])

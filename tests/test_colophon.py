@@ -1,0 +1,47 @@
+"""The report tells how it was made, and warns where its numbers are no findings."""
+
+import pytest
+from chapters import FACTS
+
+from ferlib import colophon
+from ferlib.document import Chapter
+
+
+def chapter(**facts):
+    return Chapter("01_x", "X", facts={**FACTS, **facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ([{}], ""),
+        ([{"is_demo": True}, {}], "demo faces, not FER-2013"),
+        ([{"profiles": ["quick"]}, {"profiles": []}], "quick profile: small-scale run"),
+        ([{"profiles": ["quick"]}, {"profiles": ["full"]}], "some numbers come from quick, small-scale runs"),
+        (
+            [{"is_demo": True, "profiles": ["quick"]}],
+            "demo faces, not FER-2013 · quick profile: small-scale run",
+        ),
+    ],
+)
+def test_banner_warns_of_demo_faces_and_quick_runs(facts, expected):
+    assert colophon.banner([chapter(**each) for each in facts]) == expected
+
+
+def test_facts_are_told_once_or_with_their_chapters():
+    commits = ["a", "b", "b", "b", "a", "c"]
+    page = colophon.page([chapter(commit=commit) for commit in commits])
+    assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2–4); `c` (chapter 6)" in page
+    assert "Hardware\n:   A processor, 2 cores, 8 GiB memory\n" in page
+
+
+def test_chapters_say_who_made_their_runs():
+    run = FACTS["runs"][0]
+    runs = [run, run, {**run, "profile": "quick", "device": "A CPU", "origin": "runs"}]
+    page = colophon.page([chapter(runs=runs), Chapter("02_y", "Y")])
+    assert "| 3 | 2 × full on A GPU; 1 × quick on A CPU; 2 of them from the record |" in page
+    assert "| 2\\ \\ Y | – | – | – |" in page
+
+
+def test_summary_without_facts_tells_the_date():
+    assert colophon.summary([Chapter("01_x", "X")], "1 May 2026") == "Made on 1 May 2026."

@@ -1,0 +1,109 @@
+"""Executed notebooks become chapters of Markdown, or the build stops and says where."""
+
+import nbformat
+import pytest
+from chapters import code, error, markdown, notebook, picture, printed, shown, table
+
+from ferlib import document
+from ferlib.labels import FerlibError
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads the chapter made of some cells."""
+    return lambda *cells, **options: document.read_chapter(
+        notebook(tmp_path / "02_shallow_cnn.ipynb", "Shallow networks", *cells, **options)
+    )
+
+
+def test_the_first_cell_gives_title_and_box(read):
+    chapter = read()
+    assert chapter.title == "Shallow networks"
+    assert chapter.body.startswith(
+        "# Shallow networks {#sec-shallow-cnn}\n\n::: card\nQuestion\n:   What is it?"
+    )
+    assert "Answer\n:   A test, see $x^2$." in chapter.body
+    assert "Needs\n:   Nothing.\n:::\n\nIntroduction." in chapter.body
+
+
+def test_setup_is_hidden_but_listed_and_parameters_are_kept(read):
+    chapter = read(code("history = fit()"))
+    assert "import ferlib" not in chapter.body
+    assert "PROFILE" not in chapter.body
+    assert "::: code\n``` python\nhistory = fit()\n```\n:::" in chapter.body
+    assert "import ferlib" in chapter.listing
+    assert chapter.parameters == "PROFILE = 'full'"
+
+
+def test_figures_tables_prose_and_facts_go_to_their_places(read):
+    abstract = shown({"text/markdown": "In short."}, {"role": "abstract"})
+    prose = shown({"text/markdown": "Happy is **best**."}, {"role": "prose"})
+    caption = shown({"text/markdown": "**Figure.** The loss"}, {"role": "caption"})
+    chapter = read(code("a()", picture(), caption), code("b()", table(), prose, abstract))
+    assert list(chapter.pictures) == ["fig-curve.png"]
+    assert (
+        '::: {#fig-curve .figure width="50%" inches="2.00x1.00" alt="A \\"line\\" & a <dot>"}' in chapter.body
+    )
+    assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table>" in chapter.body
+    assert "Happy is **best**." in chapter.body
+    assert "**Figure.**" not in chapter.body
+    assert chapter.abstract == "In short."
+    assert "In short." not in chapter.body
+    assert chapter.facts["commit"] == "0a1b2c3d4e"
+    assert (chapter.seconds, chapter.ended[:10]) == (12.34, "2026-03-04")
+
+
+def test_logs_are_cleaned_and_clipped_and_warnings_set_apart(read):
+    log = "".join(f"\r\x1b[1m{step}/3\x1b[0m" for step in range(3)) + "\n" + "line\n" * 40
+    stderr = "100%|####|\n/tmp/x.py:3: UserWarning: low memory\n  warnings.warn()\n"
+    chapter = read(code("fit()", printed(log[:30]), printed(log[30:]), printed(stderr, "stderr")))
+    assert "2/3\nline" in chapter.body
+    assert "1/3" not in chapter.body
+    assert "\x1b" not in chapter.body
+    assert chapter.body.count("\nline") == document.LOG_LINES - 1
+    assert "… (27 lines left out) …" in chapter.body
+    assert "100%" not in chapter.body
+    assert chapter.warnings == ["02_shallow_cnn, cell 1: UserWarning: low memory"]
+
+
+def test_bare_equation_environments_become_formulas(read):
+    body = read(markdown("So\n\n\\begin{align}\na &= b\\\\\n\\end{align}\n\nand on.")).body
+    assert "$$\\begin{aligned}\na &= b\\\\\n\\end{aligned}$$" in body
+
+
+def test_backquotes_in_output_cannot_end_its_block(read):
+    assert "```` text\n``` python\n````" in read(code("show()", printed("``` python"))).body
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (code("fit(5)", error()), r"cell 5 of 6 \(fit\(5\)\): failed with ValueError: no such thing"),
+        (code("fit(5)", status="pending", count=None), r"cell 5 of 6 \(fit\(5\)\): did not run to its end"),
+        (code("fit(5)", status="failed"), "did not run to its end"),
+        (code("plt.show()", shown({"image/png": ""})), r"\(plt.show\(\)\): a figure without caption"),
+        (code("frame", shown({"text/html": "<table></table>"})), r"\(frame\): a table without caption"),
+    ],
+)
+def test_incomplete_notebooks_are_refused_with_their_cell(read, cell, message):
+    with pytest.raises(FerlibError, match=r"02_shallow_cnn.ipynb, .*" + message):
+        read(cell)
+
+
+def test_all_missing_captions_are_listed(read):
+    with pytest.raises(FerlibError) as problem:
+        read(code("first", shown({"image/png": ""})), code("second", shown({"image/svg+xml": ""})))
+    assert "(first)" in str(problem.value)
+    assert "(second)" in str(problem.value)
+
+
+def test_a_chapter_needs_a_title_and_a_readable_file(tmp_path):
+    path = tmp_path / "01_x.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[markdown("No title")]), path)
+    with pytest.raises(FerlibError, match="'# Title'"):
+        document.read_chapter(path)
+    path.write_text("{}")
+    with pytest.raises(FerlibError, match="cannot be read as a notebook"):
+        document.read_chapter(path)
+    with pytest.raises(FerlibError, match="cannot be read as a notebook"):
+        document.read_chapter(tmp_path / "missing.ipynb")

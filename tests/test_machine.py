@@ -1,0 +1,48 @@
+"""Hardware, versions and commit are told as they are."""
+
+import platform
+import subprocess
+
+import numpy as np
+import psutil
+
+from ferlib import machine
+
+
+def git(folder, *words):
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_hardware_tells_cores_and_memory():
+    text = machine.hardware()
+    assert f"{psutil.cpu_count()} cores" in text
+    assert f"{psutil.virtual_memory().total / 2**30:.0f} GiB" in text
+    assert machine.processor() in text
+
+
+def test_versions_are_those_that_run():
+    versions = machine.versions()
+    assert versions["Python"] == platform.python_version()
+    assert versions["numpy"] == np.__version__
+    assert "jax" not in versions or versions["jax"]
+
+
+def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    (tmp_path / "source.py").write_text("1")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    clean = machine.commit()
+    assert len(clean) == 10
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "report.html").write_text("new")
+    assert machine.commit() == clean
+    (tmp_path / "source.py").write_text("2")
+    assert machine.commit() == f"{clean}-dirty"
+
+
+def test_commit_is_unknown_outside_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    assert machine.commit() == "unknown"

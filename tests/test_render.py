@@ -1,0 +1,256 @@
+"""The two rendered files stand on their own, say where numbers come from, and are the same every time."""
+
+import re
+import shutil
+
+import pytest
+from bs4 import BeautifulSoup
+from chapters import code, error, markdown, notebook, picture, printed, shown, table
+from pdf import page_texts
+
+from ferlib import render
+from ferlib.labels import FerlibError
+
+META = """
+title: Faces & feelings
+subtitle: A test
+authors: [Ada Example, Bo Example]
+course: Course 101
+keywords: [faces]
+"""
+WIDE = tuple(f"quantity_{i}" for i in range(12))
+
+
+@pytest.fixture(scope="module")
+def chapters(tmp_path_factory):
+    """Two chapters with one of everything."""
+    folder = tmp_path_factory.mktemp("executed")
+    abstract = shown({"text/markdown": "We test it [@he2016]; see @tbl-wide."}, {"role": "abstract"})
+    prose = shown(
+        {"text/markdown": "As @fig-curve and @tbl-scores of @sec-shallow-cnn show."}, {"role": "prose"}
+    )
+    first = notebook(
+        folder / "01_dataset.ipynb",
+        "The data set",
+        markdown(r"Data [@goodfellow2013], $\mathbf{w}\odot\hat{x}$, and [next](02_shallow_cnn.ipynb)."),
+        code("draw()", picture(), printed("step 1\rstep 2\n\x1b[32mdone\x1b[0m\n")),
+    )
+    second = notebook(
+        folder / "02_shallow_cnn.ipynb",
+        "Shallow networks",
+        code("tabulate()", table(), prose, abstract),
+        code("compare()", table("tbl-wide", "A wide table.", WIDE, [["0.123"] * 12] * 3)),
+        code("again()", picture("fig-second", "Another figure.")),
+        ended="2026-05-06T10:00:00",
+        facts={"commit": "ffffffffff-dirty"},
+    )
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def meta(tmp_path_factory):
+    path = tmp_path_factory.mktemp("meta") / "meta.yaml"
+    path.write_text(META)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(chapters, meta, tmp_path_factory):
+    """Bytes of the HTML and the PDF report."""
+    html, pdf = render.render(chapters, tmp_path_factory.mktemp("out"), meta=meta)
+    return html.read_bytes(), pdf.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return BeautifulSoup(report[0].decode(), "html.parser")
+
+
+@pytest.fixture(scope="module")
+def pages(report):
+    return [re.sub(r"\s+", " ", text).replace(" .", ".") for text in page_texts(report[1])]
+
+
+def words(element) -> str:
+    return " ".join(element.get_text().split())
+
+
+def test_html_asks_for_nothing_outside(report, html):
+    for tag in html.find_all(True):
+        for name in ("src", "href", "srcset", "data", "action"):
+            if tag.name != "a" and name in tag.attrs:
+                assert tag[name].startswith("data:"), tag
+    text = report[0].decode()
+    assert not re.search(r"url\((?!data:)|@import", text)
+    assert (
+        "default-src 'none'" in html.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+    )
+
+
+def test_figures_and_tables_are_numbered_across_chapters(html):
+    captions = [words(caption) for caption in html.find_all("figcaption")]
+    assert [caption.split(".")[0] for caption in captions] == [
+        "Figure 1",
+        "Table 1",
+        "Table 2",
+        "Figure 2",
+        "Table 3",
+    ]
+    assert captions[1] == "Table 1. Scores of all. Happy is best."
+    assert html.find(id="fig-curve").img["alt"] == 'A "line" & a <dot>'
+    assert "--width:50%" in html.find(id="fig-curve").img["style"]
+
+
+def test_references_lead_somewhere(html):
+    ids = {tag["id"] for tag in html.find_all(id=True)}
+    links = [a for a in html.find_all("a") if a["href"].startswith("#")]
+    assert {a["href"][1:] for a in links} <= ids
+    said = {a["href"]: words(a) for a in html.main.find_all("a") if a["href"].startswith("#")}
+    assert said["#fig-curve"] == "Figure 1"
+    assert said["#tbl-scores"] == "Table 1"
+    assert words(html.find("a", string=re.compile("next"))) == "next"
+    assert html.find("a", string="next")["href"] == "#sec-shallow-cnn"
+    assert "Goodfellow et al. 2015" in words(html.find(id="sec-dataset"))
+    references = words(html.find(id="refs"))
+    assert "10.1016/j.neunet.2014.09.005" in references
+    assert "10.1109/CVPR.2016.90" in references
+    assert "Efron" not in references
+
+
+def test_formulas_are_mathml_with_their_font(html):
+    formulas = html.find(id="sec-dataset").find_all("math")
+    assert any("\U0001d430" in formula.get_text() for formula in formulas)  # an upright bold w
+    assert not html.find(class_="math")
+    assert 'font-family: "STIX Two Math"' in html.style.get_text()
+
+
+def test_code_is_folded_and_logs_are_shown_as_a_terminal_does(html):
+    assert words(html.find(id="sec-dataset").details.pre) == "draw()"
+    assert words(html.find(class_="output")) == "step 2 done"
+    assert "import ferlib" not in words(html.main)
+
+
+def test_html_has_contents_skip_link_and_cards(html):
+    assert words(html.nav).startswith(
+        "Faces & feelings 1 The data set 2 Shallow networks How this report was made"
+    )
+    assert html.find("a", class_="skip")["href"] == "#main"
+    assert words(html.find(class_="card")) == "Question What is it? Answer A test, see x2x^2. Needs Nothing."
+
+
+def test_the_report_says_how_it_was_made(html):
+    made = words(html.find(id="sec-how-made"))
+    for text in (
+        "PROFILE = 'full'",
+        "FER-2013 from archive.zip",
+        "0123456789abcdef" * 4,
+        "A processor, 2 cores",
+        "keras 3.15.1",
+        "0a1b2c3d4e (chapter 1); ffffffffff-dirty (chapter 2)",
+        "1 × full on A GPU; 1 of them from the record",
+        "12.3",
+    ):
+        assert text in made
+
+
+def test_pdf_has_title_page_contents_and_lists(pages):
+    for text in ("COURSE 101", "Faces & feelings", "Ada Example", "6 May 2026", "We test it", "Table 2"):
+        assert text in pages[0]
+    assert "1 The data set" in pages[1]
+    assert "Figure 1 The loss falls with" in pages[2]
+    assert "It is low" not in pages[2]  # lists have first sentences only
+    assert "Table 2 A wide table" in pages[2]
+
+
+def test_pdf_has_captions_references_and_code(pages):
+    text = " ".join(pages)
+    assert "Figure 1. The loss falls" in text
+    assert "Table 1. Scores of all. Happy is best." in text
+    assert "As Figure 1 and Table 1 of Chapter 2 show." in text
+    assert "10.1016/j.neunet.2014.09.005" in text.replace(" ", "")
+    assert "Appendix: code" in pages[-1] or "Appendix: code" in pages[-2]
+    assert "import ferlib" in text
+
+
+def test_pdf_pages_carry_running_header_and_number(pages):
+    for number, page in enumerate(pages[1:], start=2):
+        assert f"{number} / {len(pages)}" in page
+        assert page.startswith("Faces & feelings ")
+
+
+def test_pdf_is_tagged_and_described(report):
+    pdf = report[1]
+    assert b"/StructTreeRoot" in pdf
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in pdf
+    assert b'A \\"line\\" & a <dot>' in pdf or b'A "line" & a <dot>' in pdf
+    for text in (b"Faces &amp; feelings", b"Ada Example", b"faces"):
+        assert text in pdf
+
+
+def test_the_same_notebooks_give_the_same_bytes(chapters, meta, report, tmp_path):
+    moved = [shutil.copy(path, tmp_path) for path in chapters]
+    html, pdf = render.render(moved, tmp_path / "out", meta=meta)
+    assert html.read_bytes() == report[0]
+    assert pdf.read_bytes() == report[1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.pdf"]
+
+
+def test_demo_and_quick_warnings_are_on_every_page(tmp_path, meta):
+    facts = {"is_demo": True, "profiles": ["quick"]}
+    path = notebook(tmp_path / "01_dataset.ipynb", "Data", markdown("Text. " * 900), facts=facts)
+    html, pdf = render.render([path], tmp_path, meta=meta)
+    warning = "demo faces, not FER-2013 · quick profile: small-scale run"
+    banner = BeautifulSoup(html.read_text(), "html.parser").find(class_="banner")
+    assert words(banner) == warning
+    texts = page_texts(pdf.read_bytes())
+    assert len(texts) > 4
+    assert all(text.startswith(warning) for text in texts)
+
+
+def test_a_sound_full_report_has_no_banner(html, pages):
+    assert not html.find(class_="banner")
+    assert "quick profile" not in " ".join(pages)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (code("fail()", error()), r"01_dataset.ipynb, cell 5 of 6 \(fail\(\)\): failed with ValueError"),
+        (markdown("See @fig-missing."), "refers to @fig-missing"),
+        (markdown("As [@nobody1999] said."), "cites @nobody1999, which references.bib does not have"),
+        (markdown("[there](09_nowhere.ipynb)"), "leads to no chapter"),
+        (markdown("![x](picture.png)"), "picture picture.png stands in the text"),
+        (code("a()", picture(), picture()), "fig-curve is used twice"),
+        (markdown(r"$\frobnicate{x}$"), "formula .* cannot be set"),
+    ],
+)
+def test_what_cannot_be_rendered_is_named_and_nothing_is_written(tmp_path, meta, cell, message):
+    path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
+    with pytest.raises(FerlibError, match=message):
+        render.render([path], tmp_path / "out", meta=meta)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: [", "cannot be read as YAML"),
+        ("- list", "has no authors, course, subtitle, title"),
+        (META + "colour: red", "unknown entry 'colour'"),
+        (META + "date: soon", "date is 'soon', which is not a date"),
+        (
+            META.replace("[Ada Example, Bo Example]", "Ada Example"),
+            "authors is 'Ada Example', which is not a list",
+        ),
+    ],
+)
+def test_a_wrong_title_page_is_refused(tmp_path, chapters, text, message):
+    (tmp_path / "meta.yaml").write_text(text)
+    with pytest.raises(FerlibError, match=message):
+        render.render(chapters, tmp_path, meta=tmp_path / "meta.yaml")
+
+
+def test_a_given_date_is_printed(tmp_path, chapters):
+    (tmp_path / "meta.yaml").write_text(META + "date: 2025-12-24")
+    html, _ = render.render(chapters, tmp_path, meta=tmp_path / "meta.yaml")
+    assert "24 December 2025" in html.read_text()

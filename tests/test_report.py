@@ -1,0 +1,176 @@
+"""Figures, tables and sentences carry all that the report needs to number and describe them."""
+
+import base64
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib import pyplot as plt
+
+from ferlib import machine, paths, report
+from ferlib.labels import FerlibError
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed: pairs of data and metadata."""
+    displayed = []
+    monkeypatch.setattr(
+        report, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
+    )
+    return displayed
+
+
+@pytest.fixture
+def fig():
+    fig, ax = plt.subplots(figsize=(4, 3))
+    ax.plot([0, 1, 4])
+    ax.set(xlabel="epoch", ylabel="loss")
+    yield fig
+    plt.close(fig)
+
+
+def cells(shown) -> list[list[str]]:
+    rows = BeautifulSoup(shown[0][0]["text/html"], "html.parser").find_all("tr")
+    return [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in rows]
+
+
+def test_figure_is_saved_shown_and_closed(shown, fig):
+    report.figure(fig, "loss_curve", caption="The loss grows.", alt="A line from 0 to 4", width="60%")
+    saved = (paths.figs() / "loss_curve.png").read_bytes()
+    (data, facts), (caption, role) = shown
+    assert base64.b64decode(data["image/png"]) == saved
+    assert facts == {
+        "role": "figure",
+        "label": "fig-loss-curve",
+        "caption": "The loss grows.",
+        "alt": "A line from 0 to 4",
+        "width": "60%",
+    }
+    assert role == {"role": "caption"}
+    assert "The loss grows." in caption["text/markdown"]
+    assert not plt.fignum_exists(fig.number)
+
+
+def test_the_same_figure_gives_the_same_bytes_at_200_dpi(fig):
+    digests = {hashlib.sha256(report.save_figure(fig, "twice").read_bytes()).hexdigest() for _ in range(2)}
+    assert len(digests) == 1
+    content = (paths.figs() / "twice.png").read_bytes()
+    assert b"Software" not in content
+    assert round(200 / 0.0254).to_bytes(4, "big") in content  # pixels a metre
+
+
+@pytest.mark.parametrize(
+    "change", [{"caption": " "}, {"alt": ""}, {"width": "8cm"}, {"name": "Loss Curve"}, {"name": "../loss"}]
+)
+def test_figure_refuses_what_the_report_cannot_show(shown, fig, change):
+    arguments = {"name": "loss", "caption": "A finding.", "alt": "A line", "width": "80%"} | change
+    with pytest.raises(FerlibError):
+        report.figure(fig, arguments.pop("name"), **arguments)
+    assert not shown
+    assert not list(paths.figs().glob("**/*.png"))
+
+
+def test_table_formats_and_aligns_numbers(shown):
+    frame = pd.DataFrame(
+        {"train_images": [28709, 12], "accuracy": [0.7312, -0.02], "p": [2e-5, np.nan], "note": ["a<b", None]}
+    )
+    report.table(frame, "scores", caption="Scores.", formats={"accuracy": "{:.1%}", "p": ".5f"})
+    assert cells(shown) == [
+        ["train images", "accuracy", "p", "note"],
+        ["28,709", "73.1%", "0.00002", "a<b"],
+        ["12", "−2.0%", "–", "–"],
+    ]
+    html = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
+    sides = [cell["style"].split(": ")[1] for cell in html.find_all("tr")[1].find_all("td")]
+    assert sides == ["right", "right", "right", "left"]
+    assert shown[0][1] == {"role": "table", "label": "tbl-scores", "caption": "Scores."}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.7312, 0.02], ["0.731", "0.020"]),
+        ([65.432, 7.1], ["65.4", "7.1"]),
+        ([12345.6, 1.5], ["12,346", "2"]),
+        ([3.0, 4.0], ["3", "4"]),
+        ([True, False], ["yes", "no"]),
+    ],
+)
+def test_default_formats_suit_the_largest_number_of_a_column(shown, values, expected):
+    report.table(pd.DataFrame({"x": values}), "numbers", caption="Numbers.")
+    assert [row[0] for row in cells(shown)[1:]] == expected
+
+
+def test_only_a_named_index_is_shown(shown):
+    frame = pd.DataFrame({"n": [1]}, index=["happy"])
+    report.table(frame, "bare", caption="Without.")
+    assert cells(shown) == [["n"], ["1"]]
+    shown.clear()
+    report.table(frame.rename_axis("class"), "named", caption="With.")
+    assert cells(shown) == [["class", "n"], ["happy", "1"]]
+
+
+def test_table_refuses_empty_captions_and_formats_of_no_column(shown):
+    with pytest.raises(FerlibError, match="caption"):
+        report.table(pd.DataFrame({"n": [1]}), "counts", caption="")
+    with pytest.raises(FerlibError, match="no column 'm'"):
+        report.table(pd.DataFrame({"n": [1]}), "counts", caption="Counts.", formats={"m": ",d"})
+    assert not shown
+
+
+def test_prose_and_abstract_have_their_roles(shown):
+    report.prose("It is **so**.")
+    report.abstract("In short.")
+    assert [(data["text/markdown"], facts["role"]) for data, facts in shown] == [
+        ("It is **so**.", "prose"),
+        ("In short.", "abstract"),
+    ]
+
+
+def a_dataset(**changes):
+    location = Path("/home/a reader/archive.zip")
+    facts = {"source": f"FER-2013 from {location}", "fingerprint": "a" * 64, "is_demo": False, "notes": ()}
+    return SimpleNamespace(**{**facts, "location": location, **changes})
+
+
+def a_run(profile: str):
+    return SimpleNamespace(
+        experiment=SimpleNamespace(id="deep_plain"),
+        seed=1,
+        profile=profile,
+        origin="record",
+        result={"device": "A GPU", "train_seconds": np.float32(2.5), "test_accuracy": 0.7},
+    )
+
+
+def test_provenance_tells_data_machine_and_runs(shown):
+    dataset = a_dataset(notes=("odd",))
+    report.provenance(dataset, [a_run("full"), a_run("quick")], profile="auto")
+    (data, facts) = shown[0]
+    assert facts["profiles"] == ["full", "quick"]
+    assert facts["fingerprint"] == "a" * 64
+    assert facts["data"] == "FER-2013 from archive.zip"
+    assert facts["notes"] == ["odd"]
+    assert facts["versions"] == machine.versions()
+    assert {name: value for name, value in facts["runs"][0].items() if name != "train_seconds"} == {
+        "experiment": "deep_plain",
+        "seed": 1,
+        "profile": "full",
+        "origin": "record",
+        "device": "A GPU",
+    }
+    assert facts["runs"][0]["train_seconds"] == 2.5
+    assert "Demo faces" not in data["text/markdown"]
+
+
+def test_provenance_warns_of_demo_faces(shown):
+    dataset = a_dataset(source="demo faces", is_demo=True, location=None)
+    report.provenance(dataset, profile="quick")
+    assert shown[0][1]["is_demo"]
+    assert shown[0][1]["profiles"] == ["quick"]
+    assert "Demo faces, not FER-2013" in shown[0][0]["text/markdown"]
