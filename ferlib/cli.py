@@ -201,7 +201,66 @@ def _record(chosen) -> None:
 
 
 def _add_live_commands(commands) -> None:
-    pass
+    predict = _command(
+        commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
+    )
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
+    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies")
+    predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
+    predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
+    predict.add_argument(
+        "--every", type=_positive, default=1, metavar="N", help="analyse every Nth frame (default 1)"
+    )
+    predict.add_argument(
+        "--roi", type=_region, metavar="X,Y,W,H", help="search this part of each picture only, pixels"
+    )
+    _add_detector(predict)
+    predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
+    webcam.add_argument("--camera", type=int, default=0, metavar="N", help="number of the camera (default 0)")
+    webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
+    webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
+    webcam.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)"
+    )
+    _add_detector(webcam)
+
+
+def _add_detector(parser) -> None:
+    parser.add_argument(
+        "--detector", choices=("haar", "yunet"), default="haar", help="face detector (default haar)"
+    )
+
+
+def _region(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    if len(numbers) != 4 or min(numbers) < 0 or 0 in numbers[2:]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
+    return numbers
+
+
+def _predict(chosen) -> int:
+    from ferlib import files
+
+    summary = files.predict_files(
+        chosen.paths,
+        out=chosen.out,
+        json_file=chosen.json,
+        csv_file=chosen.csv,
+        every=chosen.every,
+        roi=chosen.roi,
+        detector=chosen.detector,
+        progress=not chosen.no_progress,
+    )
+    return 1 if summary.failed else 0
+
+
+def _webcam(chosen) -> None:
+    from ferlib import webcam
+
+    webcam.webcam(
+        chosen.camera, source=chosen.source, record=chosen.record, detector=chosen.detector, port=chosen.port
+    )
 
 
 # --- report ---------------------------------------------------------------------------------------
