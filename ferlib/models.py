@@ -119,7 +119,10 @@ def mini_xception(classes: int, *, width: float = 1.0) -> keras.Model:
         x = _normalized_relu(layers.Conv2D(_scaled(8, width), 3, use_bias=False)(x), True)
     for filters in (16, 32, 64, 128):
         filters = _scaled(filters, width)
-        shortcut = layers.Conv2D(filters, 1, strides=2, padding="same", use_bias=False)(x)
+        # A 1x1 convolution with stride 2, said in two layers: as one, TensorFlow's CPU kernel for its
+        # gradient writes beyond its memory for odd batches (2.21, AVX-512).
+        shortcut = layers.MaxPooling2D(1, strides=2, padding="same")(x)
+        shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
         shortcut = layers.BatchNormalization(momentum=MOMENTUM)(shortcut)
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(_normalized_relu(x, True))

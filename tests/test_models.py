@@ -1,0 +1,269 @@
+import os
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from ferlib import backbones, models
+from ferlib.labels import FerlibError
+
+PARAMETERS = {
+    "prior": 14,
+    "logistic": 16_135,
+    "shallow_cnn": 4_741_799,
+    "four_block_cnn": 19_722_887,
+    "deep_cnn": 1_116_839,
+    "mini_xception": 58_423,  # as in its paper's repository
+    "mobilenet": 3_493_831,
+    "mobilenet_scratch": 3_493_831,
+    "resnet50": 24_114_823,
+    "resnet50_scratch": 24_114_823,
+}
+
+SMALL = {
+    "shallow_cnn": {"width": 0.25},
+    "four_block_cnn": {"width": 0.125},
+    "deep_cnn": {"width": 0.25},
+    "mobilenet": {"image_size": 32},
+    "mobilenet_scratch": {"image_size": 32},
+    "resnet50": {"image_size": 32},
+    "resnet50_scratch": {"image_size": 32},
+}
+
+
+def small(name, **switches):
+    return models.build(name, pretrained=False, **SMALL.get(name, {}) | switches)
+
+
+@contextmanager
+def dtype_policy(name):
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (14, 48, 48, 1), dtype=np.uint8)
+
+
+def probabilities(network, images):
+    return np.asarray(network(images, training=False))
+
+
+def count(network, kind):
+    return sum(type(layer) is kind for layer in network.layers)
+
+
+def test_every_network_has_an_expected_size():
+    assert list(PARAMETERS) == list(models.MODELS)
+
+
+@pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
+def test_parameter_count_and_shapes(name, expected):
+    network = models.build(name, pretrained=False)
+    assert network.count_params() == expected
+    assert [tensor.shape for tensor in network.inputs] == [(None, 48, 48, 1)]
+    assert network.inputs[0].name == "images"
+    assert network.output_shape == (None, 7)
+    assert network.layers[-1].name == "probabilities"
+    assert network.get_layer("logits").output.shape == (None, 7)
+    assert count(network, layers.Lambda) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in models.MODELS if not name.endswith("_scratch")])
+def test_same_answer_for_stored_and_float_images_and_after_reloading(name, images, tmp_path):
+    keras.utils.set_random_seed(1)
+    network = small(name, classes=4)
+    expected = probabilities(network, images)
+    assert expected.shape == (14, 4) and expected.dtype == np.float32
+    np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities(network, images.astype("float32")), expected)
+    network.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras", compile=False)
+    np.testing.assert_allclose(probabilities(again, images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["deep_cnn", "mobilenet"])
+def test_weights_alone_rebuild_a_network(name, images, tmp_path):
+    network = small(name)
+    network.save_weights(tmp_path / "network.weights.h5")
+    rebuilt = small(name)
+    rebuilt.load_weights(tmp_path / "network.weights.h5")
+    np.testing.assert_array_equal(probabilities(rebuilt, images), probabilities(network, images))
+
+
+@pytest.mark.parametrize(
+    ("name", "switches"),
+    [
+        ("logistic", {}),
+        ("shallow_cnn", {"dropout": 0.0}),
+        ("four_block_cnn", {"dropout": 0.0}),
+        ("deep_cnn", {"dropout": 0.0}),
+        ("mini_xception", {}),
+        ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
+        ("resnet50", {"dropout": 0.0, "trainable": "all"}),
+    ],
+)
+def test_overfits_one_batch(name, switches, images):
+    keras.utils.set_random_seed(0)
+    network, labels = small(name, **switches), np.arange(7)
+    # Eagerly: these few steps take less time than tracing ResNet50's graph.
+    network.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", run_eagerly=True)
+    for _ in range(40):
+        if network.train_on_batch(images[:7], labels) < 0.05:
+            break
+    seen = np.asarray(network(images[:7], training=True))  # with the batch's own statistics, as in training
+    assert (seen.argmax(1) == labels).all()
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+def test_from_scratch_means_the_same_layers_all_trained(name):
+    scratch = models.build(f"{name}_scratch", image_size=32)
+    whole = small(name, trainable="all")
+    shapes = [weight.shape for weight in whole.trainable_weights]
+    assert [weight.shape for weight in scratch.trainable_weights] == shapes
+
+
+def test_prior_learns_frequencies_and_sees_nothing(images):
+    network = models.build("prior", classes=3)
+    network.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+    labels = np.array([0] * 2 + [1] * 8 + [2] * 4)
+    for _ in range(60):
+        network.train_on_batch(images, labels)
+    np.testing.assert_allclose(probabilities(network, images), np.tile([2, 8, 4], (14, 1)) / 14, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["shallow_cnn", "four_block_cnn", "deep_cnn"])
+def test_switches(name):
+    full = models.build(name)
+    assert count(full, layers.BatchNormalization) > 0
+    plain = models.build(name, batch_norm=False)
+    assert count(plain, layers.BatchNormalization) == 0
+    assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
+    rates = [layer.rate for layer in models.build(name, dropout=0.08).layers if type(layer) is layers.Dropout]
+    assert max(rates) == 0.08
+    without = models.build(name, dropout=0.0)
+    assert all(layer.rate == 0 for layer in without.layers if type(layer) is layers.Dropout)
+    assert models.build(name, width=0.5).count_params() < 0.3 * full.count_params()
+
+
+def test_deep_network_has_the_layers_it_promises():
+    network = models.build("deep_cnn")
+    assert count(network, layers.Conv2D) == 4
+    assert count(network, layers.Dense) == 3  # two, and the scores
+    assert count(network, layers.BatchNormalization) == 6
+
+
+@pytest.mark.parametrize("name", ["deep_cnn", "mini_xception", "mobilenet_scratch"])
+def test_softmax_stays_float32_under_mixed_precision(name, images):
+    with dtype_policy("mixed_bfloat16"):
+        network = small(name)
+        assert network.get_layer("logits").compute_dtype == "float32"
+        assert "bfloat16" in {layer.compute_dtype for layer in network.layers}
+        assert probabilities(network, images).dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+def test_head_and_all_decide_what_is_trained(name, images):
+    head, everything = small(name), small(name, trainable="all")
+    assert len(head.trainable_weights) == 5  # dense, scale and offset of its normalization, scores
+    assert len(everything.trainable_weights) > 80
+    with pytest.raises(ValueError, match="body"):
+        small(name, trainable="body")
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+def test_bottleneck_features_stay_while_the_head_learns(name, images):
+    keras.utils.set_random_seed(2)
+    network = small(name)
+    backbone, head = models.split_backbone(network)
+    features = np.asarray(backbone(images))
+    assert features.shape == (14, {"mobilenet": 1024, "resnet50": 2048}[name])
+    before = probabilities(network, images)
+    np.testing.assert_allclose(probabilities(head, features), before, atol=1e-5)
+    head.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", run_eagerly=True)
+    head.fit(features, np.arange(14) % 7, verbose=0)
+    assert np.abs(probabilities(network, images) - before).max() > 1e-2
+    np.testing.assert_allclose(probabilities(network, images), probabilities(head, features), atol=1e-5)
+    network(images, training=True)  # would move the statistics of a batch normalization that is trained
+    np.testing.assert_array_equal(np.asarray(backbone(images)), features)
+
+
+def test_a_network_without_bottleneck_is_not_split():
+    with pytest.raises(ValueError, match="logistic"):
+        models.split_backbone(models.build("logistic"))
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+def test_inputs_are_those_the_imagenet_weights_expect(name):
+    network = small(name)
+    normalized = next(layer for layer in network.layers if isinstance(layer, layers.Normalization))
+    grey = np.tile(np.arange(0, 256, 51, dtype="float32")[:, None, None, None], (1, 48, 48, 1))
+    seen = np.asarray(keras.Model(network.inputs[0], normalized.output)(grey))
+    module = getattr(keras.applications, name)
+    expected = module.preprocess_input(np.tile(grey[:, :32, :32], (1, 1, 1, 3)))
+    np.testing.assert_allclose(seen, expected, atol=1e-3)
+
+
+def test_missing_weights_give_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("FERLIB_OFFLINE", "1")
+    assert not models.weights_available("mobilenet")
+    with pytest.raises(FerlibError, match=r"mobilenet_1_0_224_tf_no_top.h5 .* mobilenet_scratch"):
+        models.build("mobilenet", image_size=32)
+    assert (
+        models.build("mobilenet", image_size=32, pretrained=False).count_params() == PARAMETERS["mobilenet"]
+    )
+
+
+def test_unreachable_network_means_no_weights(monkeypatch, tmp_path):
+    def unreachable(*args, timeout, **kwargs):
+        assert timeout <= 5
+        raise OSError("no route")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("FERLIB_OFFLINE", raising=False)
+    monkeypatch.setattr(backbones.urllib.request, "urlopen", unreachable)
+    assert not models.weights_available("resnet50")
+
+
+def test_stored_weights_are_loaded_and_damaged_ones_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("FERLIB_OFFLINE", "1")
+    stored = tmp_path / "models" / "mobilenet_1_0_224_tf_no_top.h5"
+    stored.parent.mkdir()
+    original = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    original.save_weights(tmp_path / "one.weights.h5")
+    os.replace(tmp_path / "one.weights.h5", stored)
+    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: loaded.append(path))
+    loaded = []
+    models.build("mobilenet", image_size=32)
+    assert loaded == [stored]
+    monkeypatch.undo()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    stored.write_bytes(stored.read_bytes()[:1000])
+    with pytest.raises(FerlibError, match="delete the file"):
+        models.build("mobilenet", image_size=32)
+
+
+def test_unknown_name_lists_the_networks():
+    with pytest.raises(FerlibError, match="'vgg'.*deep_cnn"):
+        models.build("vgg")
+
+
+def test_macs_by_hand():
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, padding="same")(inputs)  # 64 positions x 9 x 2 x 4
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same")(x)  # 16 x 9 x 4
+    x = layers.SeparableConv2D(6, 3, padding="valid")(x)  # 4 x (9 x 4 + 4 x 6)
+    x = layers.Conv2D(6, 1, groups=2)(layers.BatchNormalization()(x))  # 4 x 3 x 6
+    inner = keras.Sequential([keras.Input((24,)), layers.Dense(5)])  # 24 x 5
+    network = keras.Model(inputs, inner(layers.Flatten()(x)))
+    assert models.macs(network) == 4608 + 576 + 240 + 72 + 120
+    assert models.macs(models.build("logistic")) == 48 * 48 * 7
+    assert 25e6 < models.macs(models.build("deep_cnn")) < 36e6
