@@ -156,7 +156,8 @@ class Video:
         if not path.is_file():
             raise FerlibError(f"{path}: there is no such file")
         self.path = path
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        with stderr_captured():
+            self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
         self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
