@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon
 
+from ferlib import models
 from ferlib.plots import FAINT, INK
 
 COLORS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
@@ -45,6 +46,7 @@ class Stage:
         kind: A key of ``COLORS``.
         shape: What the last layer returns: (height, width, channels) or (units,).
         parameters: Number of weights in all its layers.
+        macs: Multiplications with accumulation that its layers take for one image.
         steps: What its layers do, in order: a name, and a detail that is left out where names repeat.
         resolution: Height of what its first convolution returns, pixels; None without one.
     """
@@ -52,6 +54,7 @@ class Stage:
     kind: str
     shape: tuple[int, ...]
     parameters: int = 0
+    macs: int = 0
     steps: list[tuple[str, str]] = field(default_factory=list)
     resolution: int | None = None
 
@@ -92,7 +95,9 @@ def _begins_stage(layer, stage):
 def _join(stage, layer):
     """Let a layer join a stage."""
     stage.shape = tuple(layer.output.shape[1:])
-    stage.parameters += layer.count_params() if isinstance(layer, keras.Layer) else 0
+    if isinstance(layer, keras.Layer):
+        stage.parameters += layer.count_params()
+        stage.macs += models.macs(layer)
     if isinstance(layer, tuple(_CONVOLUTIONS)):
         stage.resolution = stage.resolution or layer.output.shape[1]
     if step := _step(layer):

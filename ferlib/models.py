@@ -216,19 +216,28 @@ def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     return backbone, keras.Model(features, x, name=f"{model.name}_head")
 
 
-def macs(model: keras.Model) -> int:
+def macs(part: keras.Model | layers.Layer) -> int:
     """Count the multiply-accumulate operations that one image costs.
 
     Convolutions and dense layers count; normalization, activations and pooling, about a hundredth of
     them, don't.
 
     Args:
-        model: Network whose layers have a fixed output size.
+        part: Network or one of its layers, with a fixed output size.
 
     Returns:
         Multiplications with accumulation per image.
     """
-    return sum(_layer_macs(layer) for layer in model.layers)
+    if isinstance(part, keras.Model):
+        return sum(macs(layer) for layer in part.layers)
+    if isinstance(part, layers.SeparableConv2D):
+        kernels = (part.depthwise_kernel, part.pointwise_kernel)
+    elif isinstance(part, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+        kernels = (part.kernel,)
+    else:
+        return 0
+    positions = prod(part.output.shape[1:-1])  # 1 for a dense layer
+    return positions * sum(prod(kernel.shape) for kernel in kernels)
 
 
 def _images():
@@ -264,16 +273,3 @@ def _softmax(logits):
 def _network(name: str, images, features, classes: int, **dense) -> keras.Model:
     logits = layers.Dense(classes, dtype="float32", name="logits", **dense)(features)
     return keras.Model(images, _softmax(logits), name=name)
-
-
-def _layer_macs(layer) -> int:
-    if isinstance(layer, keras.Model):
-        return macs(layer)
-    if isinstance(layer, layers.SeparableConv2D):
-        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-    elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
-        kernels = (layer.kernel,)
-    else:
-        return 0
-    positions = prod(layer.output.shape[1:-1])  # 1 for a dense layer
-    return positions * sum(prod(kernel.shape) for kernel in kernels)
