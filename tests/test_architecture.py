@@ -15,7 +15,7 @@ ORDER = [
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fitting", "train", "cluster", "tune"],
     *["compare", "measures", "claims", "findings", "mistakes"],
-    *["plots", "diagrams", "charts", "galleries"],
+    *["plots", "diagrams", "charts", "galleries", "overview"],
     *["report", "document", "colophon", "fonts", "render", "pipeline"],
     *["export", "network", "draw", "live", "webcam", "bench", "cli"],
 ]
