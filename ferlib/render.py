@@ -135,7 +135,7 @@ def _newest_day(chapters: Sequence[Chapter]) -> datetime.date:
 def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> None:
     """Lay out all that pandoc and typst read in one folder."""
     copy_fonts(work)
-    for name in ("report.lua", "report.html", "report.typ", "references.bib"):
+    for name in ("report.lua", "tables.lua", "report.html", "report.typ", "references.bib"):
         (work / name).write_bytes((TEMPLATES / name).read_bytes())
     (work / "main.typ").write_text(_TYPST, encoding="utf-8")
     for chapter in chapters:

@@ -207,6 +207,16 @@ def test_demo_and_quick_warnings_are_on_every_page(tmp_path, meta):
     assert all(text.startswith(warning) for text in texts)
 
 
+def test_only_tables_that_fit_in_no_other_way_get_a_landscape_page(tmp_path, meta, report):
+    landscape = b"/MediaBox[0 0 841."
+    assert landscape not in report[1]
+    columns = [f"a_long_quantity_{i}" for i in range(14)]
+    cell = code("wide()", table(columns=columns, rows=[["0.123"] * 14] * 3))
+    path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
+    _, pdf = render.render([path], tmp_path, meta=meta)
+    assert pdf.read_bytes().count(landscape) == 1
+
+
 def test_a_sound_full_report_has_no_banner(html, pages):
     assert not html.find(class_="banner")
     assert "quick profile" not in " ".join(pages)

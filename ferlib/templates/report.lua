@@ -3,10 +3,10 @@
 
 local to_typst = FORMAT:match('typst') ~= nil
 local stringify = pandoc.utils.stringify
+local tables = dofile(pandoc.path.join { pandoc.path.directory(PANDOC_SCRIPT_FILE), 'tables.lua' })
 local names = {}    -- label -> what a reference to it says, such as "Figure 3"
 local numbers = {}  -- label of a figure or table -> its number
-local TEXT_WIDTH, LANDSCAPE_WIDTH = 465, 700            -- points
-local SIZES = { { 9, 6 }, { 8.5, 5 }, { 8, 4 }, { 7.5, 3 }, { 7, 2.5 }, { 6.5, 2 } }  -- text size, inset
+local early = {}    -- labels of the first figures and tables of each chapter
 
 local function fail(message) error('ferlib: ' .. message .. ' :ferlib', 0) end
 
@@ -27,7 +27,7 @@ end
 -- Cross-references ------------------------------------------------------------------------------------
 
 local function name_everything(doc)
-  local chapter, counts = 0, { figure = 0, table = 0 }
+  local chapter, counts, in_chapter = 0, { figure = 0, table = 0 }, 0
   local function name(label, text)
     if names[label] then fail('the label ' .. label .. ' is used twice; name figures and tables differently') end
     names[label] = text
@@ -38,6 +38,7 @@ local function name_everything(doc)
       if header.level > 1 then return end
       local numbered = not header.classes:includes('unnumbered')
       if numbered then chapter = chapter + 1 end
+      in_chapter = 0
       name(header.identifier, numbered and 'Chapter\u{a0}' .. chapter or stringify(header))
     end,
     Div = function(div)
@@ -45,6 +46,8 @@ local function name_everything(doc)
         if div.classes:includes(kind) then
           counts[kind] = counts[kind] + 1
           numbers[div.identifier] = counts[kind]
+          in_chapter = in_chapter + 1
+          early[div.identifier] = in_chapter <= 2
           name(div.identifier, title .. '\u{a0}' .. counts[kind])
         end
       end
@@ -141,7 +144,7 @@ end
 
 local function typst_captions(div)
   local caption = caption_of(div)
-  return 'number: ' .. numbers[div.identifier] .. ', short: [' .. written { pandoc.Plain(first_sentence(caption)) }
+  return 'number: ' .. numbers[div.identifier] .. ', early: ' .. tostring(early[div.identifier]) .. ', short: [' .. written { pandoc.Plain(first_sentence(caption)) }
     .. '], caption: [' .. written { pandoc.Plain(caption) } .. ']'
 end
 
@@ -184,67 +187,12 @@ local function table_in(div)
   fail(div.identifier .. ' holds no table')
 end
 
-local function longest_word(text)
-  local longest = 0
-  for word in text:gmatch('%S+') do longest = math.max(longest, utf8.len(word)) end
-  return longest
-end
-
--- Estimate from characters how wide each column would like to be and how wide it has to be: headings
--- wrap at blanks, long texts at a comfortable width.
-local function column_widths(grid)
-  local liked, needed = {}, {}
-  local function measure(rows, comfortable)
-    for _, row in ipairs(rows) do
-      for column, cell in ipairs(row.cells) do
-        local text = stringify(cell.contents)
-        local length, word = utf8.len(text), longest_word(text)
-        liked[column] = math.max(liked[column] or 0, length)
-        needed[column] = math.max(needed[column] or 0, word, math.min(length, comfortable))
-      end
-    end
-  end
-  measure(grid.head.rows, 0)
-  for _, body in ipairs(grid.bodies) do measure(body.body, 22) end
-  return liked, needed
-end
-
-local function total(characters, size, inset)
-  local sum = 0
-  for _, count in ipairs(characters) do sum = sum + count * 0.52 * size + 2 * inset end
-  return sum
-end
-
--- Choose text size and page, and share out the width that is left when columns cannot have all they like.
-local function fit(grid)
-  local liked, needed = column_widths(grid)
-  for _, available in ipairs { TEXT_WIDTH, LANDSCAPE_WIDTH } do
-    local landscape = available == LANDSCAPE_WIDTH
-    for _, pair in ipairs(SIZES) do
-      local size, inset = pair[1], pair[2]
-      local wish, need = total(liked, size, inset), total(needed, size, inset)
-      if wish <= available then return size, inset, landscape end
-      if need <= available then
-        local share = (available - need) / (wish - need)
-        for column, count in ipairs(needed) do
-          local width = total({ count + share * (liked[column] - count) }, size, inset)
-          grid.colspecs[column] = { grid.colspecs[column][1], width / available }
-        end
-        return size, inset, landscape
-      end
-    end
-  end
-  return SIZES[#SIZES][1], SIZES[#SIZES][2], true
-end
-
 local function typst_table(div, grid)
-  local size, inset, landscape = fit(grid)
-  local rows = 0
-  for _, body in ipairs(grid.bodies) do rows = rows + #body.body end
+  local fitted = tables.fit(grid)
   grid.classes:insert('typst:no-figure')
-  local call = '#tabular(size: ' .. size .. 'pt, inset: ' .. inset .. 'pt, rows: ' .. rows .. ', '
-    .. typst_captions(div) .. ')[' .. written { grid } .. '] <' .. div.identifier .. '>'
-  return typst(landscape and '#page(flipped: true)[' .. call .. ']' or call)
+  local call = '#tabular(size: ' .. fitted.size .. 'pt, inset: ' .. fitted.inset .. 'pt, height: ' .. fitted.height
+    .. 'pt, ' .. typst_captions(div) .. ')[' .. written { grid } .. '] <' .. div.identifier .. '>'
+  return typst(fitted.landscape and '#page(flipped: true)[' .. call .. ']' or call)
 end
 
 local function captioned_table(div)
@@ -314,9 +262,14 @@ local function plain_table(grid)
   return without_widths(grid)
 end
 
+-- What a chapter concludes stands after all its figures and tables.
+local function conclusion(header)
+  if to_typst and stringify(header) == 'What we learned' then return { typst('#place.flush()'), header } end
+end
+
 function Pandoc(doc)
   name_everything(doc)
   doc = pandoc.utils.citeproc(link_references(doc))
   doc = walk_all(doc, { Math = formula })
-  return doc:walk { Div = lay_out }:walk { Table = plain_table }
+  return doc:walk { Div = lay_out }:walk { Table = plain_table, Header = conclusion }
 end

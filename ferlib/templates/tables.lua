@@ -1,0 +1,92 @@
+-- How wide a table wants to be, the text size and column widths with which it fits a page, and its height then.
+
+local TEXT_WIDTH, LANDSCAPE_WIDTH = 465, 700            -- points
+local SIZES = { { 9, 6 }, { 8.5, 5 }, { 8, 4 }, { 7.5, 3 }, { 7, 2.5 }, { 6.5, 2 } }  -- text size, inset
+local CHARACTER, LINE = 0.52, 1.25                      -- width and height in units of the text size
+local COMFORTABLE = 22                                  -- characters at which a long text may wrap
+
+local function longest_word(text)
+  local longest = 0
+  for word in text:gmatch('%S+') do longest = math.max(longest, utf8.len(word)) end
+  return longest
+end
+
+local function each_cell(rows, visit)
+  for _, row in ipairs(rows) do
+    for column, cell in ipairs(row.cells) do visit(column, pandoc.utils.stringify(cell.contents), row) end
+  end
+end
+
+local function body_rows(grid)
+  local rows = pandoc.List {}
+  for _, body in ipairs(grid.bodies) do rows:extend(body.body) end
+  return rows
+end
+
+-- Characters that each column would like to have in a line, and those it has to have: headings wrap at
+-- every blank, texts at a comfortable width.
+local function columns_of(grid)
+  local liked, needed = {}, {}
+  local function measure(comfortable)
+    return function(column, text)
+      local length = utf8.len(text)
+      liked[column] = math.max(liked[column] or 0, length)
+      needed[column] = math.max(needed[column] or 0, longest_word(text), math.min(length, comfortable))
+    end
+  end
+  each_cell(grid.head.rows, measure(0))
+  each_cell(body_rows(grid), measure(COMFORTABLE))
+  return liked, needed
+end
+
+local function total(characters, size, inset)
+  local sum = 0
+  for _, count in ipairs(characters) do sum = sum + count * CHARACTER * size + 2 * inset end
+  return sum
+end
+
+local function height_of(grid, characters, size, inset)
+  local lines = {}  -- row -> lines of its tallest cell
+  local function count(column, text, row)
+    local needed = math.ceil(utf8.len(text) / math.max(1, characters[column] or 1))
+    lines[row] = math.max(lines[row] or 1, needed)
+  end
+  each_cell(grid.head.rows, count)
+  each_cell(body_rows(grid), count)
+  local sum = 0
+  for _, number in pairs(lines) do sum = sum + (number * LINE - 0.5) * size + 2 * math.min(4, 0.75 * inset) end
+  return sum
+end
+
+local function fit_to(grid, liked, needed, available)
+  for _, pair in ipairs(SIZES) do
+    local size, inset = pair[1], pair[2]
+    local wish, need = total(liked, size, inset), total(needed, size, inset)
+    if wish <= available then return { size = size, inset = inset, characters = liked } end
+    if need <= available then
+      local share, characters = (available - need) / (wish - need), {}
+      for column, count in ipairs(needed) do
+        characters[column] = count + share * (liked[column] - count)
+        local width = total({ characters[column] }, size, inset)
+        grid.colspecs[column] = { grid.colspecs[column][1], width / available }
+      end
+      return { size = size, inset = inset, characters = characters }
+    end
+  end
+end
+
+-- Choose size, inset and page, give columns that cannot have all they like a share of the width, and return
+-- what was chosen, with the height in points.
+local function fit(grid)
+  local liked, needed = columns_of(grid)
+  local fitted = fit_to(grid, liked, needed, TEXT_WIDTH)
+  if not fitted then
+    fitted = fit_to(grid, liked, needed, LANDSCAPE_WIDTH)
+      or { size = SIZES[#SIZES][1], inset = SIZES[#SIZES][2], characters = needed }
+    fitted.landscape = true
+  end
+  fitted.height = math.ceil(height_of(grid, fitted.characters, fitted.size, fitted.inset))
+  return fitted
+end
+
+return { fit = fit }
