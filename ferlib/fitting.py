@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from . import evaluate, models, paths, record
+from . import evaluate, fast, models, paths, record
 from .augment import POLICIES, Augment
 from .data import Split
 from .experiments import Experiment
@@ -30,6 +30,7 @@ class Fitting:
         seed: Seed of initial weights, order of images, dropout and augmentation.
         train: Training images, all that shall be seen.
         valid: PublicTest images: they choose the best epoch and the moment to stop.
+        scanned: Train without leaving the device, see `fast`; None does so where it pays.
 
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
@@ -38,7 +39,9 @@ class Fitting:
         history: One dict an epoch, keys `record.HISTORY`.
     """
 
-    def __init__(self, experiment: Experiment, seed: int, train: Split, valid: Split):
+    def __init__(
+        self, experiment: Experiment, seed: int, train: Split, valid: Split, scanned: bool | None = None
+    ):
         keras.backend.clear_session()  # or each run of a matrix would leave its graphs behind
         keras.utils.set_random_seed(seed)
         self.experiment, self.seed, self.history = experiment, seed, []
@@ -58,10 +61,17 @@ class Fitting:
                 keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
                 metrics=["accuracy"],
             )
-            self._training.optimizer.build(self._training.trainable_variables)
         self._train, self._valid = train, valid
         self._targets = np.eye(len(train.classes), dtype="float32")[train.labels]
+        self._create_variables()
         self._class_weights = _class_weights(train) if experiment.class_weights else None
+        self._scan = self._evaluation = None
+        if fast.available() if scanned is None else scanned:
+            weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
+            self._scan = fast.Scan(
+                *(self._training, train.images, self._targets, experiment.batch_size, weights)
+            )
+            self._evaluation = fast.Evaluation(self._learner, valid.images)
 
     @property
     def finished(self) -> bool:
@@ -80,50 +90,34 @@ class Fitting:
         number = len(self.history)
         if self.experiment.schedule == "plateau":
             self._training.optimizer.learning_rate = self._plateau_rate()
-        raw = _RawWeights()
         order = np.random.default_rng((self.seed, number)).permutation(len(self._train))
         start = time.perf_counter()
-        logs = self._training.fit(
-            self._train.images[order],
-            self._targets[order],
-            batch_size=self.experiment.batch_size,
-            initial_epoch=number,
-            epochs=number + 1,
-            shuffle=False,
-            class_weight=self._class_weights,
-            callbacks=[raw],
-            verbose=0,
-        ).history
+        logs = self._scan.epoch(order) if self._scan else self._fit(order)
         seconds = time.perf_counter() - start
-        predictions = record.rounded(evaluate.predict(self._learner, self._valid))
-        row = {
-            "epoch": number + 1,
-            "loss": float(logs["loss"][0]),
-            "accuracy": float(logs["accuracy"][0]),
-            "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
-            "valid_accuracy": predictions.accuracy,
-            "learning_rate": float(self._training.optimizer.learning_rate),
-            "seconds": seconds,
-        }
-        self.history.append(row)
-        if self.best_epoch == number + 1:
-            self._best = {
-                "weights": [_numpy(weight) for weight in self._learner.weights],
-                "probabilities": predictions.probabilities,
+        with self._averaged():
+            predictions = record.rounded(self._evaluate())
+            row = {
+                "epoch": number + 1,
+                "loss": logs["loss"],
+                "accuracy": logs["accuracy"],
+                "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
+                "valid_accuracy": predictions.accuracy,
+                "learning_rate": float(self._training.optimizer.learning_rate),
+                "seconds": seconds,
             }
-        raw.restore(self._training)
+            self.history.append(row)
+            if self.best_epoch == number + 1:
+                self._best = {
+                    "weights": [_numpy(weight) for weight in self._learner.weights],
+                    "probabilities": predictions.probabilities,
+                }
         return row
 
     def keep_best(self) -> evaluate.Predictions:
         """Give the network the weights of the best epoch and return its PublicTest predictions."""
         for weight, value in zip(self._learner.weights, self._best["weights"], strict=True):
             weight.assign(value)
-        return evaluate.Predictions(
-            np.asarray(self._valid.labels),
-            self._best["probabilities"],
-            np.asarray(self._valid.names),
-            self._valid.classes,
-        )
+        return self._predictions(self._best["probabilities"])
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `restore` needs to go on as if nothing had happened."""
@@ -149,6 +143,50 @@ class Fitting:
         self._best = {"weights": best, "probabilities": arrays["probabilities"]}
         columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
         self.history = pd.DataFrame(columns).to_dict("records")
+
+    def _fit(self, order: np.ndarray) -> dict[str, float]:
+        """Train one epoch with Keras' own loop and return loss and accuracy."""
+        raw = _RawWeights()
+        logs = self._training.fit(
+            self._train.images[order],
+            self._targets[order],
+            batch_size=self.experiment.batch_size,
+            shuffle=False,
+            class_weight=self._class_weights,
+            callbacks=[raw],
+            verbose=0,
+        ).history
+        raw.restore()
+        return {name: float(values[0]) for name, values in logs.items()}
+
+    @contextmanager
+    def _averaged(self):
+        """Put the weights' moving average, where there is one, in their place for a while."""
+        raw = _RawWeights(self._training)
+        self._training.optimizer.finalize_variable_values(self._training.trainable_variables)
+        for variable, _ in raw.values:  # under JAX in the memory of the average, which predicting would free
+            variable.assign(keras.ops.copy(variable))
+        yield
+        raw.restore()
+
+    def _evaluate(self) -> evaluate.Predictions:
+        """Predict on PublicTest with the weights as they are."""
+        if self._evaluation:
+            return self._predictions(self._evaluation.predict())
+        return evaluate.predict(self._learner, self._valid)
+
+    def _predictions(self, probabilities: np.ndarray) -> evaluate.Predictions:
+        valid = self._valid
+        return evaluate.Predictions(
+            np.asarray(valid.labels), probabilities, np.asarray(valid.names), valid.classes
+        )
+
+    def _create_variables(self) -> None:
+        """Create what Keras would create in the first step: TensorFlow traces such a step twice."""
+        some = self._targets[:1]
+        self._training.optimizer.build(self._training.trainable_variables)
+        self._training.compute_loss(y=some, y_pred=some)
+        self._training.compute_metrics(None, some, some)
 
     def _variables(self):
         return [*self._training.variables, *self._training.optimizer.variables]
@@ -190,20 +228,20 @@ def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray
 class _RawWeights(keras.callbacks.Callback):
     """Keeps the weights that the optimizer works on: at its end ``fit`` puts their average in their place."""
 
+    def __init__(self, model: keras.Model | None = None):
+        super().__init__()
+        if model is not None:
+            self.set_model(model)
+            self.on_epoch_end(0)
+
     def on_epoch_end(self, epoch, logs=None):
-        if getattr(_innermost(self.model.optimizer), "use_ema", False):
-            self.values = [_numpy(variable) for variable in self.model.trainable_variables]
-        else:
-            self.values = []
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # of a loss scale
+        variables = self.model.trainable_variables if optimizer.use_ema else []
+        self.values = [(variable, keras.ops.copy(variable)) for variable in variables]
 
-    def restore(self, model):
-        if self.values:
-            for variable, value in zip(model.trainable_variables, self.values, strict=True):
-                variable.assign(value)
-
-
-def _innermost(optimizer):
-    return getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it to scale the loss
+    def restore(self):
+        for variable, value in self.values:
+            variable.assign(value)
 
 
 @contextmanager

@@ -47,6 +47,14 @@ def test_history_tells_what_happened():
     assert all(line["seconds"] > 0 and line["learning_rate"] == pytest.approx(1e-3) for line in one.history)
 
 
+def test_a_step_is_traced_once(monkeypatch):
+    traced = []
+    original = keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda *a: traced.append(1) or original(*a))
+    fit(row(ema=0.5, class_weights=True), epochs=2)  # with a rest batch of another size
+    assert len(traced) == 1
+
+
 def test_best_weights_and_predictions_are_those_of_the_best_epoch():
     one = Fitting(row("shallow_cnn", epochs=4), 0, split(), split(21, seed=1))
     seen = []
