@@ -2,11 +2,13 @@
 
 import keras
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from ferlib import explain
-from ferlib.data import Split
+from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
+from ferlib.labels import CLASSES
 from ferlib.plots import RIGHT, WRONG, Row, gallery
 
 
@@ -17,6 +19,36 @@ def _told(predictions, positions):
         f"{name} {100 * sure:.0f} %"
         for name, sure in zip(names, predictions.confidence[positions], strict=True)
     ]
+
+
+def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag.
+
+    Args:
+        dataset: What was audited.
+        images: ``Audit.images``, one row an image.
+        columns: Faces a row, fewer where there are fewer.
+    """
+    splits = {split.name: split for split in dataset.splits}
+
+    def row(name, chosen, titled):
+        shown = [splits[image["split"]].images[image["index"]] for image in chosen.to_dict("records")]
+        titles = list(np.array(CLASSES)[chosen["label"]]) if titled else None
+        return Row(np.array(shown), name, titles)
+
+    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(columns)
+    rows = [row("same image", conflicting, True)] if len(conflicting) else []
+    flags = {
+        "leaked": "also in train",
+        "low_contrast": "low contrast",
+        "blank": "blank",
+        "faceless": "no face",
+    }
+    for flag, name in flags.items():
+        if images[flag].any():
+            found = images[images[flag]]
+            rows.append(row(name, found.sample(min(columns, len(found)), random_state=0), False))
+    return gallery(rows)
 
 
 def misclassified(split: Split, predictions: Predictions, *, per_class: int = 8, seed: int = 0) -> Figure:
