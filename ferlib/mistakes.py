@@ -14,7 +14,7 @@ from ferlib.labels import CLASSES
 FLAGS = {
     "faceless": "no face found",
     "leaked": "exact copy in training",
-    "near_leaked": "near copy in training",
+    "near_leaked": "exact or near copy in training",
     "conflicting": "copies with other labels",
     "low_contrast": "low contrast",
     "blank": "blank",
