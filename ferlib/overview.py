@@ -1,4 +1,4 @@
-"""What the training chapters show of networks and of runs on PublicTest: tables, and sentences on them."""
+"""What every training chapter shows: a network, its runs on PublicTest, and computed sentences on them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,11 +6,98 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import compare, diagrams, evaluate, resampling
+from ferlib import compare, diagrams, evaluate, plots, report, resampling
+from ferlib.augment import Augment, Policy
 from ferlib.evaluate import Predictions
 from ferlib.findings import listed
 from ferlib.measures import percent, points
 from ferlib.record import Run
+
+
+def show_network(model: keras.Model, name: str) -> None:
+    """Show a network as a table of its stages and as a drawing.
+
+    Args:
+        model: Network without nested networks.
+        name: Start of the names of table and figure: ``<name>_stages`` and ``<name>_network``.
+    """
+    table = network(model)
+    stages, total = table.iloc[:-1], table.iloc[-1]
+    most, costly = stages["parameters"].idxmax(), stages["multiplications"].idxmax()
+    size = (
+        f"{total['parameters']:,} parameters and {total['multiplications'] / 1e6:.1f} million multiplications"
+    )
+    parameters = percent(stages.loc[most, "parameters"] / total["parameters"])
+    work = percent(stages.loc[costly, "multiplications"] / total["multiplications"])
+    report.table(
+        table,
+        f"{name}_stages",
+        caption=f"`{model.name}` from input to output: {size} for one face. Of the parameters {parameters} "
+        f"lie in stage {most + 1}, of the multiplications {work} are made in stage {costly + 1}.",
+    )
+    report.figure(
+        diagrams.architecture(model).figure,
+        f"{name}_network",
+        caption=f"`{model.name}` drawn: an image of {stages['output'].iloc[0]} becomes "
+        f"{stages['output'].iloc[-1]} probabilities in {len(stages) - 1} stages.",
+        alt=f"Block diagram, left to right: {'; '.join(stages['output'])}.",
+        width="100%",
+    )
+
+
+def show_results(runs: Iterable[Run], name: str) -> None:
+    """Show how rows were trained, how they do on PublicTest, and their learning curves.
+
+    Args:
+        runs: Finished runs of one or several rows.
+        name: Start of the names of tables: ``<name>_recipes`` and ``<name>_results``.
+    """
+    runs = list(runs)
+    report.table(
+        recipes(runs),
+        f"{name}_recipes",
+        caption="How the rows were trained, as they ran. Patience is the number of epochs without a better "
+        "PublicTest accuracy after which training stops.",
+    )
+    table = results(runs)
+    best = table["PublicTest %"].idxmax()
+    report.table(
+        table,
+        f"{name}_results",
+        caption=f"Results on PublicTest with 95 % intervals. `{best}` is best with "
+        f"{table.loc[best, 'PublicTest %']:.1f} %; the gap, training minus PublicTest, is widest for "
+        f"`{table['gap %'].idxmax()}`. Training accuracy is counted during training, on augmented images and "
+        "with dropout. What is reported elsewhere was measured on a test split.",
+    )
+
+
+def show_run(run: Run, name: str) -> None:
+    """Show a run's learning curves, its confusion matrix and the scores of each class on PublicTest.
+
+    Args:
+        run: A finished run.
+        name: Start of the names: ``<name>_curves``, ``<name>_confusion`` and ``<name>_scores``.
+    """
+    report.figure(
+        plots.training(run.history),
+        f"{name}_curves",
+        caption=f"Accuracy and loss over the epochs. {curves(run)}",
+        alt="Two line plots against the epoch, accuracy and cross-entropy, each for training and PublicTest.",
+        width="95%",
+    )
+    report.figure(
+        plots.confusion_matrix(run.valid).figure,
+        f"{name}_confusion",
+        caption=f"Confusion matrix of `{run.experiment.id}` on PublicTest. {mistakes(run.valid)}",
+        alt=f"Heat map of true against predicted emotions. {mistakes(run.valid)}",
+        width="70%",
+    )
+    report.table(
+        evaluate.per_class(run.valid),
+        f"{name}_scores",
+        caption=f"Precision, recall and F1 of `{run.experiment.id}` on PublicTest. {scores(run.valid)}",
+        formats=dict.fromkeys(["precision", "recall", "f1"], "{:.2f}"),
+    )
 
 
 def network(model: keras.Model) -> pd.DataFrame:
@@ -74,9 +161,52 @@ def _summary(runs: Sequence[Run]) -> dict:
     }
 
 
+def recipes(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return how each row was trained, as it ran.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        Indexed by ``row``: number of images, policy of augmentation, optimizer, learning rate, schedule,
+        weight decay, batch size, most epochs, patience, label smoothing and decay of the weights' average.
+    """
+    names = {
+        "images": "images",
+        "policy": "augmentation",
+        "optimizer": "optimizer",
+        "learning_rate": "learning rate",
+        "schedule": "schedule",
+        "weight_decay": "weight decay",
+        "batch_size": "batch",
+        "epochs": "epochs",
+        "patience": "patience",
+        "label_smoothing": "smoothing",
+        "ema": "averaging",
+    }
+    table = {}
+    for id, (run, *_) in compare.rows(runs).items():
+        row = {heading: getattr(run.experiment, field) for field, heading in names.items()}
+        table[id] = row | {"images": run.result.get("images", run.experiment.images)}
+    frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
+    for number in ("learning rate", "weight decay", "smoothing", "averaging"):
+        frame[number] = frame[number].map("{:g}".format)
+    return frame.astype({"patience": "Int64"})
+
+
 def accuracy(runs: Sequence[Run]) -> resampling.Sampled:
     """Resample the mean accuracy on PublicTest of one row's seeds."""
     return resampling.accuracy([run.valid for run in runs], row=runs[0].experiment.id)
+
+
+def standing(runs: Iterable[Run], id: str) -> str:
+    """Say how accurate a row is on PublicTest, and how sure that is."""
+    sampled = accuracy(compare.rows(runs)[id])
+    low, high = sampled.interval()
+    return (
+        f"`{id}` reads {percent(sampled.value)} of the PublicTest faces correctly "
+        f"(95 % interval {percent(low)} to {percent(high)})."
+    )
 
 
 def difference(runs: Iterable[Run], first: str, second: str) -> str:
@@ -153,3 +283,33 @@ def substitutes(wanted: Iterable[str], runs: Iterable[Run]) -> str:
         f"{listed(f'`{id}`' for id in instead)} ran instead, from random weights and under "
         f"{'their own names' if len(instead) > 1 else 'its own name'}."
     )
+
+
+def augmented(images: np.ndarray, policy: Policy, *, versions: int = 6, seed: int = 0) -> list[np.ndarray]:
+    """Change images as training does, several times.
+
+    Args:
+        images: (n, 48, 48, 1), 0 to 255.
+        policy: What may change.
+        versions: How many changed copies of each image.
+        seed: Of the changes.
+
+    Returns:
+        Arrays of the same shape, float32, one a version.
+    """
+    layer = Augment(policy, seed)
+    return [np.asarray(layer(images, training=True)) for _ in range(versions)]
+
+
+def changes(policy: Policy) -> str:
+    """Say in words what a policy may do to an image."""
+    said = {
+        "flip": f"mirrored in {policy.flip:.0%} of the cases",
+        "rotation": f"turned by up to {policy.rotation:g}°",
+        "scale": f"resized by up to {policy.scale:.0%}",
+        "shift": f"moved by up to {policy.shift:.0%} of its width",
+        "brightness": f"made brighter or darker by up to {policy.brightness:g} grey levels",
+        "contrast": f"changed in contrast by up to {policy.contrast:.0%}",
+        "erase": f"robbed of a rectangle in {policy.erase:.0%} of the cases",
+    }
+    return listed([words for name, words in said.items() if getattr(policy, name)]) or "not changed"

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from ferlib import experiments, models, overview
+from ferlib.augment import POLICIES
 from ferlib.labels import TOP_FOUR
 
 
@@ -36,6 +37,56 @@ def test_results_are_means_over_seeds_in_percent(runs):
     assert np.isnan(overview.results([made_up.run("deep_augmented")])["reported elsewhere %"].iloc[0])
 
 
+def test_standing_has_an_interval_around_the_accuracy(runs):
+    row = overview.results(runs).loc["deep_plain"]
+    text = overview.standing(runs, "deep_plain")
+    numbers = [f"{row[name]:.1f} %" for name in ("PublicTest %", "from %", "to %")]
+    assert text.startswith(f"`deep_plain` reads {numbers[0]}")
+    assert f"interval {numbers[1]} to {numbers[2]}" in text
+
+
+def test_recipes_show_what_was_set(runs):
+    table = overview.recipes([*runs, made_up.run("deep_both")])
+    assert table.loc["deep_both", "augmentation"] == "standard"
+    assert table.loc["deep_both", "learning rate"] == f"{experiments.find('deep_both').learning_rate:g}"
+    assert table.loc["shallow_plain", "patience"] == experiments.find("shallow_plain").patience
+    assert pd.isna(table.loc["deep_both", "patience"])
+
+
+def test_augmented_versions_differ_and_changes_are_told():
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1), dtype="uint8")
+    versions = overview.augmented(images, POLICIES["standard"], versions=3)
+    assert [version.shape for version in versions] == [images.shape] * 3
+    assert np.abs(versions[0] - versions[1]).mean() > 1
+    assert overview.changes(POLICIES["standard"]) == (
+        "mirrored in 50% of the cases, turned by up to 12°, resized by up to 20% and moved by up to 10% of "
+        "its width"
+    )
+    assert overview.changes(POLICIES["none"]) == "not changed"
+
+
+def test_shown_pieces_have_names_captions_and_alt_texts(monkeypatch, runs):
+    shown = {}
+    for kind in ("figure", "table"):
+        monkeypatch.setattr(
+            overview.report, kind, lambda thing, name, **rest: shown.update({name: (thing, rest)})
+        )
+    model = models.build("shallow_cnn")
+    overview.show_network(model, "a")
+    overview.show_results(runs, "b")
+    overview.show_run(runs[0], "c")
+    assert list(shown) == [
+        *("a_stages", "a_network", "b_recipes", "b_results", "c_curves", "c_confusion", "c_scores")
+    ]
+    assert f"{model.count_params():,} parameters" in shown["a_stages"][1]["caption"]
+    assert "lie in stage 4" in shown["a_stages"][1]["caption"]  # the dense layer of 512
+    assert "`deep_plain` is best" in shown["b_results"][1]["caption"]
+    assert overview.mistakes(runs[0].valid) in shown["c_confusion"][1]["caption"]
+    assert all(
+        rest["alt"] for name, (_, rest) in shown.items() if name[2:] in ("network", "curves", "confusion")
+    )
+
+
 def test_difference_has_a_verdict_that_follows_the_interval(runs):
     assert overview.difference(runs, "shallow_plain", "deep_plain").endswith("better.")
     assert overview.difference(runs, "deep_plain", "shallow_plain").endswith("worse.")
@@ -65,7 +116,7 @@ def test_mistakes_name_the_best_and_the_worst_class():
 def test_scores_name_classes_that_are_never_predicted():
     even = overview.scores(made_up.predictions(0.7))
     assert "never" not in even.lower()
-    one = made_up.predictions(1.0, classes=TOP_FOUR).take(slice(None))
+    one = made_up.predictions(1.0, classes=TOP_FOUR)
     one.probabilities[one.labels == 3] = [0.7, 0.1, 0.1, 0.1]
     assert overview.scores(one).endswith(" Fear is never predicted.")
     one.probabilities[:] = [0.7, 0.1, 0.1, 0.1]
