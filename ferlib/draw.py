@@ -60,7 +60,8 @@ def live_view(image: np.ndarray, faces: list[Face], rate: float) -> np.ndarray:
         uint8 (height, width + panel, 3).
     """
     height = image.shape[0]
-    panel = np.full((height, round(height * PANEL_SHARE), 3), DARK, np.uint8)
+    width = 2 * round(height * PANEL_SHARE / 2)  # video encoders want even sizes
+    panel = np.full((height, width, 3), DARK, np.uint8)
     unit = height / 480
     top = round(12 * unit)
     for face in faces:

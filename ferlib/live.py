@@ -55,8 +55,8 @@ def _blue_green_red(image: np.ndarray) -> np.ndarray:
         )
     if image.dtype == np.uint16:
         image = (image // 257).astype(np.uint8)
-    elif np.issubdtype(image.dtype, np.floating) and 0 <= np.nanmin(image) <= np.nanmax(image) <= 1:
-        image = np.rint(np.nan_to_num(image) * 255).astype(np.uint8)
+    elif np.issubdtype(image.dtype, np.floating) and 0 <= image.min() <= image.max() <= 1:
+        image = np.rint(image * 255).astype(np.uint8)
     if image.dtype != np.uint8:
         raise FerlibError(
             f"pixels of type {image.dtype} are not understood: pass uint8, uint16, or float in 0 to 1"
@@ -110,14 +110,16 @@ def search(frame: Frame, detector: str, roi: Region | None = None, **limits) -> 
                 f"the region {','.join(map(str, roi))} lies outside of the picture of "
                 f"{frame.image.shape[1] * frame.scale}x{frame.image.shape[0] * frame.scale} pixels"
             )
-    boxes = faces.detect(image, detector=detector, **limits) + corner
-    return boxes[np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")]
+    return faces.detect(image, detector=detector, **limits) + corner
 
 
 # --- following faces --------------------------------------------------------------------------------
 
 FULL_SEARCH_EVERY = 10
 """Frames between searches of the whole picture; in between, faces are searched for where they last were."""
+
+FULL_SEARCH_SIZE = 320
+"""Longer side, pixels, to which the picture is reduced for that search: quick enough for one frame's time."""
 
 SURROUNDINGS = 0.4
 """How far around its last place a face is searched for, in box sizes; between two frames it moves less."""
@@ -160,12 +162,14 @@ class Tracker:
         """Take the next picture.
 
         Args:
-            image: uint8 (height, width, 3), blue, green, red.
+            image: uint8 (height, width, 3), blue, green, red, or grey (height, width).
             seconds: When it was taken; differences set how much the averages move.
 
         Returns:
             The faces followed, the largest first, with running averages of box and probabilities.
         """
+        if self._detector == "haar":
+            image = faces.as_grey(image)  # once, instead of in every search and crop
         self._match(self.locate(image))
         self._classify(image, seconds)
         shown = [track for track in self._tracks if track.seen > 1 and track.probabilities is not None]
@@ -184,7 +188,9 @@ class Tracker:
         everywhere = self._frame % FULL_SEARCH_EVERY == 0 or not self._tracks or self._tracks[0].missed
         self._frame = 1 if everywhere else self._frame + 1
         if everywhere:
-            return search(Frame(image), self._detector)
+            shrink = max(1.0, max(image.shape[:2]) / FULL_SEARCH_SIZE)
+            small = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+            return np.rint(faces.detect(small, detector=self._detector) * shrink).astype(int)
         return np.concatenate([self._near(image, track.box) for track in self._tracks])
 
     def _near(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -1,0 +1,143 @@
+import json
+
+import keras
+import made_up
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+
+from ferlib import evaluate, export, models, network
+from ferlib.calibrate import with_temperature
+from ferlib.labels import CLASSES, FerlibError
+
+
+def trained(model):
+    """Move all weights of a new network, for moving statistics and biases are ones and zeros at first."""
+    generator = np.random.default_rng(0)
+    for weight in model.weights:
+        if "seed" not in weight.path:
+            values = np.asarray(weight) * generator.uniform(0.8, 1.2, weight.shape)
+            weight.assign(values + generator.normal(0, 0.01, weight.shape))
+    return model
+
+
+def small_network():
+    return trained(models.build("deep_cnn", width=0.125))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    model = small_network()
+    export.export_model(model, folder, 1.5, source={"experiment": "deep_both", "seed": 2})
+    return model, folder
+
+
+def test_onnxruntime_computes_what_keras_computes(exported, demo_dataset):
+    model, folder = exported
+    predictions = evaluate.predict(model, demo_dataset.valid)
+    expected = with_temperature(predictions, 1.5).probabilities
+    loaded = network.load_model(folder)
+    np.testing.assert_allclose(loaded.probabilities(demo_dataset.valid.images), expected, atol=5e-3)
+    assert expected.std(axis=0).max() > 1e-3, "faces are told apart, so that agreement means something"
+
+
+def test_with_full_precision_they_agree_to_five_digits(exported, demo_dataset):
+    model, _ = exported
+    images = demo_dataset.valid.images[:32]
+    expected = model.predict(images, verbose=0)
+    answers = export._answers(export._converted(model), {"classes": CLASSES, "temperature": 1.0}, images)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+def test_weights_take_two_bytes_each(exported):
+    model, folder = exported
+    size = (folder / network.GRAPH).stat().st_size
+    assert 2 * model.count_params() < size < 2.3 * model.count_params() + 20_000
+    kept = [
+        c
+        for c in onnx.load(folder / network.GRAPH).graph.initializer
+        if c.data_type == onnx.TensorProto.FLOAT
+    ]
+    assert all(np.prod(constant.dims) <= export.LARGEST_CONSTANT_KEPT for constant in kept)
+
+
+def test_the_metadata_tells_where_the_weights_come_from(exported):
+    _, folder = exported
+    facts = json.loads((folder / network.METADATA).read_text())
+    assert facts["classes"] == list(CLASSES) and facts["temperature"] == 1.5
+    assert facts["source"] == {"experiment": "deep_both", "seed": 2}
+    assert 0 < facts["float16_difference"] < 5e-3
+
+
+def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
+    run = made_up.run("deep_both", seed=1)
+    monkeypatch.setattr(type(run), "model", lambda self: small_network())
+    export.export(run, 1.25, tmp_path)
+    loaded = network.load_model(tmp_path)
+    assert loaded.temperature == 1.25 and loaded.classes == CLASSES
+    source = loaded.metadata["source"]
+    assert (source["experiment"], source["seed"], source["profile"]) == ("deep_both", 1, "full")
+    assert source["valid_accuracy"] == pytest.approx(run.result["valid_accuracy"])
+
+
+def test_a_network_for_some_classes_keeps_their_names(tmp_path):
+    model = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(), layers.Dense(2, "softmax")])
+    export.export_model(model, tmp_path, classes=("happy", "sad"))
+    assert network.load_model(tmp_path).face((0, 0, 1, 1), [0.2, 0.8]).emotion == "sad"
+
+
+def test_backbones_with_fixed_normalization_are_exported_too(tmp_path):
+    images = keras.Input((48, 48, 1), name="images")
+    x = layers.Concatenate()([keras.ops.image.resize(images, (32, 32))] * 3)
+    x = layers.Normalization(mean=(90.0, 100.0, 110.0), variance=(2500.0,) * 3)(x)
+    x = layers.GlobalAveragePooling2D()(layers.SeparableConv2D(4, 3, activation="relu")(x))
+    model = trained(keras.Model(images, layers.Dense(7, "softmax")(x)))
+    export.export_model(model, tmp_path)
+    probe = export._probe_images()
+    expected = model.predict(probe, verbose=0)
+    np.testing.assert_allclose(network.load_model(tmp_path).probabilities(probe), expected, atol=5e-3)
+
+
+def test_a_network_trained_in_mixed_precision_is_exported_in_full(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        mixed = models.build("mini_xception")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = models.build("mini_xception")
+    plain.set_weights(trained(mixed).get_weights())
+    export.export_model(mixed, tmp_path)
+    probe = export._probe_images()
+    expected = plain.predict(probe, verbose=0)
+    np.testing.assert_allclose(network.load_model(tmp_path).probabilities(probe), expected, atol=5e-3)
+
+
+def test_a_wrong_conversion_is_noticed_and_nothing_is_written(tmp_path, monkeypatch):
+    right = export._converted
+
+    def wrong(model):
+        graph = right(model)
+        bias = next(c for c in graph.graph.initializer if list(c.dims) == [7])
+        values = onnx.numpy_helper.to_array(bias) + np.eye(7, dtype="float32")[0]
+        bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+        return graph
+
+    monkeypatch.setattr(export, "_converted", wrong)
+    with pytest.raises(FerlibError, match="differs from Keras by"):
+        export.export_model(small_network(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_backends_are_told_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(FerlibError, match="KERAS_BACKEND=tensorflow"):
+        export.export_model(small_network(), tmp_path)
+
+
+def test_weights_too_large_for_two_bytes_are_refused(tmp_path):
+    model = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(), layers.Dense(7, "softmax")])
+    model.set_weights([model.get_weights()[0] * 1e7, np.zeros(7)])
+    with pytest.raises(FerlibError, match="too large for float16"):
+        export.export_model(model, tmp_path)

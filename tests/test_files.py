@@ -1,0 +1,299 @@
+import csv
+import io
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+import scenes
+
+from ferlib import files, media
+from ferlib.labels import CLASSES, FerlibError
+from ferlib.live import overlap
+from ferlib.network import load_model
+
+PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
+BLANK = np.full((120, 160, 3), 200, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
+
+
+@pytest.fixture(scope="module")
+def couple():
+    return scenes.scene([(scenes.face(emotion), box) for emotion, box in PLACED])
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    """A face that walks to the right through forty frames, happy first, then angry; and where it is."""
+    boxes = [(40 + 8 * n, 150, 140, 140) for n in range(40)]
+    emotions = ["happy"] * 20 + ["angry"] * 20
+    frames = [
+        scenes.scene([(scenes.face(emotion), box)]) for emotion, box in zip(emotions, boxes, strict=True)
+    ]
+    return scenes.video(tmp_path_factory.mktemp("walk") / "walk.mp4", frames), emotions, boxes
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_faces_in_a_photo_are_found_named_and_written_down(tmp_path, network, couple, capsys):
+    photo = tmp_path / "couple.png"
+    cv2.imwrite(str(photo), couple)
+    summary = files.predict_files(
+        [photo],
+        out=tmp_path / "out",
+        json_file=tmp_path / "a.jsonl",
+        csv_file=tmp_path / "a.csv",
+        model=network,
+    )
+    assert summary == files.Summary(files=1, faces=2, failed=0)
+    (line,) = lines(tmp_path / "a.jsonl")
+    assert (line["file"], line["frame"], line["seconds"]) == (str(photo), 0, 0)
+    for face, (emotion, box) in zip(line["faces"], PLACED, strict=True):
+        assert face["emotion"] == emotion and overlap(face["box"], box) > 0.8
+        assert list(face["probabilities"]) == list(CLASSES)
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert face["confidence"] == max(face["probabilities"].values())
+    first, second = rows(tmp_path / "a.csv")
+    assert (first["emotion"], second["emotion"]) == ("happy", "surprise")
+    assert [int(first[side]) for side in ("x", "y", "width", "height")] == line["faces"][0]["box"]
+    assert [float(first[name]) for name in CLASSES] == pytest.approx(
+        list(line["faces"][0]["probabilities"].values())
+    )
+    table = capsys.readouterr().out
+    assert "happy" in table and "surprise" in table and all(name in table.splitlines()[0] for name in CLASSES)
+
+
+def test_the_annotated_copy_has_blue_boxes_and_is_otherwise_the_photo(tmp_path, network, couple):
+    photo = tmp_path / "couple.png"
+    cv2.imwrite(str(photo), couple)
+    files.predict_files([photo], out=tmp_path / "out", model=network)
+    copy = cv2.imread(str(tmp_path / "out" / "couple.png")).astype(int)
+    changed = np.abs(copy - couple).sum(axis=2) > 0
+    blue = (copy[..., 0] - copy[..., 2]) > 60
+    assert copy.shape == couple.shape and blue.sum() > 1000
+    assert not changed[300:, :300].any() and not changed[110:220, 90:180].any()  # beside a box, and inside
+    (left, top, *_), edge = PLACED[0][1], 12
+    assert blue[top + 40 : top + 100, left - edge : left + edge].any(axis=1).all()
+
+
+def test_a_moving_face_is_followed_through_a_video(tmp_path, network, walk):
+    path, emotions, boxes = walk
+    summary = files.predict_files([path], out=tmp_path / "out", json_file=tmp_path / "w.jsonl", model=network)
+    found = lines(tmp_path / "w.jsonl")
+    assert [line["frame"] for line in found] == list(range(40))
+    assert found[25]["seconds"] == pytest.approx(1.0)
+    hits = [
+        any(overlap(face["box"], box) > 0.7 and face["emotion"] == emotion for face in line["faces"])
+        for line, emotion, box in zip(found, emotions, boxes, strict=True)
+    ]
+    assert np.mean(hits) > 0.9 and summary.faces >= 36
+    copy = media.Video(tmp_path / "out" / "walk.mp4")
+    assert (copy.frames, copy.rate) == (40, 25)
+    picture = next(copy.read()).image.astype(int)
+    assert (picture[..., 0] - picture[..., 2] > 60).sum() > 500
+
+
+def test_every_nth_frame_is_analysed_and_the_copy_keeps_all(tmp_path, network, walk):
+    files.predict_files(
+        [walk[0]], out=tmp_path / "out", json_file=tmp_path / "w.jsonl", every=15, model=network
+    )
+    assert [line["frame"] for line in lines(tmp_path / "w.jsonl")] == [0, 15, 30]
+    assert media.Video(tmp_path / "out" / "walk.mp4").frames == 40
+
+
+def test_only_the_region_is_searched_and_boxes_count_from_the_corner_of_the_picture(
+    tmp_path, network, couple
+):
+    cv2.imwrite(str(tmp_path / "a.png"), couple)
+    files.predict_files(
+        [tmp_path / "a.png"], roi=(300, 150, 340, 330), json_file=tmp_path / "a.jsonl", model=network
+    )
+    (face,) = lines(tmp_path / "a.jsonl")[0]["faces"]
+    assert face["emotion"] == "surprise" and overlap(face["box"], PLACED[1][1]) > 0.8
+
+
+def test_boxes_of_a_photo_read_small_are_in_its_own_pixels(tmp_path, network, couple, monkeypatch):
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(couple, None, fx=3, fy=3))
+    monkeypatch.setattr(media, "MOST_PIXELS", couple.shape[0] * couple.shape[1] * 9 // 4)
+    files.predict_files([tmp_path / "large.jpg"], json_file=tmp_path / "a.jsonl", model=network)
+    found = lines(tmp_path / "a.jsonl")[0]["faces"]
+    assert overlap(found[0]["box"], [3 * side for side in PLACED[0][1]]) > 0.8
+
+
+def test_no_face_is_a_result(tmp_path, network, capsys):
+    cv2.imwrite(str(tmp_path / "wall.png"), BLANK)
+    summary = files.predict_files(
+        [tmp_path / "wall.png"], csv_file=tmp_path / "a.csv", json_file=tmp_path / "a.jsonl", model=network
+    )
+    assert summary == files.Summary(files=1, faces=0, failed=0)
+    assert lines(tmp_path / "a.jsonl")[0]["faces"] == []
+    (row,) = rows(tmp_path / "a.csv")
+    assert (row["emotion"], row["x"], row["happy"]) == ("", "", "")
+    assert "no face" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_terminal_shows_the_remaining_time_unless_told_not_to(
+    tmp_path, network, walk, progress, monkeypatch
+):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    files.predict_files([walk[0]], every=10, progress=progress, model=network)
+    shown = terminal.getvalue()
+    assert ("0/40" in shown and "<" in shown and "frame/s" in shown) if progress else shown == ""
+
+
+# --- bad files --------------------------------------------------------------------------------------
+
+
+def test_bad_files_among_good_ones_cost_one_line_each(tmp_path, network, capsys):
+    folder = tmp_path / "holiday"
+    (folder / "day 2").mkdir(parents=True)
+    good = cv2.imencode(".jpg", BLANK)[1].tobytes()
+    for number in range(95):
+        (folder / f"{number:03}.jpg").write_bytes(good)
+    bad = {
+        "010.jpg": b"",
+        "020.jpg": good[: len(good) // 2],
+        "030.jpg": b"a text file",
+        "day 2/film.mp4": b"no film",
+        "day 2/scan.tif": b"II*\0",
+    }
+    for name, contents in bad.items():
+        (folder / name).write_bytes(contents)
+    (folder / "notes.txt").write_text("not meant")
+    (folder / ".hidden.jpg").write_text("not meant")
+    summary = files.predict_files(
+        [folder], out=tmp_path / "out", json_file=tmp_path / "a.jsonl", model=network
+    )
+    assert summary == files.Summary(files=92, faces=0, failed=5)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 5
+    for name, line in zip(sorted(bad), sorted(errors), strict=True):
+        assert line.startswith("ferlib: ") and name.split("/")[-1] in line
+    assert len(lines(tmp_path / "a.jsonl")) == 92
+    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 92
+
+
+def test_a_video_that_stops_keeps_its_rows_and_leaves_no_copy(tmp_path, network, capsys):
+    frames = [scenes.scene([(scenes.face("happy"), (200, 100, 150, 150))])] * 40
+    cut = scenes.video(tmp_path / "cut.avi", frames, codec="MJPG")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    summary = files.predict_files([cut], out=tmp_path / "out", json_file=tmp_path / "a.jsonl", model=network)
+    assert (summary.files, summary.failed) == (0, 1)
+    assert "stops after frame" in capsys.readouterr().err
+    assert 15 <= len(lines(tmp_path / "a.jsonl")) < 40
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_region_outside_of_the_picture_is_said_with_its_name(tmp_path, network, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), BLANK)
+    assert files.predict_files([tmp_path / "a.png"], roi=(500, 0, 50, 50), model=network).failed == 1
+    assert "a.png: the region 500,0,50,50 lies outside of the picture of 160x120" in capsys.readouterr().err
+
+
+def test_names_that_stand_for_nothing_are_said(tmp_path, network, capsys):
+    (tmp_path / "empty").mkdir()
+    summary = files.predict_files(
+        [tmp_path / "gone.jpg", tmp_path / "empty", str(tmp_path / "*.mp4")], model=network
+    )
+    assert summary == files.Summary(files=0, faces=0, failed=3)
+    errors = capsys.readouterr().err
+    assert "gone.jpg: there is no such file" in errors and "empty: no photo or video in it" in errors
+
+
+def test_results_that_cannot_be_written_stop_everything(tmp_path, network):
+    cv2.imwrite(str(tmp_path / "a.png"), BLANK)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FerlibError, match="cannot be written"):
+        files.predict_files([tmp_path / "a.png"], csv_file=tmp_path / "file" / "a.csv", model=network)
+
+
+def test_an_interrupted_call_leaves_nothing_half_written(tmp_path, network, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), BLANK)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "find", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.predict_files([tmp_path / "a.png"], csv_file=tmp_path / "a.csv", model=network)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# --- which files, and where copies go ---------------------------------------------------------------
+
+
+@pytest.fixture
+def album(tmp_path):
+    for name in ("a.jpg", "b.png", "sub/a.jpg", "sub/film.avi", "sub/film.mov", "odd[1].jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_folders_globs_and_names_are_expanded_once(album):
+    found, problems = files.expand([album / "b.png", f"{album}/*.jpg", album, str(album / "odd[1].jpg")])
+    assert [str(path.relative_to(album)) for path, _ in found] == [
+        "b.png",
+        "a.jpg",
+        "odd[1].jpg",
+        *(os.path.join("sub", name) for name in ("a.jpg", "film.avi", "film.mov")),
+    ]
+    assert problems == []
+
+
+def test_annotated_copies_of_an_earlier_call_are_left_out(album):
+    (album / "out").mkdir()
+    (album / "out" / "a.jpg").write_bytes(b"")
+    found, _ = files.expand([album], album / "out")
+    assert len(found) == 6 and not any("out" in path.parts[-2] for path, _ in found)
+
+
+def test_every_file_gets_a_copy_of_its_own(album):
+    found, _ = files.expand([album / "a.jpg", album / "sub" / "a.jpg", album / "sub" / "film.avi", album])
+    targets = files._targets(found, album / "out")
+    assert len({str(target).lower() for target in targets.values()}) == len(found) == 6
+    assert targets[album / "sub" / "film.avi"].suffix == targets[album / "sub" / "film.mov"].suffix == ".mp4"
+
+
+def test_originals_are_never_replaced(album, network):
+    with pytest.raises(FerlibError, match="would replace .*a.jpg: choose another folder"):
+        files.predict_files([album / "a.jpg"], out=album, model=network)
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+def test_frames_are_let_go(tmp_path, network, monkeypatch):
+    alive, most = set(), []
+
+    class Counted(media.Frame):
+        def __init__(self, *values, **named):
+            super().__init__(*values, **named)
+            alive.add(id(self))
+            most.append(len(alive))
+
+        def __del__(self):
+            alive.discard(id(self))
+
+    monkeypatch.setattr(media, "Frame", Counted)
+    film = scenes.video(tmp_path / "film.mp4", [BLANK] * 200)
+    files.predict_files([film], out=tmp_path / "out", csv_file=tmp_path / "a.csv", model=network)
+    assert len(most) == 200 and max(most) <= 2 * files.BATCH_FRAMES

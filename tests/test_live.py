@@ -1,0 +1,177 @@
+import cv2
+import numpy as np
+import pytest
+import scenes
+
+import ferlib
+from ferlib import faces, live
+from ferlib.labels import FerlibError
+from ferlib.network import load_model
+
+BOX = (200, 120, 150, 150)
+RATE = 25
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
+
+
+@pytest.fixture(scope="module")
+def happy():
+    return scenes.scene([(scenes.face("happy"), BOX)])
+
+
+# --- one picture ------------------------------------------------------------------------------------
+
+
+def test_a_photo_and_its_pixels_give_the_same_faces(tmp_path, network, happy):
+    cv2.imwrite(str(tmp_path / "a.png"), happy)
+    from_file = ferlib.predict(str(tmp_path / "a.png"), model=network)
+    assert ferlib.predict(happy[..., ::-1], model=network) == from_file
+    (face,) = from_file
+    assert face.emotion == "happy" and live.overlap(face.box, BOX) > 0.8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rgb: rgb[..., 0],
+        lambda rgb: rgb[..., :1],
+        lambda rgb: np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)]),
+        lambda rgb: rgb.astype(np.uint16) * 257,
+        lambda rgb: rgb / 255,
+        lambda rgb: (rgb / 255).astype(np.float32),
+    ],
+    ids=["grey", "one channel", "alpha", "16 bit", "float64", "float32"],
+)
+def test_arrays_of_many_kinds_are_understood(network, happy, change):
+    (face,) = ferlib.predict(change(happy[..., ::-1]), model=network)
+    assert face.emotion == "happy"
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.zeros((4, 5, 2), np.uint8), r"shape \(4, 5, 2\) is no image"),
+        (np.zeros(9, np.uint8), r"shape \(9,\) is no image"),
+        (np.zeros((0, 7), np.uint8), r"shape \(0, 7\) is no image"),
+        (np.zeros((9, 9), np.int64), "int64 are not understood"),
+        (np.full((9, 9), 7.0), "float64 are not understood"),
+        (np.full((9, 9), np.nan), "float64 are not understood"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(network, array, sentence):
+    with pytest.raises(FerlibError, match=sentence):
+        ferlib.predict(array, model=network)
+
+
+def test_a_tiny_picture_has_no_face(network):
+    assert ferlib.predict(np.zeros((1, 1, 3), np.uint8), model=network) == []
+
+
+def test_faces_come_the_largest_first(network):
+    boxes = {"sad": (30, 40, 110, 110), "angry": (250, 60, 170, 170), "fear": (480, 250, 140, 140)}
+    picture = scenes.scene([(scenes.face(emotion), box) for emotion, box in boxes.items()])
+    assert [face.emotion for face in ferlib.predict(picture, model=network)] == ["angry", "fear", "sad"]
+
+
+def test_all_faces_of_all_frames_go_through_the_network_at_once(network, happy, monkeypatch):
+    batches = []
+    original = type(network).probabilities
+    monkeypatch.setattr(
+        type(network),
+        "probabilities",
+        lambda self, crops: batches.append(len(crops)) or original(self, crops),
+    )
+    blank = np.zeros_like(happy)
+    found = live.find([live.Frame(picture) for picture in (happy, blank, happy)], network, "haar", None)
+    assert [len(people) for people in found] == [1, 0, 1] and batches == [2]
+
+
+def test_an_unknown_attribute_of_ferlib_is_an_error():
+    with pytest.raises(AttributeError, match="no attribute 'guess'"):
+        getattr(ferlib, "guess")  # noqa: B009
+
+
+# --- following faces --------------------------------------------------------------------------------
+
+
+def follow(tracker, pictures):
+    return [tracker.update(picture, number / RATE) for number, picture in enumerate(pictures)]
+
+
+def test_a_face_counts_from_its_second_sighting(network, happy):
+    shown = follow(live.Tracker(network), [happy] * 3)
+    assert [len(people) for people in shown] == [0, 1, 1]
+    assert shown[1][0].emotion == "happy" and live.overlap(shown[1][0].box, BOX) > 0.8
+
+
+def test_a_single_wrong_frame_does_not_change_the_label(network, happy):
+    other = scenes.scene([(scenes.face("disgust"), BOX)])
+    pictures = [happy] * 10 + [other] + [happy] * 5
+    assert ferlib.predict(other[..., ::-1], model=network)[0].emotion == "disgust"  # without smoothing
+    shown = follow(live.Tracker(network), pictures)[1:]
+    assert {people[0].emotion for people in shown} == {"happy"}
+    assert shown[10][0].probabilities["disgust"] > shown[8][0].probabilities["disgust"]
+
+
+def test_a_lasting_change_is_followed_within_a_second(network, happy):
+    other = scenes.scene([(scenes.face("disgust"), BOX)])
+    shown = follow(live.Tracker(network), [happy] * 10 + [other] * RATE)
+    assert shown[9][0].emotion == "happy" and shown[-1][0].emotion == "disgust"
+
+
+def test_smoothing_goes_by_time_not_by_frames(network, happy):
+    """At half the frame rate, each picture counts for more; after the same time the average is the same."""
+    other = scenes.scene([(scenes.face("disgust"), BOX)])
+
+    def after(rate):
+        tracker = live.Tracker(network)
+        for number in range(2 * rate):
+            people = tracker.update(happy if number < rate else other, number / rate)
+        return people[0].probabilities["disgust"]
+
+    assert after(10) == pytest.approx(after(30), abs=0.1)
+
+
+def test_two_faces_keep_their_own_averages(network):
+    left, right = (60, 120, 150, 150), (380, 120, 150, 150)
+    picture = scenes.scene([(scenes.face("happy"), left), (scenes.face("angry"), right)])
+    people = follow(live.Tracker(network), [picture] * 5)[-1]
+    assert {face.emotion: face.box[0] < 300 for face in people} == {"happy": True, "angry": False}
+
+
+def test_a_face_that_leaves_is_forgotten_after_a_few_frames(network, happy):
+    shown = follow(live.Tracker(network), [happy] * 4 + [np.zeros_like(happy)] * (live.PATIENCE + 2))
+    assert [len(people) for people in shown[4:]] == [1] * live.PATIENCE + [0, 0]
+
+
+def test_a_new_face_is_noticed_soon(network, happy):
+    both = happy.copy()
+    both[300:440, 450:590] = cv2.resize(scenes.face("sad"), (140, 140))[..., None]
+    shown = follow(live.Tracker(network), [happy] * 5 + [both] * (live.FULL_SEARCH_EVERY + 2))
+    assert len(shown[4]) == 1 and len(shown[-1]) == 2
+
+
+def test_known_faces_are_looked_for_where_they_were(network, monkeypatch):
+    searched = []
+    original = faces.detect
+
+    def detect(image, **options):
+        searched.append(image.shape[:2])
+        return original(image, **options)
+
+    monkeypatch.setattr(faces, "detect", detect)
+    walk = [scenes.scene([(scenes.face("happy"), (100 + 6 * n, 120, 150, 150))]) for n in range(20)]
+    shown = follow(live.Tracker(network), walk)
+    whole = searched.count((240, 320))
+    assert whole == 2 and len(searched) == 20
+    assert all(len(people) == 1 for people in shown[1:])
+    assert live.overlap(shown[-1][0].box, (100 + 6 * 19, 120, 150, 150)) > 0.75
+
+
+def test_overlap():
+    assert live.overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1
+    assert live.overlap((0, 0, 4, 4), (2, 0, 4, 4)) == pytest.approx(8 / 24)
+    assert live.overlap((0, 0, 4, 4), (9, 9, 4, 4)) == 0

@@ -1,0 +1,194 @@
+import cv2
+import numpy as np
+import pytest
+import scenes
+from PIL import Image
+
+from ferlib import media
+from ferlib.labels import FerlibError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A photo without symmetry, red, green, blue: turned or swapped, it would not be itself."""
+    across, down = np.meshgrid(np.linspace(0, 255, 160), np.linspace(0, 255, 120))
+    return np.stack([across, down, np.full_like(across, 60)], axis=2).astype(np.uint8)
+
+
+def save(folder, name, pixels, mode="RGB", **options):
+    Image.fromarray(pixels).convert(mode).save(folder / name, **options)
+    return folder / name
+
+
+def same(frame, picture, tolerance):
+    return np.abs(frame.image[..., ::-1].astype(int) - picture).mean() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a.png", "RGBA"),
+        ("a.jpg", "CMYK"),
+        ("a.jpg", "RGB"),
+        ("a.webp", "RGB"),
+        ("a.tif", "RGB"),
+        ("ä ü.bmp", "RGB"),
+    ],
+)
+def test_every_kind_of_photo_is_read_in_colour(tmp_path, picture, name, mode):
+    assert same(media.read_photo(save(tmp_path, name, picture, mode)), picture, 5)
+
+
+def test_grey_and_sixteen_bit_photos_become_eight_bit_colour(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "deep.png"), picture[..., ::-1].astype(np.uint16) * 257)
+    assert same(media.read_photo(tmp_path / "deep.png"), picture, 1)
+    grey = media.read_photo(save(tmp_path, "grey.png", picture, "L")).image
+    assert grey.dtype == np.uint8 and grey.shape == (120, 160, 3) and np.ptp(grey, axis=2).max() == 0
+
+
+def test_a_photo_is_turned_upright_as_its_exif_data_says(tmp_path, picture):
+    lying = Image.Exif()
+    lying[274] = 6  # the camera was held upright: turn clockwise to show
+    path = save(tmp_path, "lying.jpg", np.rot90(picture), exif=lying, quality=95)
+    assert same(media.read_photo(path), picture, 5)
+
+
+def test_one_pixel_is_a_photo(tmp_path):
+    assert media.read_photo(save(tmp_path, "dot.png", np.zeros((1, 1, 3), np.uint8))).image.shape == (1, 1, 3)
+
+
+def test_a_hundred_megapixels_are_read_small(tmp_path):
+    cv2.imwrite(str(tmp_path / "huge.jpg"), np.zeros((8000, 12500), np.uint8))
+    frame = media.read_photo(tmp_path / "huge.jpg")
+    assert frame.scale == 4 and frame.image.shape == (2000, 3125, 3)
+
+
+def test_large_photos_that_cannot_be_decoded_small_are_shrunk(tmp_path, picture, monkeypatch):
+    monkeypatch.setattr(media, "MOST_PIXELS", 120 * 160 // 4)
+    frame = media.read_photo(save(tmp_path, "large.png", picture))
+    assert frame.scale == 2
+    np.testing.assert_allclose(frame.image[..., ::-1], picture.reshape(60, 2, 80, 2, 3).mean((1, 3)), atol=1)
+
+
+def test_the_header_of_a_jpeg_tells_its_size(tmp_path, picture):
+    for options in ({}, {"progressive": True}, {"exif": Image.Exif()}):
+        path = save(tmp_path, "a.jpg", picture, **options)
+        assert media.jpeg_pixels(np.fromfile(path, np.uint8)) == 120 * 160
+    assert media.jpeg_pixels(np.fromfile(save(tmp_path, "a.png", picture), np.uint8)) == 0
+    assert media.jpeg_pixels(np.uint8([0xFF, 0xD8, 0xFF])) == 0
+
+
+@pytest.mark.parametrize(
+    ("contents", "sentence"),
+    [
+        (lambda good: b"", "the file is empty"),
+        (lambda good: b"Dear diary,\n" * 50, "not an image, or damaged"),
+        (lambda good: good[: len(good) // 2], "not an image, or damaged"),
+    ],
+    ids=["empty", "text", "cut off"],
+)
+def test_a_bad_photo_gets_a_sentence_with_its_name(tmp_path, picture, contents, sentence):
+    path = save(tmp_path, "bad.jpg", picture)
+    path.write_bytes(contents(path.read_bytes()))
+    with pytest.raises(FerlibError, match=f"bad.jpg: {sentence}"):
+        media.read_photo(path)
+
+
+def test_a_missing_photo_gets_a_sentence(tmp_path):
+    with pytest.raises(FerlibError, match=r"gone.jpg: cannot be opened \(No such file"):
+        media.read_photo(tmp_path / "gone.jpg")
+
+
+def test_damage_inside_a_photo_is_told_and_the_decoder_stays_silent(tmp_path, capfd):
+    path = save(tmp_path, "hurt.jpg", RNG.integers(0, 256, (200, 200, 3), np.uint8), quality=90)
+    contents = bytearray(path.read_bytes())
+    contents[3000:-200:97] = bytes(len(contents[3000:-200:97]))
+    path.write_bytes(contents)
+    frame = media.read_photo(path)
+    assert frame.image.shape == (200, 200, 3) and "hurt.jpg: damaged" in frame.complaint
+    assert capfd.readouterr().err == ""
+
+
+# --- videos -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Fifty frames of noise that brightens, two seconds."""
+    noise = RNG.integers(0, 100, (96, 128, 3), np.uint8)
+    return scenes.video(
+        tmp_path_factory.mktemp("film") / "film.avi", [noise + 2 * n for n in range(50)], codec="MJPG"
+    )
+
+
+def test_a_video_is_read_in_order_with_its_times(film):
+    video = media.Video(film)
+    frames = list(video.read())
+    assert (video.frames, video.rate) == (50, 25) and [frame.index for frame in frames] == list(range(50))
+    np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(50) / 25, atol=1e-3)
+    assert frames[49].image.mean() - frames[0].image.mean() == pytest.approx(98, abs=3)
+
+
+def test_unwanted_frames_are_marked_or_skipped(film):
+    marked = [frame.index for frame in media.Video(film).read(20) if frame.wanted]
+    skipped = [frame.index for frame in media.Video(film).read(20, all_frames=False)]
+    assert marked == skipped == [0, 20, 40]
+
+
+def test_a_video_that_stops_in_the_middle_says_where(film, tmp_path, capfd):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    seen = []
+    with pytest.raises(FerlibError, match=r"cut.avi: damaged, it stops after frame \d+ of 50"):
+        seen.extend(media.Video(cut).read())
+    assert 15 < len(seen) < 35
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("contents", [b"", b"no video " * 100], ids=["empty", "text"])
+def test_what_is_no_video_is_refused_quietly(tmp_path, contents, capfd):
+    path = tmp_path / "film_001.mp4"
+    path.write_bytes(contents)
+    with pytest.raises(FerlibError, match="not a video that can be read"):
+        media.Video(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_written_video_can_be_read_again(tmp_path):
+    frames = [np.full((61, 81, 3), 5 * n, np.uint8) for n in range(30)]
+    with media.video_writer(tmp_path / "new" / "out.mp4", 12.5) as append:
+        for frame in frames:
+            append(frame)
+        append(np.zeros((50, 50, 3), np.uint8))  # some streams change their size
+    video = media.Video(tmp_path / "new" / "out.mp4")
+    assert (video.frames, video.rate) == (31, 12.5)
+    read = [frame.image for frame in video.read()]
+    assert read[0].shape[1] in (80, 81) and read[29].mean() == pytest.approx(145, abs=4)
+
+
+def test_an_unfinished_video_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), media.video_writer(tmp_path / "out.mp4", 25) as append:
+        append(np.zeros((64, 64, 3), np.uint8))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_loses_frames_on_the_way_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(media, "_length", lambda path: 1)  # what a full disk leaves
+    with (
+        pytest.raises(FerlibError, match="is the disk full"),
+        media.video_writer(tmp_path / "o.mp4", 25) as append,
+    ):
+        for _ in range(5):
+            append(np.zeros((64, 64, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photos_are_written_whole_or_not_at_all(tmp_path, picture, monkeypatch):
+    media.write_photo(tmp_path / "a.png", picture[..., ::-1])
+    assert same(media.read_photo(tmp_path / "a.png"), picture, 0.1)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FerlibError, match="cannot be written"):
+        media.write_photo(tmp_path / "file" / "a.png", picture)

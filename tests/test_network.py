@@ -1,0 +1,102 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scenes
+
+from ferlib import network
+from ferlib.labels import CLASSES, FerlibError
+
+
+@pytest.fixture
+def crops():
+    return np.stack([scenes.face(emotion) for emotion in CLASSES])
+
+
+def test_every_face_gets_its_emotion(tmp_path, crops):
+    loaded = network.load_model(scenes.write_network(tmp_path))
+    probabilities = loaded.probabilities(crops)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (7, 7)
+    assert probabilities.argmax(axis=1).tolist() == list(range(7))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    face = loaded.face((1.4, 2.6, 30, 40), probabilities[3])
+    assert (face.box, face.emotion) == ((1, 3, 30, 40), "happy")
+    assert face.confidence == pytest.approx(float(probabilities[3, 3]))
+
+
+def test_batches_and_shapes_make_no_difference(tmp_path, crops):
+    loaded = network.load_model(scenes.write_network(tmp_path))
+    many = np.concatenate([crops] * 21)  # three batches
+    np.testing.assert_allclose(loaded.probabilities(many)[-7:], loaded.probabilities(crops), atol=1e-6)
+    np.testing.assert_array_equal(loaded.probabilities(list(crops)), loaded.probabilities(crops[..., None]))
+    assert loaded.probabilities([]).shape == (0, 7)
+
+
+def test_the_temperature_softens_without_changing_the_order(tmp_path, crops):
+    sharp = network.load_model(scenes.write_network(tmp_path / "sharp")).probabilities(crops)
+    soft = network.load_model(scenes.write_network(tmp_path / "soft", temperature=2.0)).probabilities(crops)
+    expected = np.sqrt(sharp) / np.sqrt(sharp).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soft, expected, atol=1e-5)
+
+
+def test_images_of_another_size_are_refused(tmp_path):
+    loaded = network.load_model(scenes.write_network(tmp_path))
+    with pytest.raises(FerlibError, match=r"48, 48.*not \(2, 64, 64\)"):
+        loaded.probabilities(np.zeros((2, 64, 64), np.uint8))
+
+
+def test_a_replaced_file_is_noticed(tmp_path):
+    scenes.write_network(tmp_path)
+    with open(tmp_path / network.GRAPH, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(FerlibError, match=r"SHA-256"):
+        network.load_model(tmp_path)
+
+
+def test_metadata_that_is_no_json_is_said_to_be_damaged(tmp_path):
+    scenes.write_network(tmp_path)
+    (tmp_path / network.METADATA).write_text("{")
+    with pytest.raises(FerlibError, match=r"network.json is damaged"):
+        network.load_model(tmp_path)
+
+
+def test_without_a_network_one_learns_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
+    with pytest.raises(FerlibError, match=r"network.onnx is missing.*ferlib train"):
+        network.load_model()
+
+
+def test_the_folder_in_the_environment_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path, temperature=1.25)))
+    assert network.load_model().temperature == 1.25
+
+
+def test_predicting_needs_none_of_the_heavy_packages(tmp_path):
+    scenes.write_network(tmp_path)
+    code = """
+import sys, ferlib
+assert not {"numpy", "cv2", "onnxruntime"} & set(sys.modules), "importing ferlib alone loads nothing"
+import numpy
+ferlib.predict(numpy.zeros((120, 160, 3), "uint8"))
+from ferlib import files, webcam
+print(*{name.split(".")[0] for name in sys.modules})
+"""
+    environment = {**os.environ, "FERLIB_WEIGHTS": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert not {"keras", "tensorflow", "pandas", "matplotlib", "scipy", "sklearn"} & set(done.stdout.split())
+
+
+def test_the_shipped_network_is_whole_and_knows_faces(monkeypatch, real_dataset):
+    monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
+    folder = network.weights_folder()
+    if not (folder / network.GRAPH).exists():
+        assert not (folder / network.METADATA).exists(), "metadata without a network"
+        return
+    assert (folder / network.GRAPH).stat().st_size < 12e6
+    valid = real_dataset.valid
+    chosen = np.random.default_rng(0).choice(len(valid), 400, replace=False)
+    predicted = network.load_model().probabilities(valid.images[chosen]).argmax(axis=1)
+    assert (predicted == valid.labels[chosen]).mean() > 0.5

@@ -1,0 +1,251 @@
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import scenes
+
+from ferlib import media, webcam
+from ferlib.labels import FerlibError
+from ferlib.network import load_model
+from ferlib.page import Page
+
+PICTURE = scenes.scene([(scenes.face("happy"), (120, 60, 120, 120))], (240, 360))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Two seconds of a happy face."""
+    return scenes.video(tmp_path_factory.mktemp("film") / "film.mp4", [PICTURE] * 50)
+
+
+class Camera:
+    """A camera that takes pictures as fast as one waits, and some day is unplugged."""
+
+    def __init__(self, pictures=10**6, opened=True, rate=200):
+        self.left, self.opened, self.pause, self.released = pictures, opened, 1 / rate, threading.Event()
+
+    def isOpened(self):
+        return self.opened
+
+    def read(self):
+        time.sleep(self.pause)
+        self.left -= 1
+        return (True, PICTURE) if self.left >= 0 else (False, None)
+
+    def release(self):
+        self.released.set()
+
+
+@pytest.fixture
+def plug_in(monkeypatch):
+    original = webcam.cv2.VideoCapture
+
+    def plug(camera):
+        def capture(source, *how):
+            return original(source, *how) if str(source).endswith(".mp4") else camera
+
+        monkeypatch.setattr(webcam.cv2, "VideoCapture", capture)
+        return camera
+
+    return plug
+
+
+# --- files and recordings ---------------------------------------------------------------------------
+
+
+def test_a_file_is_recorded_whole_without_a_page(tmp_path, network, film, capsys):
+    count = webcam.webcam(source=film, record=tmp_path / "out.mp4", model=network)
+    recorded = list(media.Video(tmp_path / "out.mp4").read())
+    assert count == len(recorded) == 50
+    assert recorded[0].image.shape == (240, 460, 3)
+    picture = recorded[30].image.astype(int)
+    assert (picture[..., 0] - picture[..., 2] > 60).sum() > 300, "a blue box, a blue bar"
+    assert "127.0.0.1" not in capsys.readouterr().out
+
+
+def test_a_recording_must_be_an_mp4(tmp_path, network, film):
+    with pytest.raises(FerlibError, match=r"out.gif: recordings are MP4 files"):
+        webcam.webcam(source=film, record=tmp_path / "out.gif", model=network)
+
+
+def test_a_source_that_is_no_video_gets_a_sentence(tmp_path, network):
+    with pytest.raises(FerlibError, match="there is no such file"):
+        webcam.webcam(source=tmp_path / "gone.mp4", record=tmp_path / "out.mp4", model=network)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_ends_the_recording_properly(tmp_path, network, film, monkeypatch):
+    original, left = webcam.Tracker.update, iter(range(20))
+
+    def update(self, image, seconds):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(self, image, seconds)
+
+    monkeypatch.setattr(webcam.Tracker, "update", update)
+    assert webcam.webcam(source=film, record=tmp_path / "out.mp4", model=network) == 20
+    assert media.Video(tmp_path / "out.mp4").frames == 20
+
+
+# --- cameras ----------------------------------------------------------------------------------------
+
+
+def test_a_camera_that_is_unplugged_gets_a_sentence_and_the_recording_is_kept(tmp_path, network, plug_in):
+    camera = plug_in(Camera(pictures=60, rate=60))
+    with pytest.raises(FerlibError, match="camera 3 sends no more pictures: it was unplugged"):
+        webcam.webcam(3, record=tmp_path / "out.mp4", page=False, model=network)
+    assert camera.released.wait(5)
+    kept = media._length(tmp_path / "out.mp4")
+    assert 15 <= kept <= 60, "about one second"
+
+
+def test_a_camera_that_sends_nothing_gets_a_sentence(tmp_path, network, plug_in):
+    plug_in(Camera(pictures=0))
+    with pytest.raises(FerlibError, match="camera 0 sends no picture: is another program using it"):
+        webcam.webcam(record=tmp_path / "out.mp4", page=False, model=network)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_camera_that_hangs_gets_a_sentence(network, plug_in, monkeypatch):
+    monkeypatch.setattr(webcam, "FIRST_PICTURE_SECONDS", 0.2)
+    plug_in(Camera(rate=0.5))
+    with pytest.raises(FerlibError, match="sends no picture"):
+        webcam.webcam(page=False, model=network)
+
+
+def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in, monkeypatch):
+    plug_in(Camera(opened=False))
+    monkeypatch.setattr(webcam.sys, "platform", "linux")
+    with pytest.raises(FerlibError, match="there is no camera 77: plug one in"):
+        webcam.webcam(77, model=network)
+    monkeypatch.setattr(webcam.sys, "platform", "darwin")
+    with pytest.raises(FerlibError, match="camera 0 cannot be opened: .*used by another program"):
+        webcam.webcam(0, model=network)
+    with pytest.raises(FerlibError, match="rtsp://nowhere/1: nothing can be read from this address"):
+        webcam.webcam(source="rtsp://nowhere/1", model=network)
+
+
+def test_a_slow_view_always_gets_the_newest_picture():
+    camera = Camera(rate=100)
+    numbers = iter(range(10**6))
+    camera.read = lambda: (time.sleep(0.01), (True, np.full((2, 2, 3), next(numbers) % 250, np.uint8)))[1]
+    pictures = webcam._of_camera(camera, "camera 0")
+    seen = []
+    for _ in range(4):
+        seen.append(int(next(pictures)[0][0, 0, 0]))
+        time.sleep(0.1)
+    pictures.close()
+    assert min(np.diff(seen)) >= 5 and camera.released.wait(5)
+
+
+# --- the page ---------------------------------------------------------------------------------------
+
+
+def fetch(address, data=None):
+    with urllib.request.urlopen(address, data, timeout=10) as answer:
+        return answer.read()
+
+
+def first_picture(address):
+    with urllib.request.urlopen(f"{address}stream", timeout=10) as stream:
+        assert stream.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+        length = next(int(line.split()[1]) for line in stream if line.startswith(b"Content-Length"))
+        stream.readline()
+        return media.cv2.imdecode(np.frombuffer(stream.read(length), np.uint8), media.cv2.IMREAD_COLOR)
+
+
+@pytest.fixture
+def page():
+    page = Page()
+    yield page
+    page.close()
+
+
+def test_the_page_streams_what_is_shown(page):
+    view = np.full((48, 64, 3), (200, 100, 50), np.uint8)
+    done = threading.Event()
+
+    def show():
+        while not done.wait(0.02):
+            page.show(view, [], 25)
+
+    threading.Thread(target=show, daemon=True).start()
+    picture = first_picture(page.address)
+    done.set()
+    np.testing.assert_allclose(picture, view, atol=4)
+    html = fetch(page.address).decode()
+    assert 'src="stream"' in html and "http" not in html.split("<body>")[1], (
+        "nothing is loaded from elsewhere"
+    )
+
+
+def test_only_who_knows_the_address_may_watch_or_stop(page):
+    assert page.address.startswith("http://127.0.0.1:")
+    root = page.address[: page.address.index("/", 8)]
+    for path in ("/", "/stream", "/state", page.path[:-2] + "/"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(root + path)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        fetch(f"{root}/stop", b"")
+    assert not page.stopped.is_set()
+    other = Page()
+    other.close()
+    assert len(page.path) > 12 and other.path != page.path
+
+
+def test_a_port_in_use_gets_a_sentence(page):
+    port = int(page.address.split(":")[2].split("/")[0])
+    with pytest.raises(FerlibError, match=f"port {port} is not free"):
+        Page(port)
+
+
+def test_live_view_from_a_camera_to_the_page_until_q_is_pressed(network, plug_in, capsys):
+    camera = plug_in(Camera(rate=50))
+    counts = []
+    thread = threading.Thread(target=lambda: counts.append(webcam.webcam(browser=False, model=network)))
+    thread.start()
+    said = ""
+    while "http" not in said:
+        time.sleep(0.05)
+        said += capsys.readouterr().out
+    address = said.split()[2]
+    assert first_picture(address).shape == (240, 460, 3)
+    state = {}
+    for _ in range(100):
+        state = json.loads(fetch(f"{address}state"))
+        if state.get("faces"):
+            break
+        time.sleep(0.05)
+    assert state["faces"][0]["emotion"] == "happy" and state["rate"] > 0
+    fetch(f"{address}stop", b"")
+    thread.join(10)
+    assert not thread.is_alive() and counts[0] > 1 and camera.released.wait(5)
+    with pytest.raises(OSError):
+        fetch(address)
+
+
+def test_the_page_says_why_the_view_ended(network, plug_in, monkeypatch):
+    plug_in(Camera(pictures=5))
+    ends = []
+    monkeypatch.setattr(webcam.Page, "close", lambda self, message: ends.append(message))
+    with pytest.raises(FerlibError):
+        webcam.webcam(browser=False, model=network)
+    assert ends == ["camera 0 sends no more pictures: it was unplugged or switched off."]
+
+
+def test_a_file_on_the_page_keeps_its_own_time(network, film, monkeypatch):
+    opened = []
+    monkeypatch.setattr(webcam.webbrowser, "open", opened.append)
+    start = time.perf_counter()
+    assert webcam.webcam(source=film, model=network) == 50
+    assert time.perf_counter() - start > 1.9
+    assert opened[0].startswith("http://127.0.0.1:")
