@@ -68,9 +68,8 @@ class Fitting:
         self._scan = self._evaluation = None
         if fast.available() if scanned is None else scanned:
             weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
-            self._scan = fast.Scan(
-                *(self._training, train.images, self._targets, experiment.batch_size, weights)
-            )
+            arrays = [array for array in (train.images, self._targets, weights) if array is not None]
+            self._scan = fast.Scan(self._training, arrays, experiment.batch_size)
             self._evaluation = fast.Evaluation(self._learner, valid.images)
 
     @property

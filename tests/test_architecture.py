@@ -13,11 +13,11 @@ ORDER = [
     *["labels", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
-    *["device", "fitting", "train", "cluster", "tune"],
+    *["device", "fast", "fitting", "train", "cluster", "tune"],
     *["compare", "measures", "claims", "findings", "mistakes"],
-    *["plots", "diagrams", "charts", "galleries", "overview"],
-    *["report", "document", "colophon", "fonts", "render", "pipeline"],
-    *["export", "network", "draw", "live", "webcam", "bench", "cli"],
+    *["plots", "diagrams", "charts", "galleries"],
+    *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
+    *["network", "export", "media", "draw", "live", "results", "files", "page", "webcam", "bench", "cli"],
 ]
 """Every module; each may import only modules named before it."""
 
@@ -34,7 +34,10 @@ HEAVY = {
     "nbconvert",
 }
 
-LIGHT = ("labels", "paths", "faces", "network", "draw", "live", "webcam", "cli")
+LIGHT = (
+    *("labels", "paths", "faces", "network", "media", "draw", "live", "results", "files", "page"),
+    *("webcam", "cli"),
+)
 """Modules that a light installation (no TensorFlow, no pandas) must be able to import."""
 
 

@@ -1,0 +1,84 @@
+"""The fast path runs under JAX, which a process must choose before it imports Keras."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from test_fitting import row, split
+
+from ferlib import fast
+from ferlib.fitting import Fitting
+
+EVERYTHING = {
+    "policy": "strong",
+    "optimizer": "sgd",
+    "schedule": "cosine",
+    "warmup": 0.2,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "class_weights": True,
+    "ema": 0.9,
+    "precision": "mixed_float16",
+    "batch_size": 16,  # of 40 images: two full steps and a rest
+    "epochs": 2,
+}
+"""All that a row can ask for, so all that an epoch must carry from step to step."""
+
+
+def compare_with_fit() -> None:
+    """Train by ``fit`` and by scanned epochs; print how far their states are apart, and what was imported."""
+    fittings = [
+        Fitting(row("shallow_cnn", **EVERYTHING), 0, split(40), split(21, seed=1), scanned=scanned)
+        for scanned in (False, True)
+    ]
+    for one in fittings:
+        while not one.finished:
+            one.epoch()
+    usual, scanned = (
+        {name: values.astype("float64") for name, values in one.state().items() if "seconds" not in name}
+        for one in fittings
+    )
+    start = Fitting(row("shallow_cnn", **EVERYTHING), 0, split(40), split(21, seed=1))._variables()
+    print(
+        json.dumps(
+            {
+                "same_names": list(usual) == list(scanned),
+                "difference": max(float(np.abs(usual[name] - scanned[name]).max()) for name in usual),
+                "unmoved": [
+                    variable.path
+                    for i, variable in enumerate(start)
+                    if np.array_equal(np.asarray(variable), scanned[f"variable{i}"])
+                ],
+                "tensorflow": "tensorflow" in sys.modules,
+            }
+        )
+    )
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install 'ferlib[jax]'")
+def test_scanned_epochs_compute_what_fit_computes(tmp_path):
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+    }
+    code = "import test_fast; test_fast.compare_with_fit()"
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["same_names"] and found["difference"] < 1e-5
+    fixed = {"loss_scale_optimizer/iteration", "loss_scale_optimizer/learning_rate"}  # the one within counts
+    assert set(found["unmoved"]) <= fixed | {"loss_scale_optimizer/dynamic_scale"}, (
+        "weights, statistics, momentum, averages, seeds and counters all went on"
+    )
+    assert not found["tensorflow"]
+
+
+def test_tensorflow_trains_by_fit():
+    assert not fast.available()
+    assert Fitting(row(), 0, split(), split(21))._scan is None
