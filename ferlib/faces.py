@@ -142,7 +142,7 @@ def _haar(grey: np.ndarray, least: int) -> np.ndarray:
 _of_thread = threading.local()
 
 
-def _cascade() -> cv2.CascadeClassifier:
+def _cascade() -> "cv2.CascadeClassifier":
     # One a thread, for a search keeps its state in the classifier.
     if not hasattr(_of_thread, "cascade"):
         path = os.path.join(cv2.data.haarcascades, "haarcascade_frontalface_default.xml")
