@@ -1,4 +1,4 @@
-"""What every training chapter shows: a network, its runs on PublicTest, and computed sentences on them."""
+"""What every training chapter shows: a network, augmented images, and runs on PublicTest."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,11 +6,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import compare, diagrams, evaluate, plots, report, resampling
+from ferlib import compare, diagrams, evaluate, plots, remarks, report
 from ferlib.augment import Augment, Policy
-from ferlib.evaluate import Predictions
-from ferlib.findings import listed
-from ferlib.measures import percent, points
+from ferlib.measures import percent
 from ferlib.record import Run
 
 
@@ -38,8 +36,7 @@ def show_network(model: keras.Model, name: str) -> None:
     report.figure(
         diagrams.architecture(model).figure,
         f"{name}_network",
-        caption=f"`{model.name}` drawn: an image of {stages['output'].iloc[0]} becomes "
-        f"{stages['output'].iloc[-1]} probabilities in {len(stages) - 1} stages.",
+        caption=f"`{model.name}` drawn, each block what a stage returns. {_narrowing(model)}",
         alt=f"Block diagram, left to right: {'; '.join(stages['output'])}.",
         width="100%",
     )
@@ -81,21 +78,21 @@ def show_run(run: Run, name: str) -> None:
     report.figure(
         plots.training(run.history),
         f"{name}_curves",
-        caption=f"Accuracy and loss over the epochs. {curves(run)}",
+        caption=f"Accuracy and loss over the epochs. {remarks.curves(run)}",
         alt="Two line plots against the epoch, accuracy and cross-entropy, each for training and PublicTest.",
         width="95%",
     )
     report.figure(
         plots.confusion_matrix(run.valid).figure,
         f"{name}_confusion",
-        caption=f"Confusion matrix of `{run.experiment.id}` on PublicTest. {mistakes(run.valid)}",
-        alt=f"Heat map of true against predicted emotions. {mistakes(run.valid)}",
+        caption=f"Confusion matrix of `{run.experiment.id}` on PublicTest. {remarks.mistakes(run.valid)}",
+        alt=f"Heat map of true against predicted emotions. {remarks.mistakes(run.valid)}",
         width="70%",
     )
     report.table(
         evaluate.per_class(run.valid),
         f"{name}_scores",
-        caption=f"Precision, recall and F1 of `{run.experiment.id}` on PublicTest. {scores(run.valid)}",
+        caption=f"Scores of `{run.experiment.id}` on PublicTest, class by class. {remarks.scores(run.valid)}",
         formats=dict.fromkeys(["precision", "recall", "f1"], "{:.2f}"),
     )
 
@@ -143,7 +140,7 @@ def _summary(runs: Sequence[Run]) -> dict:
     means = pd.DataFrame([run.result for run in runs])[
         ["epochs", "best_epoch", "train_accuracy", "valid_accuracy", "train_seconds"]
     ].mean()
-    low, high = accuracy(runs).interval()
+    low, high = remarks.accuracy(runs).interval()
     reported = runs[0].experiment.reported
     return {
         "profile": runs[0].profile,
@@ -152,13 +149,22 @@ def _summary(runs: Sequence[Run]) -> dict:
         "kept epoch": means["best_epoch"],
         "training %": 100 * means["train_accuracy"],
         "PublicTest %": 100 * means["valid_accuracy"],
-        "from %": 100 * low,
-        "to %": 100 * high,
+        "interval %": f"{100 * low:.1f} to {100 * high:.1f}",
         "gap %": 100 * (means["train_accuracy"] - means["valid_accuracy"]),
         "macro-F1 %": 100 * np.mean([run.valid.macro_f1 for run in runs]),
         "reported elsewhere %": np.nan if reported is None else 100 * reported,
         "seconds": means["train_seconds"],
     }
+
+
+def _narrowing(model: keras.Model) -> str:
+    """Say how maps shrink and multiply on their way through a network."""
+    maps = [stage.shape for stage in diagrams.stages(model) if len(stage.shape) == 3]
+    first, last = maps[0], maps[-1]
+    return (
+        f"From {first[0]}×{first[1]} pixels the maps shrink to {last[0]}×{last[1]} while their number goes "
+        f"from {first[2]} to {last[2]}: fewer places, more kinds of features."
+    )
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
@@ -194,97 +200,6 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
     return frame.astype({"patience": "Int64"})
 
 
-def accuracy(runs: Sequence[Run]) -> resampling.Sampled:
-    """Resample the mean accuracy on PublicTest of one row's seeds."""
-    return resampling.accuracy([run.valid for run in runs], row=runs[0].experiment.id)
-
-
-def standing(runs: Iterable[Run], id: str) -> str:
-    """Say how accurate a row is on PublicTest, and how sure that is."""
-    sampled = accuracy(compare.rows(runs)[id])
-    low, high = sampled.interval()
-    return (
-        f"`{id}` reads {percent(sampled.value)} of the PublicTest faces correctly "
-        f"(95 % interval {percent(low)} to {percent(high)})."
-    )
-
-
-def difference(runs: Iterable[Run], first: str, second: str) -> str:
-    """Say by how much a row reads PublicTest better than another, and whether that may be luck.
-
-    Args:
-        runs: Finished runs of both rows, tested on the same images.
-        first: Id of the row to compare with.
-        second: Id of the row that is judged.
-    """
-    found = compare.rows(runs)
-    profiles = [found[id][0].profile for id in (first, second)]
-    if profiles[0] != profiles[1]:
-        return (
-            f"`{second}` ({profiles[1]}) and `{first}` ({profiles[0]}) ran at different scales: not compared."
-        )
-    by = accuracy(found[second]) - accuracy(found[first])
-    low, high = by.interval()
-    verdict = "better" if low > 0 else "worse" if high < 0 else "not to be told apart"
-    return (
-        f"`{second}` against `{first}`: {points(by.value)} on PublicTest (95 % interval {points(low)} to "
-        f"{points(high)}), {verdict}."
-    )
-
-
-def curves(run: Run) -> str:
-    """Say where a run's learning curves end up, and whether it learned its images by heart."""
-    kept = run.history.iloc[run.result["best_epoch"] - 1]
-    last = run.history.iloc[-1]
-    gap = last["accuracy"] - last["valid_accuracy"]
-    ran = (
-        f"the last epoch stands at {percent(last['accuracy'])} on its training images and "
-        f"{percent(last['valid_accuracy'])} on PublicTest, a gap of {points(gap)}"
-    )
-    return (
-        f"`{run.experiment.id}` (seed {run.seed}, {run.profile}): PublicTest is best at epoch "
-        f"{kept['epoch']:.0f} of {len(run.history)} with {percent(kept['valid_accuracy'])}; {ran}."
-    )
-
-
-def mistakes(predictions: Predictions) -> str:
-    """Say which classes are recognized best and worst and what the worst is taken for."""
-    recall = evaluate.recall_intervals(predictions)["recall"]
-    worst, best = recall.idxmin(), recall.idxmax()
-    taken = evaluate.confusion(predictions).loc[worst].drop(worst)
-    return (
-        f"Of {best} faces {percent(recall[best])} are recognized, of {worst} faces {percent(recall[worst])}; "
-        f"{worst} is most often taken for {taken.idxmax()} ({percent(taken.max())})."
-    )
-
-
-def scores(predictions: Predictions) -> str:
-    """Say which classes have the highest and lowest F1, and which are never predicted."""
-    table = evaluate.per_class(predictions)
-    f1 = table["f1"].drop("macro avg")
-    never = [name for name in f1.index if predictions.classes.index(name) not in predictions.predicted]
-    silent = f" {listed(never).capitalize()} is never predicted." if len(never) == 1 else ""
-    silent = f" Never predicted: {listed(never)}." if len(never) > 1 else silent
-    return (
-        f"F1 is highest for {f1.idxmax()} ({f1.max():.2f}) and lowest for {f1.idxmin()} ({f1.min():.2f}), "
-        f"{table.loc['macro avg', 'f1']:.2f} on average over classes.{silent}"
-    )
-
-
-def substitutes(wanted: Iterable[str], runs: Iterable[Run]) -> str:
-    """Say which rows could not run and what ran instead; empty if all did."""
-    got = list(compare.rows(runs))
-    missing = [id for id in wanted if id not in got]
-    if not missing:
-        return ""
-    instead = [id for id in got if id not in set(wanted)]
-    return (
-        f"The ImageNet weights of {listed(f'`{id}`' for id in missing)} could not be had here; "
-        f"{listed(f'`{id}`' for id in instead)} ran instead, from random weights and under "
-        f"{'their own names' if len(instead) > 1 else 'its own name'}."
-    )
-
-
 def augmented(images: np.ndarray, policy: Policy, *, versions: int = 6, seed: int = 0) -> list[np.ndarray]:
     """Change images as training does, several times.
 
@@ -299,17 +214,3 @@ def augmented(images: np.ndarray, policy: Policy, *, versions: int = 6, seed: in
     """
     layer = Augment(policy, seed)
     return [np.asarray(layer(images, training=True)) for _ in range(versions)]
-
-
-def changes(policy: Policy) -> str:
-    """Say in words what a policy may do to an image."""
-    said = {
-        "flip": f"mirrored in {policy.flip:.0%} of the cases",
-        "rotation": f"turned by up to {policy.rotation:g}°",
-        "scale": f"resized by up to {policy.scale:.0%}",
-        "shift": f"moved by up to {policy.shift:.0%} of its width",
-        "brightness": f"made brighter or darker by up to {policy.brightness:g} grey levels",
-        "contrast": f"changed in contrast by up to {policy.contrast:.0%}",
-        "erase": f"robbed of a rectangle in {policy.erase:.0%} of the cases",
-    }
-    return listed([words for name, words in said.items() if getattr(policy, name)]) or "not changed"

@@ -14,7 +14,7 @@ ORDER = [
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fast", "fitting", "train", "cluster", "tune"],
-    *["compare", "measures", "claims", "findings", "mistakes"],
+    *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
     *["network", "export", "media", "draw", "live", "results", "files", "page", "webcam", "bench", "cli"],
