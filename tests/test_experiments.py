@@ -67,18 +67,22 @@ def test_full_is_the_row_itself():
 def test_quick_is_small_and_keeps_the_recipe():
     for row in EXPERIMENTS.values():
         quick = experiments.at(row, "quick")
-        assert (
-            quick.images <= 4096
-            and quick.epochs <= 15
-            and quick.valid_images == PROFILES["quick"].valid_images
-        )
+        assert quick.images <= 4096 and quick.epochs <= 15
+        assert quick.valid_images == PROFILES["quick"].valid_images
         assert quick.precision == "float32"
-        assert (quick.learning_rate, quick.policy, quick.switches) == (
-            row.learning_rate,
-            row.policy,
-            row.switches,
-        )
         assert (quick.patience is None) == (row.patience is None)
+        for name in ("policy", "switches", "optimizer", "schedule"):
+            assert getattr(quick, name) == getattr(row, name)
+
+
+def test_quick_schedules_have_steps_and_rates_follow_the_batch():
+    for row in EXPERIMENTS.values():
+        quick = experiments.at(row, "quick")
+        assert quick.learning_rate / quick.batch_size == pytest.approx(row.learning_rate / row.batch_size)
+        if quick.schedule == "constant":
+            assert quick.batch_size == row.batch_size, "the batch size is what some rows are about"
+        if quick.schedule == "cosine" and not row.model.startswith("resnet"):
+            assert quick.epochs * quick.images / quick.batch_size >= 32
 
 
 def test_cpu_takes_all_images_and_caps_epochs():
