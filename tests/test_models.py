@@ -15,6 +15,7 @@ PARAMETERS = {
     "shallow_cnn": 4_741_799,
     "four_block_cnn": 19_722_887,
     "deep_cnn": 1_116_839,
+    "residual_cnn": 4_869_511,  # below the five million of a network that ships
     "mini_xception": 58_423,  # as in its paper's repository
     "mobilenet": 3_493_831,
     "mobilenet_scratch": 3_493_831,
@@ -26,6 +27,7 @@ SMALL = {
     "shallow_cnn": {"width": 0.25},
     "four_block_cnn": {"width": 0.125},
     "deep_cnn": {"width": 0.25},
+    "residual_cnn": {"width": 0.1},
     "mobilenet": {"image_size": 32},
     "mobilenet_scratch": {"image_size": 32},
     "resnet50": {"image_size": 32},
@@ -104,6 +106,7 @@ def test_weights_alone_rebuild_a_network(name, images, tmp_path):
         ("shallow_cnn", {"dropout": 0.0}),
         ("four_block_cnn", {"dropout": 0.0}),
         ("deep_cnn", {"dropout": 0.0}),
+        ("residual_cnn", {"dropout": 0.0}),
         ("mini_xception", {}),
         ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
         ("resnet50", {"dropout": 0.0, "trainable": "all"}),
@@ -159,7 +162,18 @@ def test_deep_network_has_the_layers_it_promises():
     assert count(network, layers.BatchNormalization) == 6
 
 
-@pytest.mark.parametrize("name", ["deep_cnn", "mini_xception", "mobilenet_scratch"])
+def test_shortcuts_pass_each_pair_of_convolutions(images):
+    with_shortcuts, without = small("residual_cnn"), small("residual_cnn", residual=False)
+    assert (count(with_shortcuts, layers.Conv2D), count(without, layers.Conv2D)) == (12, 8)
+    assert (count(with_shortcuts, layers.Add), count(without, layers.Add)) == (4, 0)
+    for layer in with_shortcuts.layers:
+        if isinstance(layer, layers.Conv2D) and layer.kernel_size == (3, 3):
+            layer.kernel.assign(0 * layer.kernel)
+    told = probabilities(with_shortcuts, images)
+    assert np.ptp(told, axis=0).max() > 1e-4, "the shortcuts alone still tell images apart"
+
+
+@pytest.mark.parametrize("name", ["deep_cnn", "residual_cnn", "mini_xception", "mobilenet_scratch"])
 def test_softmax_stays_float32_under_mixed_precision(name, images):
     with dtype_policy("mixed_bfloat16"):
         network = small(name)
