@@ -110,6 +110,6 @@ def changes(policy: Policy) -> str:
         "shift": f"moved by up to {100 * policy.shift:g} % of its width",
         "brightness": f"made brighter or darker by up to {policy.brightness:g} grey levels",
         "contrast": f"changed in contrast by up to {100 * policy.contrast:g} %",
-        "erase": f"robbed of a rectangle in {100 * policy.erase:g} % of the cases",
+        "erase": f"covered by a grey rectangle in {100 * policy.erase:g} % of the cases",
     }
     return listed([words for name, words in said.items() if getattr(policy, name)]) or "not changed"
