@@ -1,6 +1,7 @@
 """Emotions in pictures: find the faces, cut them out, classify them together; follow them through a video."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,12 +152,17 @@ class Tracker:
     """Follows the faces of a video and smooths their emotions, so that labels don't flicker.
 
     A face counts from its second sighting on, which keeps one-frame false alarms out.
+
+    Attributes:
+        took: Seconds that ``detection`` and ``network`` took in the last update.
+        everywhere: Whether the last update searched the whole picture.
     """
 
     def __init__(self, network: Network, detector: str = "haar"):
         self._network, self._detector = network, detector
         self._tracks: list[_Track] = []
         self._frame, self._seconds = 0, None
+        self.took, self.everywhere = {"detection": 0.0, "network": 0.0}, False
 
     def update(self, image: np.ndarray, seconds: float) -> list[Face]:
         """Take the next picture.
@@ -170,24 +176,21 @@ class Tracker:
         """
         if self._detector == "haar":
             image = faces.as_grey(image)  # once, instead of in every search and crop
-        self._match(self.locate(image))
+        start = time.perf_counter()
+        self._match(self._locate(image))
+        middle = time.perf_counter()
         self._classify(image, seconds)
+        self.took = {"detection": middle - start, "network": time.perf_counter() - middle}
         shown = [track for track in self._tracks if track.seen > 1 and track.probabilities is not None]
         shown.sort(key=lambda track: -track.box[2] * track.box[3])
         return [self._network.face(track.box, track.probabilities) for track in shown]
 
-    def locate(self, image: np.ndarray) -> np.ndarray:
-        """Find the faces of the next picture: everywhere now and then, else around those already known.
-
-        Args:
-            image: As for `update`.
-
-        Returns:
-            int (n, 4), left, top, width, height.
-        """
-        everywhere = self._frame % FULL_SEARCH_EVERY == 0 or not self._tracks or self._tracks[0].missed
-        self._frame = 1 if everywhere else self._frame + 1
-        if everywhere:
+    def _locate(self, image: np.ndarray) -> np.ndarray:
+        """Find the faces of the next picture: everywhere now and then, else around those already known."""
+        lost = any(track.missed for track in self._tracks)
+        self.everywhere = self._frame % FULL_SEARCH_EVERY == 0 or not self._tracks or lost
+        self._frame = 1 if self.everywhere else self._frame + 1
+        if self.everywhere:
             shrink = max(1.0, max(image.shape[:2]) / FULL_SEARCH_SIZE)
             small = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
             return np.rint(faces.detect(small, detector=self._detector) * shrink).astype(int)
@@ -218,9 +221,7 @@ class Tracker:
                 track.seen, track.missed = track.seen + 1, 0
         for t, track in enumerate(self._tracks):
             track.missed += t not in taken_tracks
-        self._tracks = [
-            track for track in self._tracks if track.missed <= (PATIENCE if track.seen > 1 else 0)
-        ]
+        self._tracks = [track for track in self._tracks if not track.missed or _may_return(track, boxes)]
         self._tracks += [_Track(box.astype(float)) for b, box in enumerate(boxes) if b not in taken_boxes]
 
     def _classify(self, image: np.ndarray, seconds: float) -> None:
@@ -233,6 +234,12 @@ class Tracker:
         for track, row in zip(visible, self._network.probabilities(crops), strict=True):
             before = row if track.probabilities is None else track.probabilities
             track.probabilities = before + weight * (row - before)
+
+
+def _may_return(track: _Track, boxes: np.ndarray) -> bool:
+    """Say whether a face out of sight is waited for: one seen twice, with no other face at its place."""
+    displaced = any(overlap(track.box, box) > 0.1 for box in boxes)
+    return track.seen > 1 and track.missed <= PATIENCE and not displaced
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

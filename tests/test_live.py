@@ -147,6 +147,14 @@ def test_a_face_that_leaves_is_forgotten_after_a_few_frames(network, happy):
     assert [len(people) for people in shown[4:]] == [1] * live.PATIENCE + [0, 0]
 
 
+def test_a_face_that_jumps_does_not_leave_a_ghost_behind(network, happy):
+    x, y, width, height = BOX
+    jumped = scenes.scene([(scenes.face("happy"), (x + width * 2 // 3, y, width, height))])
+    shown = follow(live.Tracker(network), [happy] * 4 + [jumped] * 3)
+    assert max(len(people) for people in shown) == 1
+    assert live.overlap(shown[-1][0].box, (x + width * 2 // 3, y, width, height)) > 0.8
+
+
 def test_a_new_face_is_noticed_soon(network, happy):
     both = happy.copy()
     both[300:440, 450:590] = cv2.resize(scenes.face("sad"), (140, 140))[..., None]
@@ -169,6 +177,15 @@ def test_known_faces_are_looked_for_where_they_were(network, monkeypatch):
     assert whole == 2 and len(searched) == 20
     assert all(len(people) == 1 for people in shown[1:])
     assert live.overlap(shown[-1][0].box, (100 + 6 * 19, 120, 150, 150)) > 0.75
+
+
+def test_the_tracker_tells_what_took_how_long(network, happy):
+    tracker, kinds = live.Tracker(network), []
+    for number in range(12):
+        tracker.update(happy, number / RATE)
+        kinds.append(tracker.everywhere)
+        assert 0 < tracker.took["network"] < 5 and 0 < tracker.took["detection"] < 5
+    assert [number for number, everywhere in enumerate(kinds) if everywhere] == [0, 10]
 
 
 def test_overlap():
