@@ -147,29 +147,30 @@ def _add_training_commands(commands) -> None:
 def _add_profile(parser) -> None:
     parser.add_argument(
         "--profile",
-        choices=("auto", "quick", "full"),
+        choices=("auto", "quick", "cpu", "full"),
         default="auto",
-        help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
+        help="quick: a subset and few epochs; cpu: all images, fewer epochs; full: the real thing; "
+        "auto: full on a GPU, else quick",
     )
 
 
 def _train(chosen) -> int | None:
     _import_keras_quietly()
-    from ferlib import data, experiments, train
+    from ferlib import cluster, data, experiments, planning
 
     if chosen.list:
         print(experiments.describe())
         return 0
-    ids = list(experiments.EXPERIMENTS) if chosen.all else chosen.ids
+    ids = experiments.TABLE if chosen.all else chosen.ids
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
     dataset = data.load(chosen.data)
     seeds = tuple(range(chosen.seeds))
     if chosen.dry_run:
-        print(train.describe_plan(train.plan(ids, seeds, chosen.profile, dataset)))
+        print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
         return 0
-    train.train_matrix(
+    cluster.train_matrix(
         ids, seeds, chosen.profile, dataset, workers=chosen.workers, scheduler=chosen.scheduler
     )
     return 0

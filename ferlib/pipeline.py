@@ -11,7 +11,7 @@ from pathlib import Path
 from ferlib import paths
 from ferlib.labels import FerlibError
 
-_PROFILES = ("auto", "quick", "full")
+_PROFILES = ("auto", "quick", "cpu", "full")
 
 
 def build(
