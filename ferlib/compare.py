@@ -14,6 +14,7 @@ from ferlib.data import Dataset, Split
 from ferlib.labels import CLASSES
 from ferlib.record import Run
 from ferlib.resampling import Sampled
+from ferlib.words import percent
 
 REAL_TIME_PARAMETERS = 5_000_000
 """The network that watches a camera must be smaller than this."""
@@ -150,10 +151,12 @@ def _row(run):
 
 
 def rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Gather runs by row of the experiment table, in its order; within a row by seed."""
+    """Gather runs by row of the experiment table: group after group in its order, within a row by seed."""
+    ids = list(experiments.EXPERIMENTS)
+    groups = [row.group for row in experiments.EXPERIMENTS.values()]
     gathered: dict[str, list[Run]] = {}
     for run in sorted(
-        runs, key=lambda run: (list(experiments.EXPERIMENTS).index(run.experiment.id), run.seed)
+        runs, key=lambda run: (groups.index(run.experiment.group), ids.index(run.experiment.id), run.seed)
     ):
         gathered.setdefault(run.experiment.id, []).append(run)
     return gathered
@@ -274,7 +277,7 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> tuple[str, s
     chosen = small[small["valid_accuracy"] >= top - error].sort_values(["macs", "milliseconds"]).index[0]
     row = small.loc[chosen]
     facts = (
-        f"{row['valid_accuracy']:.1%} on PublicTest, {row['parameters'] / 1e6:.2f} million parameters, "
+        f"{percent(row['valid_accuracy'])} on PublicTest, {row['parameters'] / 1e6:.2f} million parameters, "
         f"{row['macs'] / 1e6:.0f} million multiplications and {row['milliseconds']:.1f} ms a face"
     )
     if chosen == best:
@@ -284,8 +287,8 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> tuple[str, s
     else:
         times = small.loc[best, "macs"] / row["macs"]
         why = (
-            f"the best network under five million parameters, `{best}`, reads {top:.1%}, less than a "
-            f"standard error ({error:.1%}) better, at {times:.1f} times the computation"
+            f"the best network under five million parameters, `{best}`, reads {percent(top)}, less than a "
+            f"standard error ({percent(error)}) better, at {times:.1f} times the computation"
         )
     return chosen, f"`{chosen}` goes to the real-time chapter ({facts}): {why}."
 

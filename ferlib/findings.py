@@ -1,21 +1,17 @@
 """Sentences about results, written by code, so that none outlives the numbers it was written from."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.data import Dataset
-from ferlib.measures import percent, points
 from ferlib.record import Run
+from ferlib.words import listed, percent, points
 
-
-def listed(names: Sequence[str]) -> str:
-    """Join names as English does: "a, b and c"."""
-    names = list(names)
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+_ORDER = (HOLDS, FAILS, NOISE, UNTESTED)
 
 
 def caution(dataset: Dataset, table: pd.DataFrame) -> str:
@@ -114,14 +110,11 @@ def verdicts(table: pd.DataFrame) -> str:
 def by_verdict(table: pd.DataFrame) -> str:
     """List the claims under their verdicts, as Markdown bullets."""
     lines = []
-    for verdict in (HOLDS, FAILS, NOISE, UNTESTED):
-        of_verdict = table[table["verdict"] == verdict]
-        if len(of_verdict):
-            claims = "; ".join(
-                f"“{row.claim}”" + (f" ({row.why})" if row.why else "") for row in of_verdict.itertuples()
-            )
-            lines.append(f"- **{verdict.capitalize()}:** {claims}.")
-    return "\n".join(lines)
+    for (verdict, why), group in table.groupby(["verdict", "why"], sort=False):
+        reason = f" ({why})" if why else ""
+        claims = "; ".join(f"“{claim}”" for claim in group["claim"])
+        lines.append((_ORDER.index(verdict), f"- **{verdict.capitalize()}{reason}:** {claims}."))
+    return "\n".join(line for _, line in sorted(lines))
 
 
 def batch_ablation(table: pd.DataFrame) -> str:
@@ -139,8 +132,8 @@ def batch_ablation(table: pd.DataFrame) -> str:
         f"{last['steps_per_epoch']:.0f}, seconds an epoch go from {first['seconds_per_epoch']:.1f} to "
         f"{last['seconds_per_epoch']:.1f}, and memory from {first['peak_memory_mb']:,.0f} to "
         f"{last['peak_memory_mb']:,.0f} MB. `{best}` reads highest, "
-        f"{percent(table.loc[best, 'test_accuracy'])}; highest and lowest lie {percent(spread)} apart, while "
-        f"one interval is {percent(typical)} wide."
+        f"{percent(table.loc[best, 'test_accuracy'])}; highest and lowest lie {100 * spread:.1f} points "
+        f"apart, while one interval is {100 * typical:.1f} points wide."
     )
 
 

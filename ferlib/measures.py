@@ -12,6 +12,7 @@ import numpy as np
 from ferlib import compare, resampling
 from ferlib.record import Run
 from ferlib.resampling import Sampled
+from ferlib.words import percent, points
 
 CLOSE = 0.05
 """Training and validation accuracy closer than this count as close."""
@@ -42,16 +43,6 @@ class Finding:
     test: str
     effect: Sampled
     sampled: bool = True
-
-
-def points(difference: float) -> str:
-    """Write a difference of shares as percentage points, with its sign."""
-    return f"{100 * difference:+.1f} points".replace("-", "−")
-
-
-def percent(share: float) -> str:
-    """Write a share as a percentage."""
-    return f"{100 * share:.1f} %"
 
 
 def better(first: str, second: str):

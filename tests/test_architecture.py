@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
 ORDER = [
-    *["labels", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
+    *["labels", "words", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fast", "fitting", "train", "cluster", "tune"],

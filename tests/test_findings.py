@@ -67,10 +67,15 @@ def test_rows_are_held_against_reported_figures(table):
 def test_verdicts_are_counted_and_listed(judged):
     text = findings.verdicts(judged)
     assert text.startswith(f"Of {len(judged)} claims") and "could not be tested" in text
-    for verdict, number in judged["verdict"].value_counts().items():
-        assert findings.by_verdict(judged).count(verdict.capitalize()) == 1
-        assert str(number) in text
-    assert "(no run of" in findings.by_verdict(judged)
+    assert all(str(number) in text for number in judged["verdict"].value_counts())
+    bullets = findings.by_verdict(judged).splitlines()
+    assert (
+        "- **Not tested (no run of shallow_tuned):** “Tuning the learning rate lifts"
+        in bullets[-1] + bullets[-2]
+    )
+    assert sum(bullet.count("“") for bullet in bullets) == len(judged)
+    order = [bullet[4:8] for bullet in bullets]
+    assert order == sorted(order, key=["Hold", "Does", "With", "Not "].index)
 
 
 def test_batches_are_compared_with_the_width_of_an_interval():
@@ -103,7 +108,3 @@ def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
     lessons = findings.lessons(table, "deep_both", judged, pairs)
     assert len(lessons.splitlines()) == 3
     assert "+1.0 points" in lessons and "1 of 2 paired differences" in lessons
-
-
-def test_names_are_joined_as_in_english():
-    assert findings.listed(["a"]) == "a" and findings.listed(["a", "b", "c"]) == "a, b and c"

@@ -1,0 +1,19 @@
+"""How numbers and lists are written in sentences."""
+
+from collections.abc import Sequence
+
+
+def percent(share: float) -> str:
+    """Write a share of 0 to 1 as a percentage."""
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """Write a difference of shares as percentage points, with its sign."""
+    return f"{100 * difference:+.1f} points".replace("-", "−")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names as English does: "a, b and c"."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,11 @@
+from ferlib import words
+
+
+def test_numbers_are_written_with_space_and_sign():
+    assert words.percent(0.6862) == "68.6 %"
+    assert words.points(-0.0123) == "−1.2 points" and words.points(0.02) == "+2.0 points"
+
+
+def test_names_are_joined_as_in_english():
+    assert words.listed([]) == "" and words.listed(["a"]) == "a"
+    assert words.listed(["a", "b"]) == "a and b" and words.listed(["a", "b", "c"]) == "a, b and c"
