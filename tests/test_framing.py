@@ -1,0 +1,47 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scenes
+
+from ferlib import framing
+from ferlib.data import Split
+from ferlib.labels import CLASSES
+from ferlib.network import load_model
+
+
+@pytest.fixture(scope="module")
+def split():
+    images = np.stack([scenes.face(emotion) for emotion in CLASSES])[..., None]
+    blank = np.full((1, 48, 48, 1), 90, np.uint8)
+    return Split("valid", np.concatenate([blank, images]), np.array([0, *range(7)]), np.arange(8).astype(str))
+
+
+@pytest.fixture(scope="module")
+def boxes(split):
+    return framing.find_boxes(split)
+
+
+def test_a_picture_continues_the_edge_of_the_image(split):
+    picture = framing.in_a_picture(split.images[3])
+    assert picture.shape == (288, 288)
+    np.testing.assert_array_equal(picture[:60, :60], np.full((60, 60), picture[0, 0]))
+
+
+def test_boxes_are_where_the_faces_are(boxes):
+    assert boxes["index"].tolist() == list(range(1, 8)), "every face, and none in the blank image"
+    assert boxes["share"].between(0.85, 1.15).all()
+    assert boxes[["right", "down"]].abs().max(axis=None) < 0.1
+    first = boxes.iloc[0]
+    assert first["share"] == first["width"] / 144
+    assert first["right"] == pytest.approx((first["left"] + first["width"] / 2 - 144) / 144)
+
+
+def test_the_margin_of_narrow_boxes_is_the_missing_width():
+    assert framing.margin_like_fer2013(pd.DataFrame({"share": [0.7, 0.8, 1.0]})) == pytest.approx(0.125)
+
+
+def test_the_margin_of_fer2013_reads_best(tmp_path, split, boxes):
+    network = load_model(scenes.write_network(tmp_path))
+    table = framing.accuracy_by_margin(network, split, boxes, np.array([-0.25, 0.0, 0.4])).set_index("margin")
+    assert table.loc[0.0, "accuracy"] == 1 and table.loc[0.0, "difference"] == 0
+    assert table["accuracy"].drop(0.0).max() < 0.9 and (table["difference"] <= 0).all()
