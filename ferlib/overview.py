@@ -43,7 +43,7 @@ def show_network(model: keras.Model, name: str) -> None:
 
 
 def show_results(runs: Iterable[Run], name: str) -> None:
-    """Show how rows were trained, how they do on PublicTest, and their learning curves.
+    """Show how rows were trained and how they do on PublicTest.
 
     Args:
         runs: Finished runs of one or several rows.
@@ -57,7 +57,9 @@ def show_results(runs: Iterable[Run], name: str) -> None:
         "PublicTest accuracy after which training stops.",
     )
     table = results(runs)
-    best = table["PublicTest %"].idxmax()
+    best = table[table["classes"] == table["classes"].max()]["PublicTest %"].idxmax()
+    if table["classes"].nunique() == 1:
+        table = table.drop(columns="classes")
     report.table(
         table,
         f"{name}_results",
@@ -128,9 +130,9 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
         runs: Finished runs, tested on PublicTest only.
 
     Returns:
-        Indexed by ``row``: profile, seeds, epochs, training and PublicTest accuracy, the 95 % interval of
-        the latter over images and seeds, the gap between them, macro-F1, and accuracy reported elsewhere,
-        in percent, and seconds of training.
+        Indexed by ``row``: number of classes, profile, seeds, epochs, training and PublicTest accuracy, the
+        95 % interval of the latter over images and seeds, the gap between them, macro-F1 and accuracy
+        reported elsewhere, in percent, and seconds of training.
     """
     table = {id: _summary(of_row) for id, of_row in compare.rows(runs).items()}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
@@ -143,6 +145,7 @@ def _summary(runs: Sequence[Run]) -> dict:
     low, high = remarks.accuracy(runs).interval()
     reported = runs[0].experiment.reported
     return {
+        "classes": len(runs[0].valid.classes),
         "profile": runs[0].profile,
         "seeds": len(runs),
         "epochs": means["epochs"],

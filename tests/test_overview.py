@@ -73,3 +73,17 @@ def test_shown_pieces_have_names_captions_and_alt_texts(monkeypatch, runs):
     assert all(
         rest["alt"] for name, (_, rest) in shown.items() if name[2:] in ("network", "curves", "confusion")
     )
+
+
+def test_four_classes_are_not_better_than_seven(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        overview.report, "table", lambda frame, name, caption: shown.update({name: (frame, caption)})
+    )
+    runs = [made_up.run("mobilenet_top4", 0.9), made_up.run("mobilenet_frozen", 0.5)]
+    overview.show_results(runs, "transfer")
+    table, caption = shown["transfer_results"]
+    assert list(table["classes"]) == [7, 4]
+    assert "`mobilenet_frozen` is best" in caption
+    overview.show_results(runs[1:], "transfer")
+    assert "classes" not in shown["transfer_results"][0]
