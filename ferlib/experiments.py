@@ -258,7 +258,7 @@ def at(experiment: Experiment, profile: str) -> Experiment:
         raise FerlibError(f"there is no profile {profile!r}; choose from {', '.join(PROFILES)}")
     scale = PROFILES[profile]
     images, most = scale.images.get(experiment.model), scale.epochs.get(experiment.model)
-    if experiment.frozen and profile == "quick":
+    if experiment.frozen:
         images, most = scale.frozen
     epochs = min(experiment.epochs, most or experiment.epochs)
     patience, batch, rate = experiment.patience, experiment.batch_size, experiment.learning_rate

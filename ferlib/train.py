@@ -1,7 +1,6 @@
 """Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -56,7 +55,7 @@ def train(
         device.use_deterministic_operations()
     device.reset_peak_memory()
     folder = record.directory(row, seed, profile, dataset.fingerprint)
-    fitting = _start(row, seed, dataset)
+    fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
     while not fitting.finished:
         fitting.epoch()
@@ -121,6 +120,18 @@ def lookup(
     return [(row, seed, _existing(row, seed, dataset, profiles, recorded)) for row, seed in wanted]
 
 
+def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
+    """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
+    parts = (dataset.train, dataset.valid)
+    if row.classes is not None:
+        parts = tuple(split.only(row.classes) for split in parts)
+    train, valid = (
+        split if number is None else data.subset(split, number, subset_seed)
+        for split, number, subset_seed in zip(parts, (row.images, row.valid_images), (seed, 0), strict=True)
+    )
+    return Fitting(row, seed, train, valid)
+
+
 def has_gpu() -> bool:
     """Say whether Keras sees a GPU."""
     return bool(device.gpus())
@@ -178,39 +189,38 @@ def _train_all(
 
 def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar: tqdm) -> Run:
     """Train one run with its share of the bar and its line."""
-    start, before = time.perf_counter(), bar.n
-    epochs = experiments.at(row, profile).epochs
-    name = f"{row.id} seed {seed}"
-    bar.set_description_str(f"{name} ({profile})", refresh=False)
+    epochs, before = experiments.at(row, profile).epochs, bar.n
+    bar.set_description_str(f"{row.id} seed {seed}", refresh=False)
 
     def advance(fitting: Fitting) -> None:
         last = fitting.history[-1]
-        bar.set_description_str(
-            f"{name} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}", refresh=False
-        )
+        told = f"{row.id} seed {seed} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}"
+        bar.set_description_str(told, refresh=False)
         bar.update(before + last["epoch"] / epochs - bar.n)
 
     run = train(row, seed, dataset, profile=profile, on_epoch=advance)
     bar.update(before + 1 - bar.n)
     if not bar.disable:
-        result, seconds = run.result, time.perf_counter() - start
-        tqdm.write(
-            f"{name} ({profile}): PublicTest {result['valid_accuracy']:.1%} at epoch {result['best_epoch']} "
-            f"of {result['epochs']}, {seconds:.0f} s",
-            file=sys.stderr,
-        )
+        tqdm.write(summary(run), file=sys.stderr)
     return run
 
 
-def _start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
-    parts = (dataset.train, dataset.valid)
-    if row.classes is not None:
-        parts = tuple(split.only(row.classes) for split in parts)
-    train, valid = (
-        split if number is None else data.subset(split, number, subset_seed)
-        for split, number, subset_seed in zip(parts, (row.images, row.valid_images), (seed, 0), strict=True)
+def progress_bar(runs: int, shown: bool) -> tqdm:
+    """Return a bar for some runs on stderr, shown if there are any."""
+    # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
+    interval = 0.2 if sys.stderr.isatty() else 30
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    hidden = not (shown and runs)
+    return tqdm(total=runs, bar_format=layout, mininterval=interval, maxinterval=60, disable=hidden)
+
+
+def summary(run: Run) -> str:
+    """Return what a run reached, in one line."""
+    result = run.result
+    return (
+        f"{run.experiment.id} seed {run.seed} ({run.profile}): PublicTest {result['valid_accuracy']:.1%} at "
+        f"epoch {result['best_epoch']} of {result['epochs']}, {result['train_seconds']:.0f} s"
     )
-    return Fitting(row, seed, train, valid)
 
 
 def _resume(fitting: Fitting, checkpoint: Path) -> None:

@@ -13,7 +13,7 @@ ORDER = [
     *["labels", "words", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
-    *["device", "fast", "fitting", "train", "cluster", "tune"],
+    *["device", "fast", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
@@ -97,3 +97,9 @@ def test_light_modules_load_nothing_heavy(module):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not HEAVY & set(loaded)
+
+
+def test_readme_names_every_module_once():
+    tree = (PACKAGE.parent / "README.md").read_text().split("## The tree")[1].split("```")[1]
+    listed = [line.split()[0] for line in tree.splitlines() if line.startswith("  ") and ".py " in line]
+    assert sorted(listed) == [path.name for path in modules()]

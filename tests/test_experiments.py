@@ -91,6 +91,11 @@ def test_cpu_takes_all_images_and_caps_epochs():
     assert cpu.epochs < EXPERIMENTS["deep_both"].epochs
 
 
+def test_cpu_does_not_cap_heads_on_frozen_backbones():
+    row = EXPERIMENTS["mobilenet_frozen"]
+    assert experiments.at(row, "cpu").epochs == row.epochs
+
+
 def test_a_row_that_asks_for_less_keeps_it():
     row = replace(EXPERIMENTS["deep_plain"], images=64, epochs=2, valid_images=10)
     quick = experiments.at(row, "quick")

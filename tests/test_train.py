@@ -283,7 +283,7 @@ def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
     seen = []
     monkeypatch.setattr(train, "Fitting", lambda row, seed, first, second: seen.append((first, second)))
     for seed in (0, 1, 1):
-        train._start(row(), seed, dataset)
+        train.start(row(), seed, dataset)
     names = [[split.names.tolist() for split in splits] for splits in seen]
     assert names[0][0] != names[1][0] == names[2][0]
     assert names[0][1] == names[1][1] and len(names[0][1]) == 32

@@ -1,0 +1,84 @@
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from ferlib import cluster, data, demo, paths, record, train
+from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib.labels import FerlibError
+
+EPOCHS = 12
+SMALL = {"images": 64, "valid_images": 32, "batch_size": 32}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Demo faces in a file, as workers need them."""
+    file = tmp_path / "faces.zip"
+    demo.write_zip(demo.faces((84, 70, 70)), file)
+    return data.load(file)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Three rows long enough to be interrupted."""
+    ids = ["first", "second", "third"]
+    for id in ids:
+        row = Experiment(id, "tests", id, "logistic", epochs=EPOCHS, patience=None, **SMALL)
+        monkeypatch.setitem(EXPERIMENTS, id, row)
+    return ids
+
+
+def test_workers_that_die_lose_nothing(dataset, rows):
+    """Two workers; both are killed once there is a run that has begun."""
+    killed, seen = [], {}
+
+    def kill():
+        while not (checkpoints := list(paths.runs().rglob(train.CHECKPOINT))):
+            time.sleep(0.02)
+        with np.load(checkpoints[0]) as stored:
+            seen[checkpoints[0].parents[2].name] = stored["history_seconds"]
+        for child in psutil.Process().children(recursive=True):
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+                killed.append(child.pid)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    runs = cluster.train_matrix(rows, [0], "full", dataset, workers=2)
+    assert len(killed) == 2 and len(seen) == 1
+    assert [run.experiment.id for run in runs] == rows
+    for run in runs:
+        assert len(run.history) == EPOCHS and (run.directory / record.WEIGHTS_FILE).exists()
+        before = seen.get(run.experiment.id, [])
+        np.testing.assert_array_equal(run.history["seconds"][: len(before)], before)
+    assert not list(paths.runs().rglob(train.CHECKPOINT))
+
+
+def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
+    cluster.train_matrix(rows, [0, 1], "quick", dataset)
+    assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick"})]
+
+
+def test_a_missing_extra_is_told(dataset, rows, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(FerlibError, match=r"ferlib\[cluster\]"):
+        cluster.train_matrix(rows, [0], "full", dataset, workers=2)
+
+
+def test_a_silent_scheduler_is_told(dataset, rows, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with pytest.raises(FerlibError, match="no scheduler answers at tcp://127.0.0.1:9"):
+        cluster.train_matrix(rows, [0], "full", dataset, scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_refuse_other_images(dataset, rows):
+    with pytest.raises(FerlibError, match="holds other images"):
+        cluster._train_remotely(
+            EXPERIMENTS["first"], 0, "full", str(dataset.location), "0" * 64, str(paths.runs())
+        )

@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import made_up
+import pytest
+
+from ferlib import device, experiments, planning, record
+from ferlib.experiments import EXPERIMENTS
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """A device that needs 2 s to compile and makes 10 billion computations a second."""
+    monkeypatch.setattr(planning, "_trial", lambda: (2.0, 1e10))
+    monkeypatch.setattr(planning.train, "has_gpu", lambda: False)
+
+
+def finish(run):
+    folder = record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+    record.save(run, folder / record.RUN_FILE)
+
+
+def planned(ids, profile="full", seeds=(0,)):
+    return planning.plan(ids, seeds, profile, made_up.dataset()).set_index(["experiment", "seed"])
+
+
+def test_states():
+    finish(made_up.run("deep_plain"))
+    record.publish([made_up.run("shallow_plain")])
+    table = planned(["deep_plain", "shallow_plain", "logistic"], "auto", seeds=(0, 1))
+    assert table["state"].to_dict() == {
+        ("deep_plain", 0): "finished",
+        ("deep_plain", 1): "to train",
+        ("shallow_plain", 0): "recorded",
+        ("shallow_plain", 1): "to train",
+        ("logistic", 0): "to train",
+        ("logistic", 1): "to train",
+    }
+    assert table.loc[("logistic", 0), "profile"] == "quick"
+    assert (table["seconds"] > 0).tolist() == (table["state"] == "to train").tolist()
+
+
+def test_time_follows_from_computations():
+    rows = planned(["deep_plain", "deep_no_dropout"])
+    work = (
+        3 * planning._macs("deep_cnn", ()) * len(made_up.dataset().train) * EXPERIMENTS["deep_plain"].epochs
+    )
+    assert rows.loc[("deep_plain", 0), "seconds"] == pytest.approx(2 + work / 1e10)
+    quick = experiments.at(EXPERIMENTS["deep_plain"], "quick")
+    assert planning._computations(quick, 28_709, 1) == 3 * planning._macs("deep_cnn", ()) * quick.images
+
+
+def test_frozen_backbones_compute_once():
+    frozen, tuned = EXPERIMENTS["mobilenet_frozen"], EXPERIMENTS["mobilenet_finetuned"]
+    few, many = (planning._computations(frozen, 100, epochs) for epochs in (1, 50))
+    assert few == many < planning._computations(tuned, 100, 1) / 2
+
+
+def test_finished_runs_tell_the_time(monkeypatch):
+    monkeypatch.setattr(device, "name", lambda: "some GPU")  # where made-up runs were made
+    run = made_up.run("deep_plain", train_seconds=123.0)
+    run = replace(run, history=run.history.assign(seconds=[5.0] + [2.0] * 9))
+    finish(run)
+    table = planned(["deep_plain", "shallow_plain"], seeds=(0, 1))
+    assert table.loc[("deep_plain", 1), "seconds"] == 123.0, "as long as the other seed"
+    per_second = 3 * planning._macs("deep_cnn", ()) * 120 / 2.0
+    work = planning._computations(EXPERIMENTS["shallow_plain"], 120, EXPERIMENTS["shallow_plain"].epochs)
+    assert table.loc[("shallow_plain", 1), "seconds"] == pytest.approx(3 + work / per_second)
+
+
+def test_runs_of_another_device_tell_nothing(monkeypatch):
+    finish(made_up.run("deep_plain", train_seconds=123.0))
+    assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0
+
+
+def test_description_sums_up():
+    finish(made_up.run("deep_plain"))
+    table = planning.plan(["deep_plain", "logistic"], (0,), "full", made_up.dataset())
+    text = planning.describe_plan(table.assign(seconds=[0.0, 600.0]))
+    assert "finished" in text and "10 min" in text
+    assert text.splitlines()[-1].startswith("1 of 2 runs to train, about 10 min on ")
+
+
+def test_durations():
+    assert [planning._duration(s) for s in (8, 100, 7200)] == ["8 s", "2 min", "2.0 h"]

@@ -1,0 +1,146 @@
+import sys
+from dataclasses import replace
+
+import optuna
+import pytest
+
+from ferlib import paths, train, tune
+from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib.labels import FerlibError
+
+EPOCHS = 10
+
+
+class Poison:
+    """A test split that must not be touched."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"tuning read test.{name}")
+
+
+@pytest.fixture
+def row(monkeypatch):
+    small = {"images": 32, "valid_images": 32, "batch_size": 32, "epochs": EPOCHS, "patience": None}
+    row = Experiment(
+        *("tiny", "tests", "tiny", "shallow_cnn"),
+        (("dropout", 0.25), ("width", 0.05)),
+        **small | {"policy": "light", "weight_decay": 1e-3},
+    )
+    monkeypatch.setitem(EXPERIMENTS, "tiny", row)
+    return row
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Rows in the order of their trials; instead of training, the better the nearer the rate is to 1e-3."""
+    rows, epochs = [], []
+
+    class Made:
+        def __init__(self, row, seed, dataset):
+            rows.append(row)
+            epochs.append(0)
+            self.history = []
+            self.best = 1 - abs(row.learning_rate - 1e-3) * 50
+
+        @property
+        def finished(self):
+            return len(self.history) == EPOCHS
+
+        def epoch(self):
+            epochs[-1] += 1
+            line = {"epoch": len(self.history) + 1, "valid_accuracy": self.best}
+            self.history.append(line)
+            return line
+
+    monkeypatch.setattr(train, "start", Made)
+    return rows, epochs
+
+
+def study(url=None):
+    storage = tune._storage(optuna, url)
+    return optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
+
+
+def test_a_real_study_reads_no_test_split_and_goes_on(row, demo_dataset, capsys):
+    dataset = replace(demo_dataset, test=Poison())
+    settings = {"epochs": 1, "model": "logistic", "switches": ()}
+    EXPERIMENTS["tiny"] = replace(row, **settings)
+    tune.tune("tiny", dataset, trials=1, profile="full")
+    text = tune.tune("tiny", dataset, trials=1, profile="full")
+    assert "the best of 2 trials" in text
+    assert len(study().trials) == 2
+    errors = capsys.readouterr().err
+    assert "trial 0: PublicTest" in errors and "trial 1: PublicTest" in errors
+    assert list((paths.runs() / "tune").iterdir()), "the study is kept in a file"
+
+
+def test_own_settings_come_first_and_the_rest_lies_in_range(row, demo_dataset, trained):
+    tune.tune("tiny", demo_dataset, trials=6, profile="full")
+    rows, _ = trained
+    assert rows[0] == row
+    for changed in rows[1:]:
+        switches = dict(changed.switches)
+        assert row.learning_rate / 10 <= changed.learning_rate <= row.learning_rate * 10
+        assert tune.WEIGHT_DECAY[0] <= changed.weight_decay <= tune.WEIGHT_DECAY[1]
+        assert 0 <= switches["dropout"] <= 0.7 and switches["width"] == 0.05
+        assert 0 <= changed.strength <= 2
+        assert changed.epochs == row.epochs and changed.policy == row.policy
+    assert len({changed.learning_rate for changed in rows}) == 6
+
+
+def test_poor_trials_end_early(row, demo_dataset, trained):
+    """Five trials are drawn; of the later ones those below the median end after a fifth of the epochs."""
+    tune.tune("tiny", demo_dataset, trials=25, profile="full")
+    _, epochs = trained
+    assert epochs[: tune.STARTUP_TRIALS] == [EPOCHS] * tune.STARTUP_TRIALS
+    states = [trial.state.name for trial in study().trials]
+    assert "PRUNED" in states
+    for count, state in zip(epochs, states, strict=True):
+        assert count == EPOCHS if state == "COMPLETE" else EPOCHS // 5 <= count < EPOCHS
+
+
+def test_the_answer_is_a_row_with_the_best_settings(row, demo_dataset, trained):
+    text = tune.tune("tiny", demo_dataset, trials=8, profile="full")
+    best = eval(text)
+    accuracies = {1 - abs(changed.learning_rate - 1e-3) * 50: changed for changed in trained[0]}
+    assert best == accuracies[max(accuracies)]
+    assert f"PublicTest {max(accuracies):.1%}, the best of 8 trials" in text
+
+
+def test_rows_without_dropout_or_augmentation_have_less_to_search(row, demo_dataset, trained):
+    EXPERIMENTS["tiny"] = replace(row, model="logistic", switches=(), policy="none")
+    tune.tune("tiny", demo_dataset, trials=2, profile="full")
+    assert set(study().trials[1].params) == {"learning_rate", "weight_decay"}
+
+
+def test_a_database_serves_as_well(row, demo_dataset, trained, tmp_path):
+    """As PostgreSQL does for many machines; the second command adds to the first one's study."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    for _ in range(2):
+        text = tune.tune("tiny", demo_dataset, trials=2, storage=url, profile="full")
+    assert "the best of 4 trials" in text
+    assert not (paths.runs() / "tune").exists()
+
+
+def test_other_data_or_rows_are_other_studies(row, demo_dataset, trained):
+    tune.tune("tiny", demo_dataset, trials=1, profile="full")
+    tune.tune("tiny", replace(demo_dataset, fingerprint="0" * 64), trials=1, profile="full")
+    EXPERIMENTS["tiny"] = replace(row, epochs=11)
+    tune.tune("tiny", demo_dataset, trials=1, profile="full")
+    assert len(optuna.get_all_study_names(tune._storage(optuna, None))) == 3
+
+
+def test_a_broken_storage_is_told(row, demo_dataset):
+    with pytest.raises(FerlibError, match="storage oracle9://nowhere can't be opened"):
+        tune.tune("tiny", demo_dataset, storage="oracle9://nowhere")
+
+
+def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(FerlibError, match=r"ferlib\[tune\]"):
+        tune.tune("tiny", demo_dataset)
+
+
+def test_an_unknown_row_is_told(demo_dataset):
+    with pytest.raises(FerlibError, match="no experiment 'deap'"):
+        tune.tune("deap", demo_dataset)
