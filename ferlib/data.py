@@ -245,7 +245,7 @@ def _cached(identity: str, stamp: str, read, source: str, location: Path | None)
     place = hashlib.sha256(identity.encode()).hexdigest()[:12]
     base = paths.cache() / f"images-{place}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     images_file, facts_file = base.with_suffix(".npy"), base.with_suffix(".npz")
-    if not facts_file.is_file():
+    if not (images_file.is_file() and facts_file.is_file()):
         _store(*read(), images_file, facts_file)
         for outdated in set(paths.cache().glob(f"images-{place}-*")) - {images_file, facts_file}:
             outdated.unlink(missing_ok=True)

@@ -23,6 +23,9 @@ VERSION = 1
 SIZES = (2800, 350, 350)
 """Faces in train, valid and test of the usual demo data set: 80:10:10, as in FER-2013."""
 
+SMALLEST = 70
+"""Least faces in a split, so that even the rarest class occurs."""
+
 SHARES = np.array([4953, 547, 5121, 8989, 6077, 4002, 6198]) / 35887
 """Share of each class in FER-2013, in code order: the imbalance that the demo faces copy."""
 
@@ -52,6 +55,7 @@ EXPRESSIONS = np.array(
 )
 """Mean muscle parameters, one row a class in code order, about -1..1; after Ekman and Friesen (1978)."""
 
+_REPLACED = max(2 * PLANTED_CONFLICTS, PLANTED_COPIES + PLANTED_MIRRORED)  # faces whose labels may change
 _PIXELS = 3 * IMAGE_SIZE  # drawn three times larger than wanted, which gives soft edges
 _FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
 
@@ -281,12 +285,14 @@ def faces(sizes: tuple[int, int, int] = SIZES, seed: int = 0) -> Faces:
     """Draw a labelled data set with the imbalance of FER-2013 and a few planted flaws.
 
     Args:
-        sizes: Images in train, valid and test; at least 70 each, so that every class occurs.
+        sizes: Images in train, valid and test; at least ``SMALLEST`` each, so that every class occurs.
         seed: The same seed draws the same pixels.
 
     Returns:
         Faces of all splits, named as in Kaggle's folders.
     """
+    if min(sizes) < SMALLEST:
+        raise ValueError(f"a split of {min(sizes)} demo faces cannot hold every class: ask for {SMALLEST}")
     labels = [_labels(size, np.random.default_rng([seed, split])) for split, size in enumerate(sizes)]
     splits = np.repeat(np.arange(3), sizes)
     labels = np.concatenate(labels)
@@ -301,8 +307,11 @@ def faces(sizes: tuple[int, int, int] = SIZES, seed: int = 0) -> Faces:
 def _labels(size: int, generator: np.random.Generator) -> np.ndarray:
     """Return shuffled labels in FER-2013's shares, every class at least once."""
     edges = np.rint(np.cumsum(SHARES) * size).astype(int)
-    counts = np.diff(edges, prepend=0)
-    return generator.permutation(np.repeat(np.arange(len(CLASSES)), counts))
+    labels = np.repeat(np.arange(len(CLASSES)), np.diff(edges, prepend=0))
+    generator.shuffle(labels)
+    while len(set(labels[_REPLACED:])) < len(CLASSES):  # planting would take the last face of a class away
+        generator.shuffle(labels)
+    return labels
 
 
 def _plant(images: np.ndarray, labels: np.ndarray, starts: np.ndarray) -> None:

@@ -75,9 +75,9 @@ def read(path: Path) -> tuple[Faces, tuple[str, ...]]:
     Raises:
         FerlibError: The first problem found, naming file, member or row.
     """
-    if path.is_dir():
-        return _read_folder(path)
     try:
+        if path.is_dir():
+            return _read_folder(path)
         if zipfile.is_zipfile(path):
             return _read_zip(path)
         if path.name.endswith((".tar.gz", ".tgz", ".tar")):
@@ -202,7 +202,7 @@ def _decode(content: bytes, where: str) -> np.ndarray:
         kind = "grey" if image.ndim == 2 else "colour"
         height, width = image.shape[:2]
         raise FerlibError(
-            f"{where}: is a {8 * image.itemsize // image.size}-bit {kind} image of {width}x{height} pixels; "
+            f"{where}: is a {8 * image.itemsize}-bit {kind} image of {width}x{height} pixels; "
             f"FER-2013 has 8-bit grey ones of {IMAGE_SIZE}x{IMAGE_SIZE}, so convert it."
         )
     return image

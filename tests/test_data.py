@@ -1,0 +1,423 @@
+"""Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
+
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import cli, data, demo, paths, readers
+from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
+
+SIZES = (100, 70, 70)
+
+HEADERS = ("emotion,pixels,Usage", "emotion, Usage, pixels", " Usage ,pixels,emotion")
+"""Spellings of the csv's header: fer2013.csv, icml_face_data.csv, and one in another order."""
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return demo.faces(SIZES)
+
+
+@pytest.fixture
+def table(drawn, tmp_path):
+    return demo.write_csv(drawn, tmp_path / "fer2013.csv")
+
+
+def renumbered(drawn, seed=0) -> demo.Faces:
+    """Return the faces under names that tell no split."""
+    numbers = np.random.default_rng(seed).permutation(len(drawn.names))
+    return drawn._replace(names=np.array([f"im{number:05d}.jpg" for number in numbers]))
+
+
+def same(one, other) -> bool:
+    """Say whether two data sets hold the same images and labels in the same order."""
+    return one.fingerprint == other.fingerprint and all(
+        np.array_equal(a.images, b.images) and np.array_equal(a.labels, b.labels)
+        for a, b in zip(one.splits, other.splits, strict=True)
+    )
+
+
+# --- one data set in many containers ----------------------------------------------------------------
+
+
+def test_zip_folders_and_every_csv_agree(drawn, table, tmp_path):
+    zipped = data.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
+    assert [len(split) for split in zipped.splits] == list(SIZES)
+    assert zipped.notes == () and not zipped.is_demo and str(tmp_path) in zipped.source
+    others = [demo.write_folders(drawn, tmp_path / "folders")]
+    for number, header in enumerate(HEADERS):
+        others.append(demo.write_csv(drawn, tmp_path / f"{number}.csv", header))
+    with zipfile.ZipFile(tmp_path / "csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(table, "challenge/fer2013.csv")
+    with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz") as archive:
+        archive.add(table, "fer2013/fer2013.csv")
+    others += [tmp_path / "csv.zip", tmp_path / "fer2013.tar.gz"]
+    for path in others:
+        found = data.load(path)
+        assert same(found, zipped), path.name
+        assert found.location == path and found.notes == ()
+
+
+def test_images_keep_their_own_labels_and_names(drawn, tmp_path):
+    loaded = data.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
+    label_of = dict(zip(drawn.names, drawn.labels, strict=True))
+    image_of = dict(zip(drawn.names, drawn.images, strict=True))
+    seen = [name for split in loaded.splits for name in split.names]
+    assert sorted(seen) == sorted(drawn.names)
+    for split, usage in zip(loaded.splits, ("Training", "PublicTest", "PrivateTest"), strict=True):
+        assert all(name.startswith(f"{usage}_") for name in split.names)
+        assert [label_of[name] for name in split.names] == split.labels.tolist()
+        for image, name in zip(split.images[:10], split.names, strict=False):
+            assert abs(image.astype(int) - image_of[name]).mean() < 6
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "split"])
+def test_the_fingerprint_sees_every_change(table, change):
+    before = data.load(table).fingerprint
+    lines = table.read_text().splitlines()
+    emotion, pixels, usage = lines[150].split(",")
+    first, rest = pixels.split(" ", 1)
+    if change == "pixel":
+        pixels = f"{(int(first) + 1) % 256} {rest}"
+    elif change == "label":
+        emotion = str((int(emotion) + 1) % 7)
+    else:
+        assert usage == "PublicTest"
+        usage = "PrivateTest"
+    lines[150] = ",".join([emotion, pixels, usage])
+    table.write_text("\n".join(lines))
+    assert data.load(table).fingerprint != before
+
+
+def test_the_order_of_rows_does_not_matter(table):
+    before = data.load(table)
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *reversed(rows)]))
+    assert same(data.load(table), before)
+
+
+def test_a_renumbered_copy_is_halved_by_class_with_a_note(drawn, tmp_path):
+    archive = demo.write_zip(renumbered(drawn), tmp_path / "archive.zip")
+    halved = data.load(archive)
+    assert halved.notes == (readers.RENUMBERED,) and "note " in data.describe(halved)
+    assert len(halved.train) == SIZES[0]
+    assert len(halved.valid) + len(halved.test) == sum(SIZES[1:])
+    table = data.counts(halved)
+    assert ((table["test"] - table["valid"]).isin([0, 1])).all()
+    whole = pd.Series(drawn.labels[drawn.splits > 0]).map(dict(enumerate(CLASSES))).value_counts()
+    assert (table["valid"] + table["test"]).to_dict() == whole.to_dict()
+    other_names = demo.write_folders(renumbered(drawn, seed=1), tmp_path / "folders")
+    assert same(data.load(other_names), halved)
+
+
+# --- the cache --------------------------------------------------------------------------------------
+
+
+def test_images_are_read_only_and_come_from_one_file(demo_dataset):
+    for split in demo_dataset.splits:
+        assert isinstance(split.images, np.memmap) and not split.images.flags.writeable
+        assert split.images.dtype == np.uint8 and split.images.shape[1:] == (48, 48, 1)
+        assert split.labels.dtype == np.int64
+
+
+def test_the_source_is_read_once(table, monkeypatch):
+    first = data.load(table)
+    monkeypatch.setattr(readers, "read", lambda path: pytest.fail("read again"))
+    again = data.load(table)
+    assert same(again, first)
+    assert (again.source, again.notes, again.location) == (first.source, first.notes, first.location)
+    assert all(np.array_equal(a.names, b.names) for a, b in zip(again.splits, first.splits, strict=True))
+
+
+def test_a_changed_source_is_read_anew_and_the_old_images_go(table):
+    before = data.load(table).fingerprint
+    old = set(paths.cache().iterdir())
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, lines[1]]))
+    assert data.load(table).fingerprint != before
+    new = set(paths.cache().iterdir())
+    assert len(new) == len(old) == 2 and not new & old
+
+
+def test_a_changed_image_of_a_folder_is_noticed(drawn, tmp_path):
+    folder = demo.write_folders(drawn, tmp_path / "folders")
+    before = data.load(folder).fingerprint
+    image = next((folder / "train" / "happy").iterdir())
+    cv2.imwrite(str(image), 255 - cv2.imread(str(image), cv2.IMREAD_GRAYSCALE))
+    assert data.load(folder).fingerprint != before
+
+
+def test_two_sources_are_cached_beside_each_other(table, tmp_path, monkeypatch):
+    other = tmp_path / "other.csv"
+    other.write_text(table.read_text())
+    data.load(table), data.load(other)
+    monkeypatch.setattr(readers, "read", lambda path: pytest.fail("read again"))
+    assert same(data.load(table), data.load(other))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_half_a_cache_is_none(table, suffix):
+    before = data.load(table)
+    (lost,) = paths.cache().glob(f"*{suffix}")
+    lost.unlink()
+    assert same(data.load(table), before)
+
+
+def test_an_interrupted_first_read_is_repeated(table, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            data.load(table)
+    assert not list(paths.cache().glob("*.npz"))
+    assert [len(split) for split in data.load(table).splits] == list(SIZES)
+
+
+def test_demo_faces_are_cached_by_size_and_seed(drawn, monkeypatch):
+    asked = []
+
+    def counted(*wanted):
+        asked.append(wanted)
+        return drawn
+
+    monkeypatch.setattr(demo, "faces", counted)
+    first = data.drawn(SIZES)
+    assert first.is_demo and first.location is None and first.source == data.DEMO_SOURCE
+    assert data.drawn(SIZES).fingerprint == first.fingerprint
+    data.drawn(SIZES, seed=1)
+    data.drawn((100, 70, 71))
+    assert asked == [(SIZES, 0), (SIZES, 1), ((100, 70, 71), 0)]
+
+
+# --- where the data is looked for -------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch, drawn):
+    """Offer a data set at each place that is looked at, and return their paths from first to last."""
+    kaggle = tmp_path / "kagglehub" / "datasets" / "msambare" / "fer2013"
+    found = {
+        "argument": demo.write_csv(drawn, tmp_path / "argument.csv"),
+        "FERLIB_DATA": tmp_path / "variable.csv",
+        "data/": tmp_path / "root" / "data" / "fer2013.csv",
+        "kaggle": kaggle / "versions" / "1" / "fer2013.csv",
+    }
+    for path in found.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(found["argument"].read_bytes())
+    (kaggle / "1.complete").touch()
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("FERLIB_DATA", str(found["FERLIB_DATA"]))
+    monkeypatch.setattr(data, "drawn", lambda: "drawn")
+    return found
+
+
+def test_places_are_looked_at_in_the_order_promised(places, monkeypatch):
+    assert data.load(places["argument"]).location == places["argument"]
+    assert data.load().location == places["FERLIB_DATA"]
+    assert data.load("demo") == "drawn"
+    monkeypatch.setenv("FERLIB_DATA", "demo")
+    assert data.load() == "drawn"
+    monkeypatch.setenv("FERLIB_DATA", "")
+    assert data.load().location == places["data/"]
+    places["data/"].unlink()
+    assert data.load().location == places["kaggle"]
+    places["kaggle"].parents[2].joinpath("1.complete").unlink()
+    assert data.load() == "drawn"
+
+
+def test_a_named_place_that_is_empty_is_no_reason_to_look_elsewhere(places, monkeypatch):
+    monkeypatch.setenv("FERLIB_DATA", str(places["argument"].with_name("nowhere.zip")))
+    with pytest.raises(FerlibError, match=r"nowhere\.zip: no such file"):
+        data.load()
+
+
+def test_without_network_nothing_is_downloaded(monkeypatch):
+    asked = []
+    monkeypatch.setattr(data, "_is_online", lambda: asked.append("asked"))
+    assert data._from_kaggle() is None and not asked, "FERLIB_OFFLINE"
+    monkeypatch.delenv("FERLIB_OFFLINE")
+    assert data._from_kaggle() is None and asked
+
+
+def test_no_answer_within_the_timeout_means_offline(monkeypatch):
+    import requests
+
+    def unreachable(*_, **__):
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests, "head", unreachable)
+    assert not data._is_online(timeout=0.1)
+    monkeypatch.setattr(requests, "head", lambda *_, **__: "answer")
+    assert data._is_online(timeout=5)
+
+
+def test_a_failed_download_says_what_else_to_do(monkeypatch):
+    import kagglehub
+
+    def fail(name):
+        assert name == data.KAGGLE
+        raise OSError("disk full")
+
+    monkeypatch.delenv("FERLIB_OFFLINE")
+    monkeypatch.setattr(data, "_is_online", lambda: True)
+    monkeypatch.setattr(kagglehub, "dataset_download", fail)
+    with pytest.raises(FerlibError, match=r"msambare/fer2013.*disk full.*FERLIB_DATA=demo"):
+        data._from_kaggle()
+
+
+# --- parts of a data set ----------------------------------------------------------------------------
+
+
+def test_counts_are_alphabetical_and_add_up(demo_dataset):
+    table = data.counts(demo_dataset)
+    assert list(table.index) == list(ALPHABETICAL)
+    assert list(table.columns) == ["train", "valid", "test", "total"]
+    assert table["total"].sum() == 588 and table.sum()["train"] == 420
+    happy = CLASSES.index("happy")
+    assert table.loc["happy", "test"] == (demo_dataset.test.labels == happy).sum()
+
+
+def test_taking_keeps_order_and_belonging(demo_dataset):
+    split = demo_dataset.valid
+    chosen = split.take(np.array([5, 2, 9]))
+    assert len(chosen) == 3 and chosen.names.tolist() == split.names[[5, 2, 9]].tolist()
+    assert np.array_equal(chosen.images, split.images[[5, 2, 9]])
+    mask = split.labels == 3
+    assert np.array_equal(split.take(mask).labels, split.labels[mask])
+
+
+def test_only_some_classes_are_coded_anew(demo_dataset):
+    split = demo_dataset.test
+    chosen = split.only(("sad", "happy"))
+    assert chosen.classes == ("sad", "happy")
+    assert len(chosen) == np.isin(split.labels, [3, 4]).sum()
+    where = np.isin(split.labels, [3, 4])
+    assert [("sad", "happy")[code] for code in chosen.labels] == [CLASSES[c] for c in split.labels[where]]
+    assert np.array_equal(chosen.images, split.images[where])
+
+
+def test_a_subset_keeps_the_shares_of_the_classes(demo_dataset):
+    split = demo_dataset.train
+    half = data.subset(split, 210, seed=0)
+    assert len(half) == 210 and len(set(half.names)) == 210
+    assert abs(np.bincount(half.labels) - np.bincount(split.labels) / 2).max() <= 1
+    assert half.names.tolist() == data.subset(split, 210, seed=0).names.tolist()
+    assert half.names.tolist() != data.subset(split, 210, seed=1).names.tolist()
+    assert data.subset(split, 10_000, seed=0) is split
+
+
+def test_the_data_command_prints_what_matters(table, capsys):
+    assert cli.main(["data", "--data", str(table)]) == 0
+    said = capsys.readouterr().out
+    for word in (str(table), data.load(table).fingerprint, str(paths.cache()), "test (PrivateTest)", "240"):
+        assert word in said
+    assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
+
+
+# --- the crowd's votes ------------------------------------------------------------------------------
+
+
+def votes_for(drawn, n) -> str:
+    """Return a ferplus.csv in which the n-th image has n % 10 votes for happiness."""
+    usages = ("Training", "PublicTest", "PrivateTest")
+    lines = ["file,csv_row," + ",".join(data.VOTES)]
+    for row in range(n):
+        place = "test" if drawn.splits[row] else "train"
+        emotion = CLASSES[drawn.labels[row]]
+        number = drawn.names[row].split("_")[1]
+        file = f"{place}/{emotion}/{usages[drawn.splits[row]]}_{number}"
+        lines.append(f"{file},{row},0,{row % 10}" + ",0" * 8)
+    return "\n".join(lines)
+
+
+def test_votes_are_joined_by_name_and_by_row(drawn, table, tmp_path):
+    assert data.ferplus(data.load(table)) is None, "no votes yet"
+    (tmp_path / "ferplus.csv").write_text(votes_for(drawn, 120))
+    archive = demo.write_zip(drawn, tmp_path / "archive.zip")
+    for path in (archive, table):
+        loaded = data.load(path)
+        votes = data.ferplus(loaded)
+        assert len(votes) == 120
+        assert votes["split"].value_counts().to_dict() == {"train": 100, "valid": 20}
+        for vote in votes.itertuples():
+            split = getattr(loaded, vote.split)
+            assert split.labels[vote.index] == vote.label and split.names[vote.index] == vote.name
+            number = int(vote.name.split("_")[1].split(".")[0])
+            row = number if path is table or vote.split == "train" else 100 + number
+            assert vote.happy == row % 10
+
+
+def test_votes_are_also_found_inside_a_folder_but_do_not_fit_a_renumbered_copy(drawn, tmp_path):
+    folder = demo.write_folders(drawn, tmp_path / "folders")
+    (folder / "ferplus.csv").write_text(votes_for(drawn, 50))
+    assert len(data.ferplus(data.load(folder))) == 50
+    other = demo.write_folders(renumbered(drawn), tmp_path / "other")
+    (other / "ferplus.csv").write_text(votes_for(drawn, 50))
+    assert data.ferplus(data.load(other)) is None
+
+
+def test_demo_faces_have_no_votes(demo_dataset):
+    assert data.ferplus(demo_dataset) is None
+
+
+# --- FER-2013 itself --------------------------------------------------------------------------------
+
+
+def test_official_counts(real_dataset):
+    table = data.counts(real_dataset)
+    assert table.sum().to_dict() == {"train": 28709, "valid": 3589, "test": 3589, "total": 35887}
+    official = {
+        "angry": 4953,
+        "disgust": 547,
+        "fear": 5121,
+        "happy": 8989,
+        "sad": 6077,
+        "surprise": 4002,
+        "neutral": 6198,
+    }
+    assert table["total"].to_dict() == official
+    assert not real_dataset.is_demo and real_dataset.notes == ()
+
+
+def test_real_images_are_the_same_from_zip_and_csv(real_dataset, tmp_path):
+    """A few images of each split, with their own JPEG files where they come from a zip."""
+    few = [data.subset(split, 70, seed=0) for split in real_dataset.splits]
+    table = tmp_path / "fer2013.csv"
+    with table.open("w") as file:
+        file.write("emotion,pixels,Usage\n")
+        for split, usage in zip(few, ("Training", "PublicTest", "PrivateTest"), strict=True):
+            for image, label in zip(split.images, split.labels, strict=True):
+                file.write(f"{label},{' '.join(map(str, image.ravel()))},{usage}\n")
+    tabled = data.load(table)
+    for split, part in zip(tabled.splits, few, strict=True):
+        assert np.array_equal(split.images, part.images) and np.array_equal(split.labels, part.labels)
+    wanted = {name for split in few for name in split.names}
+    if not zipfile.is_zipfile(real_dataset.location):
+        return
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(real_dataset.location) as whole, zipfile.ZipFile(archive, "w") as part:
+        for member in whole.namelist():
+            if Path(member).name in wanted:
+                part.writestr(member, whole.read(member))
+    zipped = data.load(archive)
+    assert [len(split) for split in zipped.splits] == [70, 70, 70]
+    assert same(tabled, zipped)
+
+
+def test_votes_for_the_real_images(real_dataset):
+    votes = data.ferplus(real_dataset)
+    if votes is None:
+        pytest.skip("ferplus.csv does not stand beside FER-2013")
+    assert len(votes) == 35706 and not votes.duplicated(["split", "index"]).any()
+    counted = votes[list(data.VOTES.values())].sum(axis=1)
+    assert counted.median() == 10
+    agreed = votes[list(data.VOTES.values())].idxmax(axis=1) == votes["label"].map(dict(enumerate(CLASSES)))
+    assert agreed.mean() > 0.6

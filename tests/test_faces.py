@@ -1,0 +1,184 @@
+"""Faces are found in pictures of any kind, and cut out as FER-2013's were."""
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from ferlib import demo, faces
+from ferlib.labels import CLASSES, FerlibError
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    """Return a photograph with one face, uint8 (512, 512, 3), blue first."""
+    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+
+
+EYES = (205, 105), (250, 105)
+"""Columns and rows, roughly, of the astronaut's eyes."""
+
+
+def test_the_astronauts_face_is_found_once(astronaut):
+    boxes = faces.detect(astronaut)
+    assert boxes.shape == (1, 4) and boxes.dtype == np.int64
+    left, top, width, height = boxes[0]
+    assert 60 < width < 180 and 60 < height < 180
+    for x, y in EYES:
+        assert left < x < left + width and top < y < top + height
+
+
+def test_no_face_is_found_where_there_is_none(astronaut):
+    for image in (skimage.data.coffee()[::2, ::2], np.full((300, 200, 3), 128, np.uint8), astronaut[300:]):
+        found = faces.detect(image)
+        assert found.shape == (0, 4) and found.dtype == np.int64
+
+
+def test_two_faces_come_the_largest_first(astronaut):
+    face = astronaut[:240, 100:340]
+    small = cv2.resize(face, None, fx=0.6, fy=0.6)
+    scene = np.full((260, 420, 3), 128, np.uint8)
+    scene[:144, :144], scene[:240, 170:410] = small, face
+    boxes = faces.detect(scene)
+    assert len(boxes) == 2
+    assert boxes[0, 0] > 170 > boxes[1, 0] + boxes[1, 2] and boxes[0, 2] > boxes[1, 2]
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
+        lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., np.newaxis],
+        lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2BGRA),
+        lambda image: image.astype(np.uint16) * 257,
+        lambda image: image[::-1][::-1],
+    ],
+    ids=["grey", "one channel", "transparency", "16 bits", "strided"],
+)
+def test_every_kind_of_picture_gives_the_same_face(astronaut, convert):
+    boxes = faces.detect(astronaut)
+    assert np.array_equal(faces.detect(convert(astronaut)), boxes)
+    face = faces.crop(astronaut, boxes[0])
+    assert np.array_equal(faces.crop(convert(astronaut), boxes[0]), face)
+    assert face.shape == (48, 48) and face.dtype == np.uint8
+
+
+def test_large_pictures_are_reduced_and_boxes_scaled_back(astronaut):
+    boxes = faces.detect(cv2.resize(astronaut, (1536, 1536)))
+    expected = faces.detect(astronaut) * 3
+    assert boxes.shape == (1, 4)
+    assert abs(boxes - expected).max() < 0.15 * expected[0, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (19, 400), (400, 3, 3), (2, 2, 4), (1, 5000)])
+def test_tiny_and_narrow_pictures_have_no_faces(shape):
+    assert faces.detect(np.full(shape, 100, np.uint8)).shape == (0, 4)
+
+
+def test_boxes_stay_within_the_picture(astronaut):
+    cut = astronaut[60:170, 175:300]
+    for picture in (cut, cv2.copyMakeBorder(cut, 0, 40, 0, 0, cv2.BORDER_REPLICATE)):
+        for left, top, width, height in faces.detect(picture):
+            assert left >= 0 and top >= 0 and width > 0 and height > 0
+            assert left + width <= picture.shape[1] and top + height <= picture.shape[0]
+    boxes = np.array([[-5.4, -3, 20, 20], [90, 40, 30, 30], [200, 200, 9, 9]])
+    assert faces._inside(boxes, 100, 50).tolist() == [[0, 0, 15, 17], [90, 40, 10, 10]]
+
+
+def test_the_narrowest_face_searched_for_can_be_set(astronaut):
+    width = faces.detect(astronaut)[0, 2]
+    assert len(faces.detect(astronaut, smallest=int(width) - 30)) == 1
+    assert len(faces.detect(astronaut, smallest=int(width) + 30)) == 0
+    small = cv2.resize(astronaut, (150, 150), interpolation=cv2.INTER_AREA)
+    assert len(faces.detect(small)) == 0, "narrower than SMALLEST_FACE"
+    assert len(faces.detect(small, smallest=20)) >= 1
+
+
+def test_crops_outside_of_the_picture_repeat_its_edge():
+    picture = np.repeat(np.arange(0, 200, 2, dtype=np.uint8)[np.newaxis], 60, axis=0)
+    assert picture.shape == (60, 100)
+    right = faces.crop(picture, (90, 0, 48, 48))
+    assert np.array_equal(right[:, :10], picture[:48, 90:]) and (right[:, 10:] == 198).all()
+    assert (faces.crop(picture, (-500, -500, 48, 48)) == 0).all()
+    assert (faces.crop(picture, (500, 500, 48, 48)) == 198).all()
+
+
+def test_crops_are_square_around_the_middle_and_may_be_wider():
+    picture = np.random.default_rng(0).integers(0, 256, (120, 120), dtype=np.uint8)
+    assert np.array_equal(faces.crop(picture, (40, 30, 48, 48)), picture[30:78, 40:88])
+    assert np.array_equal(faces.crop(picture, (50, 30, 28, 48)), picture[30:78, 40:88]), "tall"
+    assert np.array_equal(faces.crop(picture, (40, 40, 48, 28)), picture[30:78, 40:88]), "wide"
+    wider = faces.crop(picture, (52, 42, 24, 24), margin=0.5)
+    assert np.array_equal(wider, picture[30:78, 40:88])
+    assert faces.crop(picture, (10, 10, 0, 0)).shape == (48, 48), "of no size"
+    assert faces.crop(picture, (10, 10, 1, 1)).tolist() == [[picture[10, 10]] * 48] * 48
+
+
+@pytest.mark.parametrize("side", [5, 47, 49, 300])
+def test_crops_of_any_size_are_48_pixels_wide(side):
+    picture = np.full((320, 320, 3), (10, 60, 200), np.uint8)
+    face = faces.crop(picture, (3, 4, side, side))
+    grey = round(0.114 * 10 + 0.587 * 60 + 0.299 * 200)
+    assert face.shape == (48, 48) and (abs(face.astype(int) - grey) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.zeros(5, np.uint8), "shape"),
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "shape"),
+        (np.zeros((0, 4), np.uint8), "shape"),
+        (np.zeros((40, 40), np.float32), "float32"),
+        (np.zeros((40, 40), bool), "bool"),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_refused(array, words):
+    with pytest.raises(FerlibError, match=words):
+        faces.detect(array)
+
+
+def test_an_unknown_detector_is_refused(astronaut):
+    with pytest.raises(FerlibError, match="'dlib'.*haar or yunet"):
+        faces.detect(astronaut, "dlib")
+
+
+def test_yunet_without_its_model_says_what_to_do(astronaut, tmp_path, monkeypatch):
+    monkeypatch.delenv(faces.YUNET_MODEL, raising=False)
+    with pytest.raises(FerlibError, match="set FERLIB_YUNET.*not set.*haar"):
+        faces.detect(astronaut, "yunet")
+    monkeypatch.setenv(faces.YUNET_MODEL, str(tmp_path / "nowhere.onnx"))
+    with pytest.raises(FerlibError, match="nowhere"):
+        faces.detect(astronaut, "yunet")
+    (tmp_path / "nowhere.onnx").write_bytes(b"no network")
+    with pytest.raises(FerlibError, match=r"nowhere\.onnx is not a YuNet model"):
+        faces.detect(astronaut, "yunet")
+
+
+def test_yunets_boxes_are_scaled_and_small_ones_dropped(astronaut, tmp_path, monkeypatch):
+    class YuNet:
+        def detect(self, picture):
+            assert picture.shape == (640, 640, 3)
+            rows = [[10, 20, 30, 40], [100, 120, 50, 60], [0, 0, 90, 90]]
+            return 1, np.array([row + [0] * 11 for row in rows], np.float32)
+
+    model = tmp_path / "yunet.onnx"
+    model.touch()
+    monkeypatch.setenv(faces.YUNET_MODEL, str(model))
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: YuNet())
+    picture = cv2.cvtColor(cv2.resize(astronaut, (1280, 1280)), cv2.COLOR_BGR2GRAY)
+    assert faces.detect(picture, "yunet").tolist() == [[0, 0, 180, 180], [200, 240, 100, 120]]
+    assert len(faces.detect(picture, "yunet", smallest=60)) == 3
+    monkeypatch.setattr(YuNet, "detect", lambda *_: (1, None))
+    assert faces.detect(picture, "yunet").shape == (0, 4)
+
+
+def test_tight_crops_hold_faces_and_noise_holds_none():
+    rng = np.random.default_rng
+    drawn = [demo.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
+    assert np.mean([faces.has_face(face) for face in drawn]) > 0.8
+    assert faces.has_face(drawn[0][..., np.newaxis]) == faces.has_face(drawn[0])
+    assert not any(faces.has_face(np.full((48, 48), grey, np.uint8)) for grey in (0, 10, 128, 255))
+    noise = [cv2.GaussianBlur(rng(n).normal(128, 60, (48, 48)), (0, 0), 1 + n % 3) for n in range(30)]
+    found = [faces.has_face(np.clip(image, 0, 255).astype(np.uint8)) for image in noise]
+    assert sum(found) <= 1

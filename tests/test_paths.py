@@ -1,0 +1,68 @@
+"""Where files live, and that an interrupted writer leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from ferlib import paths
+
+
+def test_the_project_is_the_nearest_folder_with_notebooks_and_ferlib(tmp_path, monkeypatch):
+    monkeypatch.delenv("FERLIB_ROOT", raising=False)
+    deep = tmp_path / "project" / "notebooks" / "deep"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert paths.root() == deep, "no project around: the working directory itself"
+    (tmp_path / "project" / "ferlib").mkdir()
+    assert paths.root() == tmp_path / "project"
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    assert paths.root() == tmp_path
+    assert paths.data() == tmp_path / "data" and paths.notebooks() == tmp_path / "notebooks"
+
+
+@pytest.mark.parametrize(
+    "name, default",
+    [("figs", "figs"), ("reports", "reports"), ("record", "reports/record"), ("runs", "runs")],
+)
+def test_folders_stand_in_the_project_unless_said_otherwise(tmp_path, monkeypatch, name, default):
+    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    monkeypatch.delenv(f"FERLIB_{name.upper()}")
+    assert getattr(paths, name)() == tmp_path / default
+    monkeypatch.setenv(f"FERLIB_{name.upper()}", str(tmp_path / "elsewhere"))
+    assert getattr(paths, name)() == tmp_path / "elsewhere"
+
+
+def test_executed_notebooks_stand_in_the_reports(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_REPORTS", str(tmp_path / "out"))
+    assert paths.executed() == tmp_path / "out" / "executed"
+
+
+def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("FERLIB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert paths.cache() == tmp_path / "caches" / "ferlib"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert paths.cache() == Path.home() / ".cache" / "ferlib"
+    monkeypatch.setenv("FERLIB_CACHE", str(tmp_path / "mine"))
+    assert paths.cache() == tmp_path / "mine"
+
+
+def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):
+    target = tmp_path / "new" / "result.csv"
+    with paths.written_atomically(target) as temporary:
+        assert temporary.parent == target.parent and temporary.suffix == ".csv"
+        temporary.write_text("half")
+        assert not target.exists()
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_interrupted_writer_keeps_the_old_file_and_leaves_no_other(tmp_path):
+    target = tmp_path / "result.csv"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), paths.written_atomically(target) as temporary:
+        temporary.write_text("half of the n")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,376 @@
+"""Every unsound source is refused in one sentence that says what, where and what to do."""
+
+import io
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ferlib import cli, data, demo, paths, readers
+from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
+
+HAPPY = "train/happy/Training_00000003.jpg"
+"""A member of every archive written here."""
+
+ICML = "emotion, Usage, pixels"
+"""Header of the competition's second csv, blanks included."""
+
+
+def tiny() -> demo.Faces:
+    """One image of each class in each split; no two alike."""
+    labels, splits = np.tile(np.arange(len(CLASSES)), 3), np.repeat(np.arange(3), len(CLASSES))
+    ramp = np.linspace(0, 200, 48 * 48).reshape(48, 48)
+    images = np.stack([np.roll(ramp, 110 * n) for n in range(len(labels))]).astype(np.uint8)[..., np.newaxis]
+    usages = tuple(KAGGLE_SPLITS)
+    names = [f"{usages[split]}_{n:08d}.jpg" for n, split in enumerate(splits)]
+    return demo.Faces(images, labels, splits, np.array(names))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return demo.write_folders(tiny(), tmp_path / "unpacked")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return demo.write_zip(tiny(), tmp_path / "archive.zip")
+
+
+@pytest.fixture
+def table(tmp_path):
+    return demo.write_csv(tiny(), tmp_path / "fer2013.csv")
+
+
+def refused(path, *words) -> None:
+    """Check that a source is refused in one sentence with these words, and that no cache is left."""
+    with pytest.raises(FerlibError) as caught:
+        data.load(path)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".") and ". " not in message
+    for word in (path.name, *words):
+        assert word in message
+    assert not [file for file in paths.cache().rglob("*") if file.is_file()]
+
+
+def mail(path, members: dict[str, bytes]):
+    """Write a zip of these members."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return path
+
+
+def pack(path, members: dict[str, bytes]):
+    """Write a tar.gz of these members."""
+    with tarfile.open(path, "w:gz") as archive:
+        for member, content in members.items():
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def picture(*shape, dtype=np.uint8, kind=".jpg") -> bytes:
+    return cv2.imencode(kind, np.full(shape, 100, dtype))[1].tobytes()
+
+
+# --- finding the source -----------------------------------------------------------------------------
+
+
+def test_a_missing_path_is_named(tmp_path):
+    refused(tmp_path / "nowhere.zip", "no such file", "give archive.zip")
+
+
+def test_a_folder_with_nothing_in_it_is_named(tmp_path):
+    refused(tmp_path, "neither train/ and test/ nor archive.zip", "put one there")
+    assert readers.locate(tmp_path, missing_ok=True) is None
+
+
+def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, table, tmp_path):
+    inside = tmp_path / "data"
+    inside.mkdir()
+    assert readers.locate(folder) == folder
+    assert readers.locate(shutil.move(folder, inside / "deeper").parent) == inside / "deeper"
+    shutil.rmtree(inside / "deeper")
+    (inside / "fer").mkdir()
+    shutil.copy(table, inside / "fer")
+    (inside / "fer" / "ferplus.csv").write_text("votes\n")
+    assert readers.locate(inside) == inside / "fer" / "fer2013.csv"
+    shutil.copy(archive, inside)
+    assert readers.locate(inside) == inside / "archive.zip", "the nearest one"
+
+
+def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive, tmp_path):
+    inside = tmp_path / "data"
+    inside.mkdir()
+    shutil.copy(archive, inside / "mine.zip")
+    assert readers.locate(inside) == inside / "mine.zip"
+    shutil.copy(archive, inside / "yours.zip")
+    refused(inside, "mine.zip, yours.zip", "name the file itself")
+    shutil.copy(archive, inside / "archive.zip")
+    assert readers.locate(inside) == inside / "archive.zip"
+
+
+# --- archives ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_truncated_zip(archive, share):
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(len(content) * share)])
+    refused(archive, "cut off", "download it again")
+
+
+def test_a_text_file_named_zip(tmp_path):
+    page = tmp_path / "archive.zip"
+    page.write_text("<html>please log in</html>")
+    refused(page, "not a zip file", "download it again")
+
+
+def test_a_damaged_member(archive):
+    content = bytearray(archive.read_bytes())
+    start = content.index(HAPPY.encode()) + len(HAPPY) + 200
+    content[start] ^= 0xFF
+    archive.write_bytes(content)
+    refused(archive, HAPPY, "download it again")
+
+
+@pytest.mark.parametrize("members", [{"notes.txt": b"hello"}, {"cats/a.jpg": picture(48, 48)}, {}])
+def test_a_zip_that_holds_other_things(tmp_path, members):
+    refused(mail(tmp_path / "cats.zip", members), "holds no train/<class>/", "give FER-2013's archive.zip")
+
+
+@pytest.mark.parametrize(
+    "member", ["../train/happy/x.jpg", "train/happy/../../x.jpg", "/etc/x.jpg", "C:/x.jpg", "..\\x.jpg"]
+)
+def test_path_traversal(archive, tmp_path, member):
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(member, picture(48, 48))
+    refused(archive, member.split("\\")[-1], "points outside the archive", "do not trust")
+    packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013.csv": b"", member: b""})
+    refused(packed, member.split("\\")[-1], "points outside the archive", "do not trust")
+
+
+def test_a_zip_with_two_data_sets(archive):
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("copy/" + HAPPY, picture(48, 48))
+    refused(archive, "more than one data set", "copy/train", "keep one")
+
+
+def test_what_operating_systems_leave_behind_is_passed_over(archive):
+    whole = data.load(archive).fingerprint
+    with zipfile.ZipFile(archive, "a") as opened:
+        for member in (
+            "__MACOSX/train/happy/._x.jpg",
+            "train/.DS_Store",
+            "train/happy/Thumbs.db",
+            "readme.txt",
+        ):
+            opened.writestr(member, b"clutter")
+    assert data.load(archive).fingerprint == whole
+
+
+def test_an_archive_may_have_a_folder_around_everything(archive, tmp_path):
+    with zipfile.ZipFile(archive) as opened:
+        members = {f"fer2013/{name}": opened.read(name) for name in opened.namelist()}
+    wrapped = data.load(mail(tmp_path / "wrapped.zip", members))
+    assert wrapped.fingerprint == data.load(archive).fingerprint
+
+
+def test_a_tar_without_a_csv(tmp_path):
+    refused(
+        pack(tmp_path / "fer2013.tar.gz", {"a.txt": b""}), "holds no fer2013.csv", "give the competition's"
+    )
+
+
+def test_a_truncated_tar(table, tmp_path):
+    packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013/fer2013.csv": table.read_bytes()})
+    packed.write_bytes(packed.read_bytes()[:-2000])
+    refused(packed, "cannot be read to its end", "download it again")
+
+
+def test_a_bad_row_inside_an_archive_names_archive_member_and_line(table, tmp_path):
+    content = table.read_bytes() + b"7,0 0,Training\n"
+    line = f"line {len(content.splitlines())}"
+    refused(mail(tmp_path / "a.zip", {"x/fer2013.csv": content}), "x/fer2013.csv", line, "'7'")
+    refused(pack(tmp_path / "b.tar.gz", {"x/fer2013.csv": content}), "x/fer2013.csv", line, "'7'")
+
+
+# --- folders ----------------------------------------------------------------------------------------
+
+
+def test_an_empty_class_folder(folder):
+    shutil.rmtree(folder / "train" / "disgust")
+    (folder / "train" / "disgust").mkdir()
+    refused(folder, "train/disgust/ holds no images", "unpack the archive again")
+
+
+def test_an_unknown_class_folder(folder):
+    (folder / "test" / "contempt").mkdir()
+    (folder / "test" / "contempt" / "PublicTest_1.jpg").write_bytes(picture(48, 48))
+    refused(folder, "test/contempt/PublicTest_1.jpg", "angry, disgust, fear, happy", "name it")
+
+
+def test_an_image_beside_the_class_folders(folder):
+    (folder / "train" / "x.jpg").write_bytes(picture(48, 48))
+    refused(folder, "train/x.jpg", "class folder", "name it")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_missing_folder(folder, split):
+    shutil.rmtree(folder / split)
+    refused(folder, f"the split {split}/ is missing", "unpack the archive again")
+
+
+@pytest.mark.parametrize("usage", ["PublicTest", "PrivateTest"])
+def test_a_missing_split(folder, usage):
+    for path in (folder / "test").rglob(f"{usage}_*"):
+        path.unlink()
+    refused(folder, f"no {usage} images", "all three splits are needed")
+
+
+def test_an_image_in_the_wrong_folder(folder):
+    shutil.move(folder / HAPPY, folder / HAPPY.replace("train", "test"))
+    (folder / HAPPY).write_bytes(picture(48, 48))
+    refused(folder, "test/happy/Training_00000003.jpg stands in test/", "move it")
+
+
+def test_an_unnamed_image_among_named_ones(folder):
+    (folder / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48))
+    refused(folder, "test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove")
+
+
+def test_an_image_that_cannot_be_opened(folder, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(folder, "Permission denied", "test/angry/PrivateTest_00000014.jpg")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", ["cannot be read as an image", "replace or remove"]),
+        (b"not an image", ["cannot be read as an image", "replace or remove"]),
+        (picture(48, 48)[:-100], ["the JPEG is cut off", "replace the file"]),
+        (picture(48, 48, 3), ["8-bit colour image of 48x48 pixels", "convert it"]),
+        (picture(64, 64), ["8-bit grey image of 64x64 pixels", "convert it"]),
+        (picture(48, 40), ["8-bit grey image of 40x48 pixels", "convert it"]),
+        (picture(48, 48, dtype=np.uint16, kind=".png"), ["16-bit grey image", "convert it"]),
+    ],
+    ids=["empty", "text", "cut off", "colour", "64x64", "narrow", "16 bits"],
+)
+def test_an_unsound_image_is_named_in_folder_and_zip(folder, tmp_path, content, words):
+    (folder / HAPPY).write_bytes(content)
+    refused(folder, HAPPY, *words)
+    members = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.jpg")}
+    refused(mail(tmp_path / "bad.zip", members), HAPPY, *words)
+
+
+def test_a_png_of_the_right_kind_is_as_good_as_a_jpeg(folder):
+    before = data.load(folder).fingerprint
+    image = cv2.imread(str(folder / HAPPY), cv2.IMREAD_UNCHANGED)
+    (folder / HAPPY).unlink()
+    cv2.imwrite(str((folder / HAPPY).with_suffix(".png")), image)
+    assert data.load(folder).fingerprint == before
+
+
+# --- csv --------------------------------------------------------------------------------------------
+
+
+def with_row(table, change) -> None:
+    """Change the fields of line 3 of a csv."""
+    lines = table.read_text().splitlines()
+    lines[2] = ",".join(change(*lines[2].split(",")))
+    table.write_text("\n".join(lines) + "\n")
+
+
+def pixels(change):
+    """Return a change of the list of pixels alone."""
+    return lambda emotion, text, usage: (emotion, " ".join(change(text.split())), usage)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (pixels(lambda p: p[:-1]), ["2303 pixels instead of 2304"]),
+        (pixels(lambda p: [*p, "0"]), ["2305 pixels instead of 2304"]),
+        (pixels(lambda p: []), ["0 pixels instead of 2304"]),
+        (pixels(lambda p: [*p[:5], "256", *p[6:]]), ["a pixel is 256", "from 0 to 255"]),
+        (pixels(lambda p: [*p[:5], "-1", *p[6:]]), ["a pixel is -1", "from 0 to 255"]),
+        (pixels(lambda p: [*p[:5], "x", *p[6:]]), ["a pixel is 'x'", "from 0 to 255"]),
+        (pixels(lambda p: [*p, "x"]), ["a pixel is 'x'", "from 0 to 255"]),
+        (pixels(lambda p: [*p[:5], "1.5", *p[6:]]), ["a pixel is '1.5'", "from 0 to 255"]),
+        (lambda e, p, u: ("7", p, u), ["emotion is '7'", "from 0 to 6"]),
+        (lambda e, p, u: ("happy", p, u), ["emotion is 'happy'", "from 0 to 6"]),
+        (lambda e, p, u: ("", p, u), ["emotion is ''", "from 0 to 6"]),
+        (lambda e, p, u: (e, p, "Testing"), ["Usage is 'Testing'", "Training, PublicTest, PrivateTest"]),
+        (lambda e, p, u: (e, p), ["2 fields instead of 3"]),
+    ],
+)
+def test_an_unsound_row_is_named(table, change, words):
+    with_row(table, change)
+    refused(table, "line 3", *words)
+
+
+@pytest.mark.parametrize("column", ["emotion", "pixels", "Usage"])
+def test_a_wrong_column(table, column):
+    table.write_text(table.read_text().replace(column, "other", 1))
+    refused(table, f"no column '{column}'", "other", "give fer2013.csv")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", ["no header at all", "give fer2013.csv"]),
+        (b"emotion,pixels,Usage\n", ["no rows below its header", "download it again"]),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", ["not a csv of text", "give fer2013.csv"]),
+        (b"PK\x03\x04" + bytes(range(256)), ["not a csv of text", "give fer2013.csv"]),
+    ],
+)
+def test_a_csv_that_is_none(tmp_path, content, words):
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(content)
+    refused(path, *words)
+
+
+def test_a_csv_without_a_split(table):
+    kept = [line for line in table.read_text().splitlines() if not line.endswith("PrivateTest")]
+    table.write_text("\n".join(kept))
+    refused(table, "no PrivateTest images", "all three splits are needed")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: (text + "\n\n").encode(),
+    ],
+    ids=["plain", "carriage returns", "byte order mark", "blank lines"],
+)
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", ICML, "pixels,emotion,Usage"])
+def test_spellings_of_a_csv_agree(tmp_path, write, header):
+    path = demo.write_csv(tiny(), tmp_path / "any.csv", header)
+    path.write_bytes(write(path.read_text()))
+    read, notes = readers.read(path)
+    assert notes == ()
+    assert read.names.tolist() == [f"row_{n:06d}" for n in range(21)]
+    assert np.array_equal(read.labels, tiny().labels) and np.array_equal(read.splits, tiny().splits)
+    assert abs(read.images.astype(int) - tiny().images).max() < 40 and read.images.dtype == np.uint8
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def test_the_command_says_one_line_and_exits_with_1(table, capsys):
+    with_row(table, lambda e, p, u: ("7", p, u))
+    assert cli.main(["data", "--data", str(table)]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and f"{table}: line 3" in said.err
