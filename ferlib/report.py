@@ -24,6 +24,8 @@ DPI = 200
 """Resolution of saved figures, dots per inch."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?( ?[%×]| ?± ?[\d.]+)?")
+_MISSING = "–"
 _SCREEN_DPI = 90  # pixels per inch at which a notebook shows a figure
 
 
@@ -82,7 +84,7 @@ def table(
     """Show a table that the report numbers; an index without a name is left out.
 
     Args:
-        frame: The table. Numbers stand on the right, all of a float column with as many decimals as
+        frame: The table. Columns of numbers stand on the right, all of a float column with the decimals
             its largest needs for three digits; missing values become a dash, underscores in headings blanks.
         name: As for :func:`save_figure`; prose refers to it as ``@tbl-<name, with dashes>``.
         caption: What the table shows and what is to be seen in it, Markdown in one paragraph.
@@ -193,9 +195,9 @@ def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
     columns, styles = [], []
     for position, heading in enumerate(frame.columns):
         values = frame.iloc[:, position]
-        columns.append(_cells(values, formats.get(heading)))
-        right = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        styles.append(f' style="text-align: {"right" if right else "left"}"')
+        cells = _cells(values, formats.get(heading))
+        columns.append(cells)
+        styles.append(f' style="text-align: {"right" if _are_numbers(cells) else "left"}"')
     head = "".join(
         f'<th scope="col"{style}>{html.escape(heading)}</th>'
         for heading, style in zip(frame.columns, styles, strict=True)
@@ -205,6 +207,11 @@ def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
         for row in zip(*columns, strict=True)
     )
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell not in ("", _MISSING)]
+    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
 
 
 def _cells(values: pd.Series, form: str | Callable | None) -> list[str]:
@@ -228,7 +235,7 @@ def _default_format(values: pd.Series) -> str | Callable:
 
 def _formatted(value, form: str | Callable) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return _MISSING
     if callable(form):
         return str(form(value))
     text = form.format(value) if "{" in form else format(value, form)

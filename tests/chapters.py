@@ -52,10 +52,11 @@ def picture(
     caption="The *loss* falls with $\\eta$. It is low.",
     alt='A "line" & a <dot>',
     width="50%",
+    size=(400, 200),
 ):
     """A figure as `report.figure` shows it."""
     file = io.BytesIO()
-    Image.new("RGB", (400, 200), "steelblue").save(file, "png", dpi=(200, 200))
+    Image.new("RGB", size, "steelblue").save(file, "png", dpi=(200, 200))
     facts = {"role": "figure", "label": label, "caption": caption, "alt": alt, "width": width}
     return shown({"image/png": base64.b64encode(file.getvalue()).decode()}, facts)
 

@@ -32,7 +32,9 @@ def chapters(tmp_path_factory):
     first = notebook(
         folder / "01_dataset.ipynb",
         "The data set",
-        markdown(r"Data [@goodfellow2013], $\mathbf{w}\odot\hat{x}$, and [next](02_shallow_cnn.ipynb)."),
+        markdown(
+            r"Data [@goodfellow2013], $\mathbf{w}\odot\hat{x}$, and [next](02_shallow_cnn.ipynb), 5 % of it."
+        ),
         code("draw()", picture(), printed("step 1\rstep 2\n\x1b[32mdone\x1b[0m\n")),
     )
     second = notebook(
@@ -124,6 +126,10 @@ def test_formulas_are_mathml_with_their_font(html):
     assert 'font-family: "STIX Two Math"' in html.style.get_text()
 
 
+def test_percent_signs_stay_with_their_numbers(html):
+    assert "5\u00a0% of it" in html.find(id="sec-dataset").get_text()
+
+
 def test_code_is_folded_and_logs_are_shown_as_a_terminal_does(html):
     assert words(html.find(id="sec-dataset").details.pre) == "draw()"
     assert words(html.find(class_="output")) == "step 2 done"
@@ -205,6 +211,23 @@ def test_demo_and_quick_warnings_are_on_every_page(tmp_path, meta):
     texts = page_texts(pdf.read_bytes())
     assert len(texts) > 4
     assert all(text.startswith(warning) for text in texts)
+
+
+def test_lists_tell_the_pages_on_which_moving_figures_end_up(tmp_path, meta):
+    cells = []
+    for i in range(5):
+        cells.append(markdown("Some text between the figures. " * 60))
+        tall = picture(f"fig-{i}", f"Number {i}.", width="100%", size=(1200, 1000))
+        cells.append(code(f"draw({i})", tall))
+    path = notebook(tmp_path / "01_dataset.ipynb", "Data", *cells)
+    _, pdf = render.render([path], tmp_path, meta=meta)
+    pages = page_texts(pdf.read_bytes())
+    listed = dict(re.findall(r"Number (\d) ?\.[ .]*(\d+)", pages[2]))
+    found = {
+        n: str(i) for i, page in enumerate(pages, 1) for n in re.findall(r"\. +Number (\d)", page) if i > 3
+    }
+    assert len(found) == 5
+    assert listed == found
 
 
 def test_only_tables_that_fit_in_no_other_way_get_a_landscape_page(tmp_path, meta, report):

@@ -77,17 +77,23 @@ def test_figure_refuses_what_the_report_cannot_show(shown, fig, change):
 
 def test_table_formats_and_aligns_numbers(shown):
     frame = pd.DataFrame(
-        {"train_images": [28709, 12], "accuracy": [0.7312, -0.02], "p": [2e-5, np.nan], "note": ["a<b", None]}
+        {
+            "train_images": [28709, 12],
+            "accuracy": [0.7312, -0.02],
+            "p": [2e-5, np.nan],
+            "spread": ["65.1 ± 0.4", ""],
+            "note": ["a<b", None],
+        }
     )
     report.table(frame, "scores", caption="Scores.", formats={"accuracy": "{:.1%}", "p": ".5f"})
     assert cells(shown) == [
-        ["train images", "accuracy", "p", "note"],
-        ["28,709", "73.1%", "0.00002", "a<b"],
-        ["12", "−2.0%", "–", "–"],
+        ["train images", "accuracy", "p", "spread", "note"],
+        ["28,709", "73.1%", "0.00002", "65.1 ± 0.4", "a<b"],
+        ["12", "−2.0%", "–", "", "–"],
     ]
     html = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
     sides = [cell["style"].split(": ")[1] for cell in html.find_all("tr")[1].find_all("td")]
-    assert sides == ["right", "right", "right", "left"]
+    assert sides == ["right", "right", "right", "right", "left"]
     assert shown[0][1] == {"role": "table", "label": "tbl-scores", "caption": "Scores."}
 
 

@@ -135,7 +135,7 @@ local function first_sentence(inlines)
     local blank, after = inlines[position + 1], inlines[position + 2]
     local ends = inline.t == 'Str' and inline.text:match('[.?!]$') and not inline.text:match('%f[%w]%a%.$')
     if ends and not ABBREVIATIONS:includes(inline.text) and blank and blank.t ~= 'Str'
-      and after and stringify(after):match('^[%u%d]') then
+      and after and (after.t == 'Code' or stringify(after):match('^[%u%d]')) then
       return pandoc.Inlines { table.unpack(inlines, 1, position) }
     end
   end
@@ -144,8 +144,8 @@ end
 
 local function typst_captions(div)
   local caption = caption_of(div)
-  return 'number: ' .. numbers[div.identifier] .. ', early: ' .. tostring(early[div.identifier]) .. ', short: [' .. written { pandoc.Plain(first_sentence(caption)) }
-    .. '], caption: [' .. written { pandoc.Plain(caption) } .. ']'
+  return 'number: ' .. numbers[div.identifier] .. ', early: ' .. tostring(early[div.identifier])
+    .. ', short: [' .. written { pandoc.Plain(first_sentence(caption)) } .. '], caption: [' .. written { pandoc.Plain(caption) } .. ']'
 end
 
 local function html_caption(div)
@@ -157,18 +157,17 @@ local function html(text) return pandoc.RawBlock('html', text) end
 local function typst(text) return pandoc.RawBlock('typst', text) end
 
 local function figure(div)
-  local file, width = div.identifier .. '.png', div.attributes.width
+  local width, alt = div.attributes.width, div.attributes.alt
   local across, down = div.attributes.inches:match('([%d.]+)x([%d.]+)')
-  local alt = div.attributes.alt
   if to_typst then
-    return typst('#picture(' .. quoted(file) .. ', width: ' .. width .. ', inches: (' .. across .. ', ' .. down
-      .. '), alt: ' .. quoted(alt) .. ', ' .. typst_captions(div) .. ') <' .. div.identifier .. '>')
+    return typst('#picture(' .. quoted(div.identifier) .. ', width: ' .. width .. ', inches: (' .. across
+      .. ', ' .. down .. '), alt: ' .. quoted(alt) .. ', ' .. typst_captions(div) .. ')')
   end
   local escaped = alt:gsub('&', '&amp;'):gsub('"', '&quot;'):gsub('<', '&lt;')
   local style = '--width:' .. width .. ';--natural:' .. math.floor(across * 110) .. 'px'
   return {
     html('<figure id="' .. div.identifier .. '">'),
-    html('<img src="' .. file .. '" alt="' .. escaped .. '" style="' .. style .. '">'),
+    html('<img src="' .. div.identifier .. '.png" alt="' .. escaped .. '" style="' .. style .. '">'),
     html('<figcaption>'), html_caption(div), html('</figcaption></figure>'),
   }
 end
@@ -190,8 +189,8 @@ end
 local function typst_table(div, grid)
   local fitted = tables.fit(grid)
   grid.classes:insert('typst:no-figure')
-  local call = '#tabular(size: ' .. fitted.size .. 'pt, inset: ' .. fitted.inset .. 'pt, height: ' .. fitted.height
-    .. 'pt, ' .. typst_captions(div) .. ')[' .. written { grid } .. '] <' .. div.identifier .. '>'
+  local call = '#tabular(' .. quoted(div.identifier) .. ', size: ' .. fitted.size .. 'pt, inset: ' .. fitted.inset
+    .. 'pt, height: ' .. fitted.height .. 'pt, ' .. typst_captions(div) .. ')[' .. written { grid } .. ']'
   return typst(fitted.landscape and '#page(flipped: true)[' .. call .. ']' or call)
 end
 
@@ -262,6 +261,18 @@ local function plain_table(grid)
   return without_widths(grid)
 end
 
+-- A percent sign stays on the line of its number.
+local function with_percent_signs(inlines)
+  for position, inline in ipairs(inlines) do
+    local before, after = inlines[position - 1], inlines[position + 1]
+    if (inline.t == 'Space' or inline.t == 'SoftBreak') and before and after and before.t == 'Str' and after.t == 'Str'
+      and before.text:match('%d$') and after.text:match('^%%') then
+      inlines[position] = pandoc.Str('\u{a0}')
+    end
+  end
+  return inlines
+end
+
 -- What a chapter concludes stands after all its figures and tables.
 local function conclusion(header)
   if to_typst and stringify(header) == 'What we learned' then return { typst('#place.flush()'), header } end
@@ -269,6 +280,7 @@ end
 
 function Pandoc(doc)
   name_everything(doc)
+  doc = walk_all(doc, { Inlines = with_percent_signs })
   doc = pandoc.utils.citeproc(link_references(doc))
   doc = walk_all(doc, { Math = formula })
   return doc:walk { Div = lay_out }:walk { Table = plain_table, Header = conclusion }
