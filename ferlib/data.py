@@ -1,5 +1,6 @@
 """Finds FER-2013, reads it once into a cache, and hands it out as three splits."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -310,10 +311,8 @@ def _is_online(timeout: float = 3.0) -> bool:
     answers = []
 
     def ask():
-        try:
+        with contextlib.suppress(requests.RequestException):
             answers.append(requests.head("https://www.kaggle.com", timeout=timeout))
-        except requests.RequestException:
-            answers.clear()
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
