@@ -1,21 +1,31 @@
 """Grad-CAM: which parts of a face made the network say what it says."""
 
+from itertools import pairwise
+
 import cv2
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from ferlib.labels import FerlibError
 
+LEAST = 5
+"""Height of feature maps, pixels, below which they cannot tell an eye from a mouth."""
+
 _BATCH = 64  # images whose feature maps are held at a time
+_READERS = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
+    *(layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.ZeroPadding2D),
+)  # their inputs have been through an activation, unlike those of pooling or normalization
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
     """Return where each image speaks for a class.
 
-    The last feature maps are weighted by the mean gradient of the class's log-odds, summed, and clipped
-    at zero. Log-odds rather than the score before the softmax: they need no surgery on the network, and
-    unlike the log-probability their gradient does not vanish where the network is certain.
+    The last feature maps that are not too coarse are weighted by the mean gradient of the class's
+    log-odds, summed, and clipped at zero. Log-odds rather than the score before the softmax: they need no
+    surgery on the network, and unlike the log-probability their gradient does not vanish where the network
+    is certain.
 
     Args:
         model: Network from images (n, 48, 48, 1) of 0..255 to class probabilities (n, k).
@@ -40,31 +50,41 @@ def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) 
     return np.stack([_heat(raw, images.shape[1:3]) for raw in np.concatenate(maps)])
 
 
-def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Split a network where its last feature map is flattened or pooled, also inside a nested backbone.
+def split_at_last_map(model: keras.Model, least: int = LEAST) -> tuple[keras.Model, keras.Model]:
+    """Split a network at its last feature map that is not too coarse, also inside a nested backbone.
+
+    Args:
+        model: Network that convolves, and then flattens or pools.
+        least: Height that the map should have, pixels; if none has it, the last map of two or more serves.
 
     Returns:
         The network from images to feature maps (n, h, w, c), and the one from those to the output.
 
     Raises:
-        ValueError: No layer takes a feature map and returns something else.
+        ValueError: The network has no feature maps.
     """
-    for layer in reversed(model.layers):
-        if isinstance(layer, keras.layers.InputLayer) or not _is_map(layer.input):
+    for before, layer in reversed(list(pairwise(model.layers))):
+        nested = isinstance(layer, keras.Model)
+        reads = nested or isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
+        if not reads or layer.input.shape[1] < least:
             continue
-        if isinstance(layer, keras.Model) and not _is_map(layer.output):
-            return _split_inside(model, layer)
-        if not _is_map(layer.output):
+        try:
+            if nested:
+                return _split_inside(model, layer, least)
             return keras.Model(model.input, layer.input), keras.Model(layer.input, model.output)
-    raise ValueError(f"network {model.name!r} has no layer that flattens or pools feature maps")
+        except ValueError:  # a shortcut leads around this place: it does not part the network
+            continue
+    if least > 2:
+        return split_at_last_map(model, 2)
+    raise ValueError(f"network {model.name!r} has no layer that reads feature maps")
 
 
-def _split_inside(model, nested):
+def _split_inside(model, nested, least):
     """Split ``model``, a chain of layers, within ``nested``, one of them that is a network itself."""
     position = model.layers.index(nested)
-    extract, classify = split_at_last_map(nested)
+    extract, classify = split_at_last_map(nested, least)
     images, features = keras.Input(model.input.shape[1:]), keras.Input(classify.input.shape[1:])
-    before = [layer for layer in model.layers[:position] if not isinstance(layer, keras.layers.InputLayer)]
+    before = [layer for layer in model.layers[:position] if not isinstance(layer, layers.InputLayer)]
     return (
         keras.Model(images, _chained([*before, extract], images)),
         keras.Model(features, _chained([classify, *model.layers[position + 1 :]], features)),
@@ -76,11 +96,6 @@ def _chained(layers, tensor):
     for layer in layers:
         tensor = layer(tensor)
     return tensor
-
-
-def _is_map(tensor):
-    """Whether a tensor holds feature maps with more than one place."""
-    return len(tensor.shape) == 4 and tensor.shape[1] * tensor.shape[2] > 1
 
 
 def _log_odds(probabilities, class_indices):

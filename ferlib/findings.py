@@ -29,10 +29,11 @@ def caution(dataset: Dataset, table: pd.DataFrame) -> str:
         )
     quick = (table["profile"] == "quick").sum()
     if quick:
-        which = "All rows are" if quick == len(table) else f"{quick} of {len(table)} rows are"
+        some = "All rows" if quick == len(table) else f"{quick} of {len(table)} rows"
+        who = some if len(table) > 1 else "The network"
         warnings.append(
-            f"{which} quick runs, trained for seconds on a subset: they show that everything works, "
-            "not what the networks can do."
+            f"{who} had a quick training only, seconds on a subset: it shows that everything works, not what "
+            "a network can do."
         )
     if (table["profile"] == "cpu").any():
         rows = listed(f"`{id}`" for id in table.index[table["profile"] == "cpu"])

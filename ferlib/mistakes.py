@@ -1,12 +1,13 @@
 """What a network gets wrong, and whether the image, the label or the network is to blame."""
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
 from scipy import stats
 from statsmodels.stats import proportion
+from tqdm import TqdmWarning
 
 from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES
@@ -81,6 +82,9 @@ def label_doubts(predictions: Predictions) -> np.ndarray:
     Source:
         Northcutt, Jiang and Chuang (2021), "Confident learning: estimating uncertainty in dataset labels".
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # of progress bars that would need Jupyter's widgets
+        from cleanlab.filter import find_label_issues
     return find_label_issues(
         predictions.labels, predictions.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
     )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 
-def percent(share: float) -> str:
+def percent(share: float, decimals: int = 1) -> str:
     """Write a share of 0 to 1 as a percentage."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.{decimals}f} %"
 
 
 def points(difference: float) -> str:

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import explain
+from ferlib import explain, models
 
 STRIPE = np.array([-1, 2, -1])
 PATTERNS = [np.outer(STRIPE, [1, 1, 1]), np.outer([1, 1, 1], STRIPE), np.outer(STRIPE, STRIPE)]
@@ -68,6 +68,30 @@ def test_split_network_computes_the_same(nested):
     extract, classify = explain.split_at_last_map(model)
     assert extract.output_shape == (None, 8, 8, 3)
     np.testing.assert_allclose(classify.predict(extract.predict(images)), model.predict(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, height",
+    [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)],
+)
+def test_maps_are_neither_too_coarse_nor_beside_a_shortcut(name, height):
+    model = models.build(name)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
+    extract, classify = explain.split_at_last_map(model)
+    assert extract.output_shape[1:3] == (height, height)
+    np.testing.assert_allclose(
+        classify.predict(extract.predict(images, verbose=0), verbose=0),
+        model.predict(images, verbose=0),
+        atol=1e-5,
+    )
+
+
+def test_coarse_maps_serve_where_there_is_nothing_finer():
+    images = keras.Input((48, 48, 1))
+    maps = keras.layers.AveragePooling2D(12)(images)
+    flat = keras.layers.Flatten()(keras.layers.Conv2D(2, 2, strides=2)(maps))
+    model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(flat))
+    assert explain.split_at_last_map(model)[0].output_shape == (None, 2, 2, 2)
 
 
 def test_network_without_feature_maps_is_refused():

@@ -37,9 +37,11 @@ def test_caution_speaks_up_only_where_needed(table):
     mixed = compare.results_table(
         [made_up.run("deep_both", profile="quick"), made_up.run("prior", profile="cpu")]
     )
-    assert "1 of 2 rows are quick runs" in findings.caution(real, mixed)
+    assert "1 of 2 rows had a quick training" in findings.caution(real, mixed)
     assert "fewer epochs than intended: `prior`" in findings.caution(real, mixed)
-    assert "All rows are quick" in findings.caution(real, mixed.loc[["deep_both"]])
+    assert "The network had a quick training" in findings.caution(real, mixed.loc[["deep_both"]])
+    quick = mixed.assign(profile="quick")
+    assert "All rows had a quick training" in findings.caution(real, quick)
 
 
 def test_single_runs_are_warned_of():

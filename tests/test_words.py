@@ -2,7 +2,7 @@ from ferlib import words
 
 
 def test_numbers_are_written_with_space_and_sign():
-    assert words.percent(0.6862) == "68.6 %"
+    assert words.percent(0.6862) == "68.6 %" and words.percent(0.6862, 0) == "69 %"
     assert words.points(-0.0123) == "−1.2 points" and words.points(0.02) == "+2.0 points"
 
 
