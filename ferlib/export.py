@@ -9,6 +9,7 @@ import hashlib
 import json
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -17,23 +18,28 @@ import onnx
 from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib import demo
+from ferlib import calibrate, compare, demo, paths, record, train
+from ferlib.data import Dataset
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.network import GRAPH, METADATA, Network, weights_folder
 from ferlib.paths import written_atomically
+from ferlib.record import Run
 
 TOLERANCE = 1e-5
 """Largest difference of a probability between Keras and onnxruntime, with float32 weights."""
+
+FALLBACK = "deep_both"
+"""Row of the experiment table that is trained for the live view where no network is to be had."""
 
 LARGEST_CONSTANT_KEPT = 16
 """Constants of at most so many numbers stay float32: halving them saves nothing and some are divisors."""
 
 
-def export(run, temperature: float = 1.0, folder: str | Path | None = None) -> Path:
+def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None) -> Path:
     """Write the network of a finished run for `ferlib.network.load_model`.
 
     Args:
-        run: A `ferlib.record.Run` that still has its weights.
+        run: A run that still has its weights.
         temperature: Calibration fitted on PublicTest with `ferlib.calibrate.fit_temperature`.
         folder: Where to write; None replaces the network that ships with ferlib.
 
@@ -52,6 +58,62 @@ def export(run, temperature: float = 1.0, folder: str | Path | None = None) -> P
     }
     classes = run.experiment.classes or CLASSES
     return export_model(run.model(), folder or weights_folder(), temperature, classes=classes, source=source)
+
+
+def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:
+    """Return the folder of the network for the live view of this data, exporting it where need be.
+
+    The shipped network serves if it learned from this data and no other profile is asked for. Otherwise
+    the finished run that chapter 5's rule chooses among those with weights is exported to the cache, and
+    where there is none, the deep network is trained quickly.
+
+    Args:
+        dataset: Images.
+        seeds: Seeds to train where nothing is there.
+        profile: As for `ferlib.train.obtain`.
+
+    Returns:
+        Folder for `ferlib.network.load_model`.
+    """
+    shipped = weights_folder()
+    if profile in ("auto", "full") and (shipped / METADATA).exists():
+        metadata = json.loads((shipped / METADATA).read_text(encoding="utf-8"))
+        if metadata["source"].get("fingerprint") == dataset.fingerprint:
+            return shipped
+    run = (
+        _chosen(_usable(record.finished_runs(dataset), profile))
+        or train.obtain([FALLBACK], dataset, seeds=seeds, profile="quick" if profile == "auto" else profile)[
+            0
+        ]
+    )
+    folder = paths.cache() / "network" / f"{run.experiment.id}-{run.profile}-seed{run.seed}"
+    export(run, calibrate.fit_temperature(run.valid), folder)
+    return folder
+
+
+def _usable(runs: list[Run], profile: str) -> list[Run]:
+    """Return the small runs for all emotions whose weights are here, those of the best profile there is."""
+    small = [
+        run
+        for run in runs
+        if run.valid.classes == CLASSES
+        and run.result["parameters"] < compare.REAL_TIME_PARAMETERS
+        and (run.directory / record.WEIGHTS_FILE).exists()
+    ]
+    for name in ("full", "cpu", "quick") if profile == "auto" else (profile,):
+        if found := [run for run in small if run.profile == name]:
+            return found
+    return []
+
+
+def _chosen(runs: list[Run]) -> Run | None:
+    """Return the run of chapter 5's choice where PrivateTest was opened, else the best on PublicTest."""
+    if not runs:
+        return None
+    row = compare.best_row(runs)
+    if all(run.test is not None for run in runs):
+        row, _ = compare.choose_for_real_time(compare.results_table(runs), len(runs[0].valid))
+    return compare.rows(runs)[row][0]
 
 
 def export_model(

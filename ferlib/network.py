@@ -120,27 +120,27 @@ def load_model(folder: str | Path | None = None) -> Network:
     Raises:
         FerlibError: If there is none, or its file is not the one that was exported (SHA-256).
     """
-    return _load(Path(folder).resolve() if folder is not None else weights_folder())
-
-
-@lru_cache(maxsize=4)
-def _load(folder: Path) -> Network:
-    graph_file, metadata_file = folder / GRAPH, folder / METADATA
-    for path in (graph_file, metadata_file):
+    folder = Path(folder).resolve() if folder is not None else weights_folder()
+    for path in (folder / GRAPH, folder / METADATA):
         if not path.is_file():
             raise FerlibError(
                 f"no trained network: {path} is missing; set FERLIB_WEIGHTS to the folder of one, "
                 "or train and export one with `ferlib train best` and `ferlib export best`"
             )
-    graph = graph_file.read_bytes()
+    return _loaded(folder, (folder / METADATA).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path, text: str) -> Network:
     try:
-        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        metadata = json.loads(text)
         expected = metadata["sha256"]
     except (ValueError, KeyError) as error:
-        raise FerlibError(f"{metadata_file} is damaged ({error}): reinstall ferlib") from None
+        raise FerlibError(f"{folder / METADATA} is damaged ({error}): reinstall ferlib") from None
+    graph = (folder / GRAPH).read_bytes()
     if (found := hashlib.sha256(graph).hexdigest()) != expected:
         raise FerlibError(
-            f"{graph_file} is damaged or was replaced (SHA-256 {found[:12]}…, expected {expected[:12]}…): "
-            "reinstall ferlib"
+            f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not with "
+            f"{expected[:12]}): reinstall ferlib"
         )
     return Network(graph, metadata)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -5,10 +6,11 @@ import made_up
 import numpy as np
 import onnx
 import pytest
+import scenes
 from keras import layers
 
-from ferlib import evaluate, export, models, network
-from ferlib.calibrate import with_temperature
+from ferlib import evaluate, export, models, network, record
+from ferlib.calibrate import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
 
 
@@ -51,6 +53,14 @@ def test_with_full_precision_they_agree_to_five_digits(exported, demo_dataset):
     np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
+def test_a_new_export_to_the_same_place_is_noticed(tmp_path):
+    scenes.write_network(tmp_path)
+    before = network.load_model(tmp_path)
+    assert network.load_model(tmp_path) is before
+    scenes.write_network(tmp_path, temperature=3.0)
+    assert network.load_model(tmp_path).temperature == 3.0
+
+
 def test_weights_take_two_bytes_each(exported):
     model, folder = exported
     size = (folder / network.GRAPH).stat().st_size
@@ -80,6 +90,72 @@ def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
     source = loaded.metadata["source"]
     assert (source["experiment"], source["seed"], source["profile"]) == ("deep_both", 1, "full")
     assert source["valid_accuracy"] == pytest.approx(run.result["valid_accuracy"])
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch, demo_dataset):
+    """Pretend that runs are finished; exporting one only writes down which."""
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "shipped"))
+    monkeypatch.setattr(export, "export", lambda run, temperature, folder: chosen.append((run, temperature)))
+    chosen = []
+
+    def pretend(*runs, weights=True):
+        here = [dataclasses.replace(run, directory=tmp_path / str(number)) for number, run in enumerate(runs)]
+        for run in here if weights else ():
+            run.directory.mkdir()
+            (run.directory / record.WEIGHTS_FILE).touch()
+        monkeypatch.setattr(record, "finished_runs", lambda dataset: here)
+        return chosen
+
+    return pretend
+
+
+def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finished, demo_dataset):
+    facts = {"tested": False, "parameters": 10**6}
+    small = made_up.run("deep_plain", 0.6, **facts)
+    chosen = finished(
+        small,
+        made_up.run("mini_xception", 0.5, **facts),
+        made_up.run("four_block", 0.8, tested=False, parameters=10**7),
+        made_up.run("deep_both", 0.9, profile="quick", **facts),
+        made_up.run("mobilenet_top4", 0.9, **facts),
+    )
+    folder = export.network_folder(demo_dataset)
+    assert folder.name == "deep_plain-full-seed0"
+    assert chosen[0][1] == pytest.approx(fit_temperature(small.valid))
+    assert export.network_folder(demo_dataset, profile="quick").name == "deep_both-quick-seed0"
+
+
+def test_where_private_test_was_opened_chapter_five_has_chosen(finished, demo_dataset, monkeypatch):
+    finished(*(made_up.run(id, parameters=10**6) for id in ("deep_plain", "mini_xception")))
+    monkeypatch.setattr(export.compare, "results_table", lambda runs: [run.experiment.id for run in runs])
+    monkeypatch.setattr(export.compare, "choose_for_real_time", lambda table, images: (table[1], "because"))
+    assert export.network_folder(demo_dataset).name == "mini_xception-full-seed0"
+
+
+def test_without_weights_a_network_is_trained_quickly(finished, demo_dataset, monkeypatch):
+    finished(made_up.run("deep_plain", 0.6), weights=False)
+    asked = []
+
+    def obtain(ids, dataset, *, seeds, profile):
+        asked.append((ids, seeds, profile))
+        return [made_up.run("deep_both", profile="quick")]
+
+    monkeypatch.setattr(export.train, "obtain", obtain)
+    assert export.network_folder(demo_dataset, seeds=[3]).name == "deep_both-quick-seed0"
+    assert asked == [(["deep_both"], [3], "quick")]
+
+
+def test_the_shipped_network_serves_for_the_data_it_learned_from(finished, demo_dataset, tmp_path):
+    finished(
+        made_up.run("deep_plain", parameters=10**6),
+        made_up.run("deep_both", profile="quick", parameters=10**6),
+    )
+    scenes.write_network(tmp_path / "shipped", source={"fingerprint": demo_dataset.fingerprint})
+    assert export.network_folder(demo_dataset) == tmp_path / "shipped"
+    assert export.network_folder(demo_dataset, profile="quick") != tmp_path / "shipped"
+    scenes.write_network(tmp_path / "shipped", source={"fingerprint": "other"})
+    assert export.network_folder(demo_dataset) != tmp_path / "shipped"
 
 
 def test_a_network_for_some_classes_keeps_their_names(tmp_path):
