@@ -166,18 +166,8 @@ train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", determinist
 
 
 LONG = Experiment(
-    "long",
-    "tests",
-    "killed in the middle",
-    "shallow_cnn",
-    switches=(("width", 0.05),),
-    policy="strong",
-    ema=0.9,
-    images=64,
-    valid_images=32,
-    batch_size=32,
-    epochs=30,
-    patience=None,
+    *("long", "tests", "killed in the middle", "logistic"),
+    **SMALL | {"policy": "strong", "ema": 0.9, "epochs": 8, "patience": None},
 )
 SIZES = (420, 84, 84)
 
