@@ -18,7 +18,7 @@ import onnx
 from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib import calibrate, compare, demo, paths, record, train
+from ferlib import calibrate, compare, paths, portrait, record, train
 from ferlib.data import Dataset
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.network import GRAPH, METADATA, Network, weights_folder
@@ -225,7 +225,7 @@ def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _probe_images() -> np.ndarray:
     """Return a drawn face of each emotion, uint8 (7, 48, 48, 1)."""
-    drawn = [demo.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
+    drawn = [portrait.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
     return np.stack(drawn)[..., np.newaxis]
 
 

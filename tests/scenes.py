@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib import demo
+from ferlib import portrait
 from ferlib.labels import CLASSES
 from ferlib.network import GRAPH, METADATA
 
@@ -22,7 +22,7 @@ SEEDS = {"angry": 39, "disgust": 6, "fear": 42, "happy": 29, "sad": 43, "surpris
 def face(emotion):
     """A drawn face that shows an emotion, uint8 (48, 48)."""
     number = CLASSES.index(emotion)
-    return demo.face(number, np.random.default_rng([SEEDS[emotion], number]))
+    return portrait.face(number, np.random.default_rng([SEEDS[emotion], number]))
 
 
 def scene(placed, size=(480, 640)):

@@ -10,14 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
 ORDER = [
-    *["labels", "words", "paths", "machine", "demo", "readers", "data", "faces", "audit"],
+    *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
     *["device", "fast", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
-    *["network", "export", "media", "draw", "live", "results", "files", "page", "webcam", "bench", "cli"],
+    *["network", "framing", "export", "media", "draw", "live", "results", "files", "page", "webcam", "bench", "speed", "cli"],
 ]
 """Every module; each may import only modules named before it."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import cli, demo, faces, paths
+from ferlib import cli, demo, faces, paths, portrait
 from ferlib.audit import audit
 from ferlib.data import Dataset, Split, subset
 
@@ -107,7 +107,7 @@ def dataset(*splits) -> Dataset:
 @pytest.fixture
 def four():
     """Four different drawn faces."""
-    return [demo.face(number, np.random.default_rng(number)) for number in range(4)]
+    return [portrait.face(number, np.random.default_rng(number)) for number in range(4)]
 
 
 def test_three_copies_in_one_split_and_one_in_another(four):

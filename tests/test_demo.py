@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferlib import demo
+from ferlib import demo, portrait
 from ferlib.labels import CLASSES, IMAGE_SIZE
 
 SIZES = (100, 70, 70)
@@ -58,7 +58,8 @@ def test_expressions_differ_in_the_same_way_in_other_people():
     def deviations(seed):
         means = [
             np.mean(
-                [demo.face(CLASSES.index(name), np.random.default_rng([seed, n])) for n in range(30)], axis=0
+                [portrait.face(CLASSES.index(name), np.random.default_rng([seed, n])) for n in range(30)],
+                axis=0,
             )
             for name in ("happy", "surprise", "angry")
         ]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from ferlib import demo, faces
+from ferlib import faces, portrait
 from ferlib.labels import CLASSES, FerlibError
 
 
@@ -175,7 +175,7 @@ def test_yunets_boxes_are_scaled_and_small_ones_dropped(astronaut, tmp_path, mon
 
 def test_tight_crops_hold_faces_and_noise_holds_none():
     rng = np.random.default_rng
-    drawn = [demo.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
+    drawn = [portrait.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
     assert np.mean([faces.has_face(face) for face in drawn]) > 0.8
     assert faces.has_face(drawn[0][..., np.newaxis]) == faces.has_face(drawn[0])
     assert not any(faces.has_face(np.full((48, 48), grey, np.uint8)) for grey in (0, 10, 128, 255))
