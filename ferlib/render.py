@@ -188,8 +188,11 @@ def _html(work: Path) -> bytes:
         "--number-sections",
         "--section-divs",
     )
-    # Browsers stretch a hat over a letter into an arc.
-    html = html.replace('<mo accent="true">\u0302</mo>', '<mo accent="true" stretchy="false">^</mo>')
+    # Browsers stretch a hat or tilde over a letter into an arc.
+    for combining, plain in (("\u0302", "^"), ("\u0303", "~")):
+        html = html.replace(
+            f'<mo accent="true">{combining}</mo>', f'<mo accent="true" stretchy="false">{plain}</mo>'
+        )
     soup = BeautifulSoup(html, "html.parser")
     formulas = "".join(part.get_text() for part in soup.find_all("math"))
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")

@@ -122,6 +122,7 @@ def test_references_lead_somewhere(html):
 def test_formulas_are_mathml_with_their_font(html):
     formulas = html.find(id="sec-dataset").find_all("math")
     assert any("\U0001d430" in formula.get_text() for formula in formulas)  # an upright bold w
+    assert html.find("mo", attrs={"stretchy": "false", "accent": "true"}).get_text() == "^"
     assert not html.find(class_="math")
     assert 'font-family: "STIX Two Math"' in html.style.get_text()
 
