@@ -79,7 +79,7 @@ class Dataset:
         train: Training (28,709 images in FER-2013).
         valid: PublicTest (3,589).
         test: PrivateTest (3,589).
-        source: What it is, for people.
+        source: What it is, for people; without the folder, which is the reader's own business.
         fingerprint: SHA-256 over pixels, labels and splits; the same for zip, folders and csv.
         location: File or folder it was read from; None for demo faces.
         is_demo: Whether these are drawn faces.
@@ -180,6 +180,7 @@ def describe(dataset: Dataset) -> str:
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
         f"source       {dataset.source}",
+        f"location     {dataset.location or 'drawn by ferlib'}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *(f"note         {note}" for note in dataset.notes),
@@ -228,7 +229,7 @@ def ferplus(dataset: Dataset) -> pd.DataFrame | None:
 
 def _opened(path: Path) -> Dataset:
     path = path.resolve()
-    return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path}", path)
+    return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path.name}", path)
 
 
 def _stamp(path: Path) -> str:

@@ -69,7 +69,8 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     from ferlib import data
 
     dataset = data.load()
-    print(f"Data: {dataset.source}", file=sys.stderr)
+    where = f" ({dataset.location})" if dataset.location else ""
+    print(f"Data: {dataset.source}{where}", file=sys.stderr)
     for note in dataset.notes:
         print(f"Note: {note}", file=sys.stderr)
     # Kernels must read the very same data, also where it came from a download or a relative path.
@@ -112,6 +113,8 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
     import nbformat
     import papermill
 
+    from ferlib import document
+
     target.parent.mkdir(parents=True, exist_ok=True)
     working = target.with_name(f".{target.name}")
     try:
@@ -140,7 +143,7 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
         ) from error
     notebook = nbformat.read(working, 4)
     os.replace(working, target)
-    if unfinished := unfinished_cells(notebook):
+    if unfinished := document.unfinished_cells(notebook):
         raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
     notebook.metadata["ferlib"] = {"key": key}
     with paths.written_atomically(target) as temporary:
@@ -160,27 +163,6 @@ def _kernel_manager(log: Path) -> type:
                 await super()._async_launch_kernel(command, **options | {"stderr": stderr})
 
     return LoggingKernelManager
-
-
-def unfinished_cells(notebook) -> list[int]:
-    """Return the positions (from 0) of code cells that failed or never ran to their end.
-
-    Papermill calls a notebook completed when its kernel exits cleanly, even if a cell called
-    ``sys.exit(0)``, so each cell's own status is looked at.
-
-    Args:
-        notebook: An executed notebook (``nbformat.NotebookNode``, version 4).
-    """
-    return [
-        position
-        for position, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code"
-        and cell.source.strip()
-        and (
-            cell.metadata.get("papermill", {}).get("status") != "completed"
-            or any(output.output_type == "error" for output in cell.outputs)
-        )
-    ]
 
 
 def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:

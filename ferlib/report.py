@@ -144,7 +144,7 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
     facts = {
         "role": "provenance",
         "profiles": profiles,
-        "data": _source(dataset),
+        "data": dataset.source,
         "fingerprint": dataset.fingerprint,
         "is_demo": dataset.is_demo,
         "notes": list(dataset.notes),
@@ -240,12 +240,6 @@ def _formatted(value, form: str | Callable) -> str:
         return str(form(value))
     text = form.format(value) if "{" in form else format(value, form)
     return "−" + text[1:] if text.startswith("-") and not isinstance(value, str) else text
-
-
-def _source(dataset) -> str:
-    """Return where the data came from without the reader's own folders."""
-    location = dataset.location
-    return dataset.source.replace(str(location), location.name) if location else dataset.source
 
 
 def _origin(run) -> dict:
