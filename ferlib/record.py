@@ -147,6 +147,12 @@ def finished(experiment: Experiment, seed: int, profile: str, fingerprint: str) 
     return load_run(folder) if (folder / RUN_FILE).exists() else None
 
 
+def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
+    """Return the run of a scaled row if it stands in the committed record, else None."""
+    file = _record_file(experiment, seed, profile, fingerprint)
+    return load_run(file) if file.exists() else None
+
+
 def finished_runs(dataset: Dataset) -> list[Run]:
     """Return every finished run of this dataset in ``runs/``."""
     files = paths.runs().glob(f"*/*-{dataset.fingerprint[:8]}/seed*/{RUN_FILE}")
@@ -187,7 +193,7 @@ def publish(runs: Iterable[Run]) -> Path:
     table = paths.record() / "results.csv"
     rows = []
     for run in runs:
-        file = _record_file(run)
+        file = _record_file(run.experiment, run.seed, run.profile, run.result["fingerprint"])
         save(run, file)
         rows.append(run.result | {"key": experiments.key(run.experiment), "file": file.name})
     merged = pd.concat([read_results(), pd.DataFrame(rows)], ignore_index=True)
@@ -244,9 +250,8 @@ def _tuples(value):
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _record_file(run: Run) -> Path:
-    version = _version(run.experiment, run.profile, run.result["fingerprint"])
-    return paths.record() / f"{run.experiment.id}-{version}-seed{run.seed}.npz"
+def _record_file(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
+    return paths.record() / f"{experiment.id}-{_version(experiment, profile, fingerprint)}-seed{seed}.npz"
 
 
 def _version(experiment: Experiment, profile: str, fingerprint: str) -> str:

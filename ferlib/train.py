@@ -96,8 +96,8 @@ def obtain(
     """
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
-        if run is None and (stand_in := _obtainable(row, progress)) != row:
-            row, seed, run = lookup([stand_in.id], [seed], dataset, profile)[0]
+        if run is None and row.id in experiments.WITHOUT_WEIGHTS:
+            row, run = _stand_in(row, seed, dataset, profile, progress)
         found[row, seed] = run
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress)
@@ -112,12 +112,8 @@ def lookup(
     Raises:
         FerlibError: There is no such row or profile.
     """
-    profiles = [profile]
-    if profile == "auto":
-        profiles = ["full"] if has_gpu() else ["full", "cpu", "quick"]
-    recorded = record.read_record(dataset) if profile == "auto" else []
     wanted = [(experiments.find(id), seed) for id in ids for seed in seeds]
-    return [(row, seed, _existing(row, seed, dataset, profiles, recorded)) for row, seed in wanted]
+    return [(row, seed, _existing(row, seed, dataset, profile)) for row, seed in wanted]
 
 
 def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
@@ -144,29 +140,34 @@ def choose_profile(profile: str = "auto") -> str:
     return profile
 
 
-def _existing(
-    row: Experiment, seed: int, dataset: Dataset, profiles: list[str], recorded: list[Run]
-) -> Run | None:
+def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run | None:
     """Find a run that serves, in the best profile."""
-    for name in profiles:
-        scaled = experiments.at(row, name)
-        if run := record.finished(scaled, seed, name, dataset.fingerprint):
+    if profile != "auto":
+        return record.finished(experiments.at(row, profile), seed, profile, dataset.fingerprint)
+    for name in ["full"] if has_gpu() else ["full", "cpu", "quick"]:
+        named = (experiments.at(row, name), seed, name, dataset.fingerprint)
+        if run := record.finished(*named) or record.recorded(*named):
             return run
-        for run in recorded:
-            same = (run.experiment.id, run.seed, run.profile) == (row.id, seed, name)
-            if same and experiments.key(run.experiment) == experiments.key(scaled):
-                return run
     return None
 
 
-def _obtainable(row: Experiment, progress: bool) -> Experiment:
-    """Return the row, or its variant from random weights where ImageNet weights can't be had."""
-    if row.id not in experiments.WITHOUT_WEIGHTS or _weights_available(row.model):
-        return row
-    substitute = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[row.id]]
+def _stand_in(
+    row: Experiment, seed: int, dataset: Dataset, profile: str, progress: bool
+) -> tuple[Experiment, Run | None]:
+    """Return the row, or its variant from random weights.
+
+    The variant stands in where ImageNet weights can't be had, and where it was trained at a better scale
+    than the row would be now.
+    """
+    variant = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[row.id]]
+    run = _existing(variant, seed, dataset, profile)
+    better = run is not None and run.profile != choose_profile(profile)
+    if not better and _weights_available(row.model):
+        return row, None
     if progress:
-        print(f"{row.id}: no ImageNet weights to be had, {substitute.id} runs instead", file=sys.stderr)
-    return substitute
+        reason = "was run at full scale" if better else "runs, as there are no ImageNet weights to be had"
+        print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
+    return variant, run
 
 
 @cache

@@ -172,6 +172,14 @@ def test_publishing_keeps_other_rows_and_replaces_its_own():
     assert same(runs[1].test, record.rounded(second.test))
 
 
+def test_a_recorded_run_is_found_by_its_row():
+    run = made_up.run("deep_plain")
+    record.publish([run])
+    assert record.recorded(run.experiment, 0, "full", made_up.FINGERPRINT).result == run.result
+    assert record.recorded(run.experiment, 1, "full", made_up.FINGERPRINT) is None
+    assert record.recorded(replace(run.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
+
+
 def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record():
     old = made_up.run("deep_plain")
     record.publish([old])

@@ -250,7 +250,7 @@ def test_without_imagenet_weights_the_variant_runs_under_its_own_name(dataset, t
     runs = train.obtain(["resnet50_finetuned", "first", "resnet50_frozen"], dataset, profile="quick")
     assert [run.experiment.id for run in runs] == ["resnet50_scratch", "first"]
     errors = capsys.readouterr().err
-    assert "resnet50_finetuned: no ImageNet weights to be had, resnet50_scratch runs" in errors
+    assert "resnet50_finetuned: instead resnet50_scratch runs, as there are no ImageNet weights" in errors
     train.obtain(["resnet50_finetuned"], dataset, profile="quick")
     assert counted == [("resnet50_scratch", 0), ("first", 0)]
 
@@ -259,6 +259,21 @@ def test_recorded_runs_need_no_imagenet_weights(dataset, table, counted):
     record.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
     (run,) = train.obtain(["resnet50_finetuned"], dataset, progress=False)
     assert run.experiment.id == "resnet50_finetuned" and not counted
+
+
+def test_a_variant_trained_in_full_is_better_than_the_row_trained_quickly(
+    dataset, table, counted, monkeypatch
+):
+    monkeypatch.setattr(train, "_weights_available", lambda model: True)
+    full = made_up.run("resnet50_scratch", fingerprint=dataset.fingerprint)
+    record.publish([full])
+    (run,) = train.obtain(["resnet50_finetuned"], dataset, progress=False)
+    assert (run.experiment.id, run.profile) == ("resnet50_scratch", "full") and not counted
+    _, missing = train._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick", False)
+    assert missing is None
+    monkeypatch.setattr(train, "has_gpu", lambda: True)
+    row, _ = train._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto", False)
+    assert row.id == "resnet50_finetuned", "a GPU trains the row itself"
 
 
 def test_unknown_rows_and_profiles_are_told_before_anything_runs(dataset, table, counted):
