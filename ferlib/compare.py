@@ -294,14 +294,15 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> tuple[str, s
 
 
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return named columns of `results_table` for people: accuracies in percent, ids as row names.
+    """Return named columns of `results_table` for people: accuracies in percent, empty columns left out.
 
     Args:
         table: From `results_table`.
         columns: Such as `ACCURACY_COLUMNS`; headings that end in ``%`` take a hundredfold value.
     """
-    shown = table[list(columns)].copy()
+    shown = table[list(columns)].dropna(axis="columns", how="all")
+    columns = {column: heading for column, heading in columns.items() if column in shown}
     for column, heading in columns.items():
         if heading.endswith("%"):
             shown[column] = 100 * shown[column].astype("float64")
-    return shown.rename(columns=dict(columns)).rename_axis("row")
+    return shown.rename(columns=columns).rename_axis("row")
