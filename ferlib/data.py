@@ -79,7 +79,7 @@ class Dataset:
         train: Training (28,709 images in FER-2013).
         valid: PublicTest (3,589).
         test: PrivateTest (3,589).
-        source: What it is, for people; without the folder, which is the reader's own business.
+        source: What it is, for people, without the folder it lies in.
         fingerprint: SHA-256 over pixels, labels and splits; the same for zip, folders and csv.
         location: File or folder it was read from; None for demo faces.
         is_demo: Whether these are drawn faces.
