@@ -51,6 +51,19 @@ def test_rows_differ_in_what_they_are_called_for():
     assert rows["four_block"].epochs == 20 and rows["four_block"].patience is None
 
 
+def test_each_row_of_the_search_changes_one_thing():
+    best = replace(EXPERIMENTS["best"], epochs=100)
+    described = {"id", "group", "title"}
+    tried = [row for id, row in EXPERIMENTS.items() if id.startswith("search_")]
+    changes = [
+        {f.name for f in fields(best) if getattr(row, f.name) != getattr(best, f.name)} - described
+        for row in tried
+    ]
+    assert [len(changed) for changed in changes] == [0] + [1] * 7
+    assert not {row.id for row in tried} & set(TABLE)
+    assert models.build(best.model, **dict(best.switches)).count_params() <= 5_000_000
+
+
 def test_pretrained_rows_have_a_variant_without_weights():
     for id in TABLE:
         if EXPERIMENTS[id].model in ("mobilenet", "resnet50"):
@@ -81,7 +94,7 @@ def test_quick_schedules_have_steps_and_rates_follow_the_batch():
         assert quick.learning_rate / quick.batch_size == pytest.approx(row.learning_rate / row.batch_size)
         if quick.schedule == "constant":
             assert quick.batch_size == row.batch_size, "the batch size is what some rows are about"
-        if quick.schedule == "cosine" and not row.model.startswith("resnet"):
+        if quick.schedule == "cosine" and not row.model.startswith("res"):
             assert quick.epochs * quick.images / quick.batch_size >= 32
 
 

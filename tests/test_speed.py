@@ -1,0 +1,102 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import data, record, speed
+from ferlib.experiments import EXPERIMENTS
+from ferlib.labels import FerlibError
+
+ALTERNATIVES = {
+    "Pillow",
+    "image_dataset_from_directory",
+    "pandas",
+    "Keras' layers stacked",
+    "a plain Keras fit",
+}
+
+
+@pytest.fixture(scope="module")
+def measured(demo_dataset):
+    few = demo_dataset.train
+    assert len(few) == 420
+    return speed.run(demo_dataset, networks=["prior"], quick=True, progress=False)
+
+
+def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
+    assert list(measured.columns[:7]) == list(speed.COLUMNS)
+    assert set(measured["part"]) == set(speed.PARTS) - {"race"}, "there is no GPU to race on"
+    assert set(measured["against"]) == ALTERNATIVES | {""}
+    assert (measured["value"] > 0).all() and measured["device"].nunique() == 1
+    compared = measured[measured["against"] != ""]
+    np.testing.assert_allclose(compared["ratio"], compared["value"] / compared["other"])
+    assert measured.loc[measured["against"] == "", ["other", "ratio"]].isna().all(axis=None)
+    cached = measured[measured["task"] == "read from the cache"]
+    assert (cached["ratio"] > 1).all(), "the cache is there to be faster"
+
+
+def test_tables_are_printed_whole(measured):
+    text = speed.describe(measured)
+    assert len(re.findall("images/s", text)) == len(measured) and "nan" not in text
+    assert "tensorflow" in text.splitlines()[-1]
+
+
+def test_saving_again_replaces_tasks_of_the_same_device(measured):
+    speed.save(measured)
+    table = speed.save(measured.assign(value=1.0).head(2))
+    kept = pd.read_csv(table)
+    assert len(kept) == len(measured) and (kept["value"] == 1).sum() == 2
+    assert len(pd.read_csv(speed.save(measured.assign(device="other")))) == 2 * len(measured)
+
+
+def test_medians_leave_the_warm_up_out_and_take_turns():
+    calls = []
+    slow_start = iter([9.0, 1.0, 2.0, 30.0])
+    found = speed._medians({"own": lambda: next(slow_start), "other": lambda: calls.append("other")}, 3)
+    assert found["own"] == 2.0 and 0 < found["other"] < 1 and len(calls) == 4
+
+
+def history(accuracies, seconds):
+    columns = {name: np.zeros(len(seconds)) for name in record.HISTORY}
+    return pd.DataFrame(columns | {"valid_accuracy": accuracies, "seconds": seconds})
+
+
+def test_seconds_to_an_accuracy():
+    told = history([0.5, 0.6, 0.72, 0.7], [60.0, 2.0, 3.0, 2.0])
+    assert speed.seconds_to(told, 0.6) == 4.0, "the first epoch compiles and counts as a usual one"
+    assert speed.seconds_to(told, 0.7) == 7.0
+    assert speed.seconds_to(told, 0.73) == np.inf
+
+
+def test_networks_race_on_a_gpu(demo_dataset, monkeypatch):
+    run = []
+
+    def train(row, seed, dataset, *, profile):
+        run.append((row.id, row.epochs, profile))
+        return type("Run", (), {"history": history([0.4, 0.8], [50.0, 4.0])})
+
+    monkeypatch.setattr(speed.device, "gpus", lambda: ["GPU"])
+    monkeypatch.setattr(speed.train, "train", train)
+    monkeypatch.setattr(speed.device, "name", lambda: "some GPU")
+    raced = speed.run(demo_dataset, parts=["race"], progress=False)
+    assert run == [("deep_both", 40, "full"), ("best", 60, "full")]
+    assert raced["ratio"].tolist() == pytest.approx([20 / 8, 90 / 8]) and set(raced["unit"]) == {"s"}
+
+
+def test_racers_are_rows():
+    assert set(speed.RACES) <= set(EXPERIMENTS)
+
+
+def test_images_written_are_read_back_in_every_way(demo_dataset, tmp_path):
+    some = data.subset(demo_dataset.train, 210, 0)
+    folder, archive, table = speed._written(some, tmp_path)
+    assert len(list(folder.rglob("*.jpg"))) == 210
+    assert speed._by_keras(folder).shape == (210, 48, 48, 1)
+    np.testing.assert_array_equal(speed._by_pandas(table), some.images.reshape(210, -1))
+    assert [len(split) for split in data.load(archive).splits] == [106, 52, 52]
+
+
+def test_an_unknown_part_is_told(demo_dataset):
+    with pytest.raises(FerlibError, match="'engine'.*reading"):
+        speed.run(demo_dataset, parts=["engine"])
