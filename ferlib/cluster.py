@@ -79,7 +79,9 @@ def _client(workers: int | None, scheduler: str | None):
     environment = {
         "OMP_NUM_THREADS": cores,
         "TF_NUM_INTRAOP_THREADS": cores,
+        # Workers share a GPU, so none may take all of its memory at once.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": environment}
     with (

@@ -277,7 +277,7 @@ def at(experiment: Experiment, profile: str) -> Experiment:
     if images and experiment.schedule == "cosine":
         # A schedule needs steps, so few images go in small batches, the learning rate in proportion
         # (Goyal et al. 2017, "Accurate, large minibatch SGD").
-        batch = min(batch, max(16, images * epochs // 64))
+        batch = min(batch, max(16, images * epochs // 48))
         rate *= batch / experiment.batch_size
     return replace(
         experiment,

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from ferlib import cluster, data, demo, paths, record, train
 from ferlib.experiments import EXPERIMENTS, Experiment
@@ -56,6 +57,28 @@ def test_workers_that_die_lose_nothing(dataset, rows):
         before = seen.get(run.experiment.id, [])
         np.testing.assert_array_equal(run.history["seconds"][: len(before)], before)
     assert not list(paths.runs().rglob(train.CHECKPOINT))
+
+
+def test_a_running_scheduler_takes_the_runs(dataset, rows, capsys):
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as running:
+        address = running.scheduler_address
+        runs = cluster.train_matrix(rows[:1], [0, 1], "full", dataset, scheduler=address)
+    assert [(run.experiment.id, run.seed, run.origin) for run in runs] == [
+        ("first", 0, "runs"),
+        ("first", 1, "runs"),
+    ]
+    assert capsys.readouterr().err.count("first seed 1 (full): PublicTest") == 1
+
+
+def test_what_fails_on_a_worker_is_told(dataset, rows, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(train, "train", fail)
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as running, pytest.raises(FerlibError, match="first seed 0 .* disk full"):
+        cluster.train_matrix(rows[:1], [0], "full", dataset, scheduler=running.scheduler_address)
 
 
 def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
