@@ -141,6 +141,11 @@ def _add_training_commands(commands) -> None:
         help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
     )
     _add_profile(tune)
+    bench = _command(
+        commands, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
+    )
+    bench.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
+    bench.add_argument("--save", action="store_true", help="keep the figures in the record")
     _command(commands, "record", _record, "copy finished full runs into the committed record")
 
 
@@ -189,6 +194,16 @@ def _tune(chosen) -> None:
             profile=chosen.profile,
         )
     )
+
+
+def _bench(chosen) -> None:
+    _import_keras_quietly()
+    from ferlib import data, speed
+
+    measured = speed.run(data.load(chosen.data), quick=chosen.quick)
+    print(speed.describe(measured))
+    if chosen.save:
+        print(f"kept in {speed.save(measured)}")
 
 
 def _record(chosen) -> None:
