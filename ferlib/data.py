@@ -268,21 +268,15 @@ def _store(faces: demo.Faces, notes: tuple[str, ...], images_file: Path, facts_f
     digests = [hashlib.sha256(image).hexdigest() for image in faces.images]
     order = np.lexsort([faces.names, faces.labels, digests, faces.splits])
     images, labels = faces.images[order], faces.labels[order].astype(np.int64)
-    sizes = np.bincount(faces.splits, minlength=len(SPLITS))
+    names, sizes = faces.names[order], np.bincount(faces.splits, minlength=len(SPLITS))
     fingerprint = hashlib.sha256(np.asarray(sizes, "<i8").tobytes())
     fingerprint.update(labels.astype("<i8").tobytes())
     fingerprint.update(images.tobytes())
     with paths.written_atomically(images_file) as temporary:
         np.save(temporary, images)
     with paths.written_atomically(facts_file) as temporary:
-        np.savez(
-            temporary,
-            labels=labels,
-            names=faces.names[order],
-            sizes=sizes,
-            fingerprint=fingerprint.hexdigest(),
-            notes=np.array(notes, str),
-        )
+        facts = {"labels": labels, "names": names, "sizes": sizes, "notes": np.array(notes, str)}
+        np.savez(temporary, fingerprint=fingerprint.hexdigest(), **facts)
 
 
 def _from_kaggle() -> Path | None:
