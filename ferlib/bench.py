@@ -50,11 +50,8 @@ for _ in range({frames}):
     start = time.perf_counter()
     classify()
     times.append(time.perf_counter() - start)
-try:
-    import resource, sys
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-except ImportError:  # Windows
-    memory = float("nan")
+import psutil
+memory = psutil.Process().memory_info().rss / 1e6
 import json
 frame = 1000 * sorted(times)[len(times) // 2]
 print(json.dumps({{"first answer, s": ready, "a 640x480 frame, ms": frame, "memory, MB": memory}}))

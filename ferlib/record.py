@@ -144,19 +144,19 @@ def load_run(source: Path) -> Run:
 def finished(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it was finished in ``runs/``, else None."""
     folder = directory(experiment, seed, profile, fingerprint)
-    return load_run(folder) if (folder / RUN_FILE).exists() else None
+    return _named(experiment, load_run(folder)) if (folder / RUN_FILE).exists() else None
 
 
 def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it stands in the committed record, else None."""
     file = _record_file(experiment, seed, profile, fingerprint)
-    return load_run(file) if file.exists() else None
+    return _named(experiment, load_run(file)) if file.exists() else None
 
 
 def finished_runs(dataset: Dataset) -> list[Run]:
-    """Return every finished run of this dataset in ``runs/``."""
-    files = paths.runs().glob(f"*/*-{dataset.fingerprint[:8]}/seed*/{RUN_FILE}")
-    return [load_run(file.parent) for file in sorted(files)]
+    """Return the finished runs of this dataset in ``runs/`` whose rows are still in the table as they ran."""
+    files = sorted(paths.runs().glob(f"*/*-{dataset.fingerprint[:8]}/seed*/{RUN_FILE}"))
+    return _current(load_run(file.parent) for file in files)
 
 
 def with_test(run: Run, test: Predictions, test_tta: Predictions | None = None, **figures) -> Run:
@@ -196,14 +196,13 @@ def publish(runs: Iterable[Run]) -> Path:
         file = _record_file(run.experiment, run.seed, run.profile, run.result["fingerprint"])
         save(run, file)
         rows.append(run.result | {"key": experiments.key(run.experiment), "file": file.name})
-    merged = pd.concat([read_results(), pd.DataFrame(rows)], ignore_index=True)
+    before = read_results()
+    merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
     merged = merged.drop_duplicates(list(IDENTITY), keep="last").sort_values(list(IDENTITY))
     with paths.written_atomically(table) as temporary:
         merged.to_csv(temporary, index=False)
-    kept = set(merged["file"])
-    for file in paths.record().glob("*.npz"):
-        if file.name not in kept:  # of a row that was changed and published again
-            file.unlink()
+    for name in set(before.get("file", ())) - set(merged["file"]):  # rows that were changed and ran again
+        (paths.record() / name).unlink(missing_ok=True)
     return table
 
 
@@ -228,7 +227,7 @@ def read_results() -> pd.DataFrame:
 
 
 def read_record(dataset: Dataset) -> list[Run]:
-    """Return the recorded runs of this dataset.
+    """Return the recorded runs of this dataset whose rows are still in the table as they ran.
 
     Raises:
         FerlibError: The table names a file that is missing or can't be read.
@@ -237,7 +236,23 @@ def read_record(dataset: Dataset) -> list[Run]:
     if table.empty:
         return []
     mine = table[table["fingerprint"] == dataset.fingerprint]
-    return [load_run(paths.record() / name) for name in mine["file"]]
+    return _current(load_run(paths.record() / name) for name in mine["file"])
+
+
+def _current(runs: Iterable[Run]) -> list[Run]:
+    """Keep runs of rows that the table has, unchanged but for names and notes, which are taken from it."""
+    kept = []
+    for run in runs:
+        row = experiments.EXPERIMENTS.get(run.experiment.id)
+        if row and run.profile in experiments.PROFILES:
+            scaled = experiments.at(row, run.profile)
+            if experiments.key(scaled) == experiments.key(run.experiment):
+                kept.append(_named(scaled, run))
+    return kept
+
+
+def _named(experiment: Experiment, run: Run) -> Run:
+    return replace(run, experiment=experiment)
 
 
 def _experiment(values: dict) -> Experiment:

@@ -178,13 +178,7 @@ def _weights_available(model: str) -> bool:
 def _train_all(
     missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, progress: bool
 ) -> dict[tuple[Experiment, int], Run]:
-    # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
-    interval = 0.2 if sys.stderr.isatty() else 30
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    hidden = not (progress and missing)
-    with tqdm(
-        total=len(missing), bar_format=layout, mininterval=interval, maxinterval=60, disable=hidden
-    ) as bar:
+    with progress_bar(len(missing), progress) as bar:
         return {(row, seed): _train_shown(row, seed, dataset, profile, bar) for row, seed in missing}
 
 

@@ -17,7 +17,22 @@ ORDER = [
     *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
-    *["network", "framing", "export", "media", "draw", "live", "results", "files", "page", "webcam", "bench", "speed", "cli"],
+    *[
+        "network",
+        "framing",
+        "export",
+        "media",
+        "draw",
+        "live",
+        "results",
+        "files",
+        "page",
+        "webcam",
+        "showcase",
+        "bench",
+        "speed",
+        "cli",
+    ],
 ]
 """Every module; each may import only modules named before it."""
 

@@ -180,13 +180,29 @@ def test_a_recorded_run_is_found_by_its_row():
     assert record.recorded(replace(run.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
 
 
-def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record():
+def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record(monkeypatch):
     old = made_up.run("deep_plain")
     record.publish([old])
-    record.publish([replace(old, experiment=replace(old.experiment, epochs=61))])
+    changed = replace(old.experiment, epochs=61)
+    record.publish([replace(old, experiment=changed)])
+    assert len(list(paths.record().glob("*.npz"))) == len(record.read_results()) == 1
+    monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", changed)
     (run,) = record.read_record(made_up.dataset())
-    assert run.experiment.epochs == 61
-    assert len(list(paths.record().glob("*.npz"))) == 1
+    assert run.experiment == changed
+
+
+@pytest.mark.parametrize("read", [record.finished_runs, record.read_record])
+def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
+    run = made_up.run("deep_plain")
+    saved(run)
+    record.publish([run])
+    renamed = replace(run.experiment, title="another name")
+    monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", renamed)
+    assert [found.experiment.title for found in read(made_up.dataset())] == ["another name"]
+    monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", replace(renamed, epochs=61))
+    assert read(made_up.dataset()) == []
+    monkeypatch.delitem(experiments.EXPERIMENTS, "deep_plain")
+    assert read(made_up.dataset()) == []
 
 
 def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):

@@ -140,7 +140,12 @@ def test_prose_and_abstract_have_their_roles(shown):
 
 def a_dataset(**changes):
     location = Path("/home/a reader/archive.zip")
-    facts = {"source": f"FER-2013 from {location.name}", "fingerprint": "a" * 64, "is_demo": False, "notes": ()}
+    facts = {
+        "source": f"FER-2013 from {location.name}",
+        "fingerprint": "a" * 64,
+        "is_demo": False,
+        "notes": (),
+    }
     return SimpleNamespace(**{**facts, "location": location, **changes})
 
 

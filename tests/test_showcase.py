@@ -1,0 +1,147 @@
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scenes
+from skimage import data as photos
+
+from ferlib import live, plots, showcase
+from ferlib.labels import CLASSES
+from ferlib.network import Face, load_model
+
+matplotlib.use("Agg")
+BOX = (240, 160, 150, 150)
+PICTURE = scenes.scene([(scenes.face("happy"), BOX)])
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    with plt.rc_context():
+        plots.theme()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    source = {"experiment": "deep_both", "seed": 1, "profile": "full", "valid_accuracy": 0.7}
+    return load_model(scenes.write_network(tmp_path_factory.mktemp("network"), source=source))
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return showcase.hard_cases(photos.astronaut(), photos.camera(), photos.chelsea())
+
+
+def person(emotion, box=BOX):
+    return Face(box, {name: 0.7 if name == emotion else 0.05 for name in CLASSES})
+
+
+def test_photos_of_any_shape_become_pictures_of_a_webcam():
+    photo = np.zeros((100, 300, 3), np.uint8)
+    photo[..., 0] = 200  # red
+    picture = showcase.webcam_picture(photo)
+    assert picture.shape == (480, 640, 3) and (picture == (0, 0, 200)).all()
+    assert showcase.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
+
+
+def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
+    film = list(showcase.hand_held(PICTURE, 12))
+    assert len(film) == 12 and film[0].shape == PICTURE.shape
+    np.testing.assert_array_equal(film[-1], list(showcase.hand_held(PICTURE, 12))[-1])
+    assert (film[3] != film[4]).mean() > 0.5
+    read = [people[0] for people in live.find([live.Frame(film[0])], live_network(), "haar", None)]
+    assert live.overlap(read[0].box, BOX) > 0.6
+
+
+def live_network():
+    class Nothing:
+        classes = CLASSES
+
+        def probabilities(self, crops):
+            return np.full((len(crops), 7), 1 / 7)
+
+        def face(self, box, row):
+            return Face(tuple(box), dict(zip(CLASSES, row, strict=True)))
+
+    return Nothing()
+
+
+def test_cases_know_where_their_face_is(cases):
+    plain = cases["as it is"]
+    x, y, width, height = plain.box
+    assert cases["far away"].box == (240 + x / 4, 180 + y / 4, width / 4, height / 4)
+    assert cases["in the dark"].picture.mean() < 8 < plain.picture.mean()
+    covered = cases["mouth covered"].picture[y + height * 3 // 4, x : x + width]
+    assert np.ptp(covered, axis=0).max() == 0
+    assert plain.is_read_rightly([person("sad", plain.box)])
+    assert not plain.is_read_rightly([person("sad", (0, 300, 90, 90))]), "found at another place"
+    assert not plain.is_read_rightly([person("sad", plain.box)] * 2), "and something invented"
+    assert cases["a cat"].is_read_rightly([]) and not cases["a cat"].is_read_rightly([person("sad")])
+    assert not cases["from the side"].is_read_rightly([])
+
+
+def test_the_plain_case_is_read_rightly(cases, network):
+    read = showcase.read_cases(cases, network)
+    assert list(read) == list(cases) and cases["as it is"].is_read_rightly(read["as it is"])
+
+
+def test_the_figure_of_cases_colours_titles_by_success(cases):
+    read = {name: [] for name in cases} | {"as it is": [person("happy", cases["as it is"].box)]}
+    fig = showcase.reading_of_cases(cases, read)
+    titles = {ax.get_title().split("\n")[0]: ax.title for ax in fig.axes}
+    assert list(titles) == list(cases)
+    assert titles["as it is"].get_text() == "as it is\nhappy 70 %"
+    colours = {name: title.get_color() for name, title in titles.items()}
+    assert colours["as it is"] == colours["a cat"] == plots.RIGHT and colours["far away"] == plots.WRONG
+    told = showcase.told_of_cases(cases, read)
+    assert told.startswith("Found as a person would: as it is and a cat. Missed: turned by 45°, in the dark")
+    invented = showcase.told_of_cases(cases, read | {"a cat": [person("sad")]})
+    assert "Something else was taken for a face: a cat." in invented
+
+
+def test_the_steps_show_box_crop_and_bars():
+    fig = showcase.steps(PICTURE, person("fear"))
+    titles = [ax.get_title() for ax in fig.axes]
+    assert [title[0] for title in titles] == ["1", "2", "3", "4"]
+    assert fig.axes[1].images[0].get_array().shape == (150, 150, 3)
+    assert fig.axes[2].images[0].get_array().shape == (48, 48)
+    bars = {
+        tick.get_text(): bar.get_width()
+        for tick, bar in zip(fig.axes[3].get_yticklabels(), fig.axes[3].patches, strict=True)
+    }
+    assert bars["fear"] == 0.7 and bars["sad"] == 0.05
+
+
+def test_the_figure_of_margins_marks_median_and_margin_in_use():
+    boxes = pd.DataFrame({"share": [0.9, 0.95, 1.1]})
+    table = pd.DataFrame({"margin": [-0.1, 0, 0.1], "accuracy": [0.5, 0.6, 0.55], "standard_error": 0.02})
+    left, right = showcase.framing(boxes, table, 0.02).axes
+    assert sum(bar.get_height() for bar in left.patches) == 3
+    assert left.lines[0].get_xdata()[0] == 0.95 and right.lines[-1].get_xdata()[0] == 0.02
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [0.5, 0.6, 0.55])
+
+
+def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
+    raw, smooth = [person("happy"), None, person("sad"), person("happy")], [person("happy")] * 4
+    ax = showcase.smoothing(raw, smooth, "happy")
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.7, np.nan, 0.05, 0.7])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), 0.7)
+    assert showcase.label_changes(raw) == 2 and showcase.label_changes(smooth) == 0
+
+
+def test_following_leaves_other_faces_out(network):
+    both = PICTURE.copy()
+    both[20:180, 20:180] = scenes.scene([(scenes.face("sad"), (20, 20, 160, 160))])[20:180, 20:180]
+    alone, tracked = showcase.follow([both] * 3, network, BOX)
+    assert [face.emotion for face in alone] == ["happy"] * 3
+    assert tracked[0] is None and [face.emotion for face in tracked[1:]] == ["happy"] * 2
+
+
+def test_the_origin_says_what_the_answers_are_worth(tmp_path, network, demo_dataset):
+    told = showcase.origin(network, demo_dataset)
+    assert "`deep_both` (seed 1, profile full), which reads 70.0 %" in told and "drawn by a program" in told
+    source = network.metadata["source"] | {"profile": "quick"}
+    quick = load_model(scenes.write_network(tmp_path, source=source))
+    assert "trained for seconds" in showcase.origin(quick, demo_dataset) and "seconds" not in told
