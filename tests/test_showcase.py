@@ -90,7 +90,7 @@ def test_the_plain_case_is_read_rightly(cases, network):
 def test_the_figure_of_cases_colours_titles_by_success(cases):
     read = {name: [] for name in cases} | {"as it is": [person("happy", cases["as it is"].box)]}
     fig = showcase.reading_of_cases(cases, read)
-    titles = {ax.get_title().split("\n")[0]: ax.title for ax in fig.axes}
+    titles = {ax.get_title("left").split("\n")[0]: ax._left_title for ax in fig.axes}
     assert list(titles) == list(cases)
     assert titles["as it is"].get_text() == "as it is\nhappy 70 %"
     colours = {name: title.get_color() for name, title in titles.items()}
@@ -103,7 +103,7 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
 
 def test_the_steps_show_box_crop_and_bars():
     fig = showcase.steps(PICTURE, person("fear"))
-    titles = [ax.get_title() for ax in fig.axes]
+    titles = [ax.get_title("left") for ax in fig.axes]
     assert [title[0] for title in titles] == ["1", "2", "3", "4"]
     assert fig.axes[1].images[0].get_array().shape == (150, 150, 3)
     assert fig.axes[2].images[0].get_array().shape == (48, 48)
@@ -120,7 +120,7 @@ def test_the_figure_of_margins_marks_median_and_margin_in_use():
     left, right = showcase.framing(boxes, table, 0.02).axes
     assert sum(bar.get_height() for bar in left.patches) == 3
     assert left.lines[0].get_xdata()[0] == 0.95 and right.lines[-1].get_xdata()[0] == 0.02
-    np.testing.assert_allclose(right.lines[0].get_ydata(), [0.5, 0.6, 0.55])
+    np.testing.assert_allclose(np.asarray(right.lines[0].get_ydata(), float), [0.5, 0.6, 0.55])
 
 
 def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
