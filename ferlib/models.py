@@ -136,7 +136,7 @@ def residual_cnn(
             shortcut = _convolution(inputs, filters, size=1)
             x = layers.Add()([x, layers.BatchNormalization(momentum=MOMENTUM)(shortcut)])
         x = layers.ReLU()(x)
-    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(dtype="float32")(x))
     return _network("residual_cnn", images, x, classes)
 
 
