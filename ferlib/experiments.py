@@ -100,11 +100,12 @@ class Profile:
 SIZES = {
     "prior": (4096, 4, 10),
     "logistic": (4096, 8, 60),
-    "shallow_cnn": (1280, 5, 30),
-    "four_block_cnn": (384, 4, 12),
+    "shallow_cnn": (1280, 5, 15),
+    "four_block_cnn": (384, 4, 8),
     "deep_cnn": (1024, 5, 20),
+    "lean_cnn": (512, 3, 30),
     "residual_cnn": (128, 1, 1),
-    "mini_xception": (1280, 5, 80),
+    "mini_xception": (1280, 5, 30),
     "mobilenet": (256, 2, 6),
     "mobilenet_scratch": (256, 2, 6),
     "resnet50": (128, 1, 1),
@@ -162,8 +163,6 @@ DEEP = ("deep CNN", "deep_cnn")
 MOBILENET = ("MobileNet", "mobilenet")
 UNTRAINED_MOBILENET = ("MobileNet", "mobilenet_scratch")
 RESNET = ("ResNet50", "resnet50")
-MINI_XCEPTION = ("mini-Xception", "mini_xception")
-RESIDUAL = ("best network", "residual_cnn")
 ABLATION = ("ablations of the deep CNN", "deep_cnn")
 SEARCH = ("search for the best network", "residual_cnn")
 
@@ -195,8 +194,9 @@ _ROWS = (
     _row("mobilenet_top4", MOBILENET, "fine-tuned, top four classes", FINETUNED, 0.6736, classes=TOP_FOUR),
     _row("resnet50_frozen", RESNET, "frozen, bottleneck features + MLP", FROZEN),
     _row("resnet50_finetuned", RESNET, "fine-tuned", FINETUNED),
-    _row("mini_xception", MINI_XCEPTION, "as its paper", PAPER, 0.66),
-    _row("best", RESIDUAL, "residual, strongly augmented, 200 epochs", BEST),
+    _row("mini_xception", ("mini-Xception", "mini_xception"), "as its paper", PAPER, 0.66),
+    _row("lean", ("best network", "lean_cnn"), "small and fast", BOTH, batch_size=64),
+    _row("best", ("best network", "residual_cnn"), "residual, strongly augmented, 200 epochs", BEST),
     _row(
         "deep_no_batch_norm", ABLATION, "no batch normalization", AUGMENTED, switches=(("batch_norm", False),)
     ),

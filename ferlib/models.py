@@ -10,7 +10,7 @@ from math import prod
 import keras
 from keras import layers
 
-from ferlib.backbones import PRETRAINED, load_weights, weights_available
+from ferlib.backbones import PRETRAINED, load_weights, split_backbone, weights_available
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
@@ -105,6 +105,23 @@ def deep_cnn(
         x = layers.Dense(_scaled(units, width), use_bias=not batch_norm, kernel_initializer="he_normal")(x)
         x = layers.Dropout(dropout)(_normalized_relu(x, batch_norm))
     return _network("deep_cnn", images, x, classes)
+
+
+def lean_cnn(classes: int, *, dropout: float = 0.2, width: float = 1.0) -> keras.Model:
+    """Build seven 3x3 convolutions of 32 to 256 filters in four stages and nothing else: small and fast.
+
+    A single convolution sees the full resolution, where each costs most; the three later stages then cost
+    the same. Each stage pools before it normalizes, as `deep_cnn` does.
+    """
+    images = _images()
+    x = _standardized(images)
+    for stage in ((32,), (48, 64), (96, 128), (192, 256)):
+        for filters in stage[:-1]:
+            x = _normalized_relu(_convolution(x, _scaled(filters, width)), True)
+        x = layers.MaxPooling2D()(_convolution(x, _scaled(stage[-1], width)))
+        x = layers.Dropout(dropout / 4)(_normalized_relu(x, True))
+    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(dtype="float32")(x))
+    return _network("lean_cnn", images, x, classes)
 
 
 def residual_cnn(
@@ -213,6 +230,7 @@ MODELS = {
     "shallow_cnn": shallow_cnn,
     "four_block_cnn": four_block_cnn,
     "deep_cnn": deep_cnn,
+    "lean_cnn": lean_cnn,
     "residual_cnn": residual_cnn,
     "mini_xception": mini_xception,
     "mobilenet": partial(transfer, "mobilenet"),
@@ -221,33 +239,6 @@ MODELS = {
     "resnet50_scratch": partial(transfer, "resnet50", trainable="all", pretrained=False),
 }
 """Registry: name to builder, the simplest first."""
-
-
-def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a transfer network in two at its bottleneck features.
-
-    Both parts share layers and weights with `model`: what the head learns, the whole network knows.
-
-    Args:
-        model: A network with a layer named `bottleneck` (MobileNet, ResNet50).
-
-    Returns:
-        `(backbone, head)`: images (n, 48, 48, 1) to features float (n, f), and features to probabilities.
-
-    Raises:
-        ValueError: The network has no bottleneck.
-    """
-    names = [layer.name for layer in model.layers]
-    if "bottleneck" not in names:
-        raise ValueError(f"{model.name} has no layer named bottleneck, only transfer networks have one")
-    cut = names.index("bottleneck") + 1
-    bottleneck = model.layers[cut - 1].output
-    backbone = keras.Model(model.inputs[0], bottleneck, name=f"{model.name}_backbone")
-    features = keras.Input(bottleneck.shape[1:], name="features")
-    x = features
-    for layer in model.layers[cut:]:
-        x = layer(x)
-    return backbone, keras.Model(features, x, name=f"{model.name}_head")
 
 
 def macs(part: keras.Model | layers.Layer) -> int:

@@ -15,6 +15,7 @@ PARAMETERS = {
     "shallow_cnn": 4_741_799,
     "four_block_cnn": 19_722_887,
     "deep_cnn": 1_116_839,
+    "lean_cnn": 876_263,
     "residual_cnn": 4_869_511,  # below the five million of a network that ships
     "mini_xception": 58_423,  # as in its paper's repository
     "mobilenet": 3_493_831,
@@ -27,6 +28,7 @@ SMALL = {
     "shallow_cnn": {"width": 0.25},
     "four_block_cnn": {"width": 0.125},
     "deep_cnn": {"width": 0.25},
+    "lean_cnn": {"width": 0.25},
     "residual_cnn": {"width": 0.1},
     "mobilenet": {"image_size": 32},
     "mobilenet_scratch": {"image_size": 32},
@@ -106,6 +108,7 @@ def test_weights_alone_rebuild_a_network(name, images, tmp_path):
         ("shallow_cnn", {"dropout": 0.0}),
         ("four_block_cnn", {"dropout": 0.0}),
         ("deep_cnn", {"dropout": 0.0}),
+        ("lean_cnn", {"dropout": 0.0}),
         ("residual_cnn", {"dropout": 0.0}),
         ("mini_xception", {}),
         ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
