@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import threading
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,20 +20,6 @@ KAGGLE = "msambare/fer2013/versions/1"
 """Public copy of FER-2013 on Kaggle that needs no login; its version is fixed, so its pixels are too."""
 
 DEMO_SOURCE = "demo faces, not FER-2013"
-
-VOTES = {
-    "neutral": "neutral",
-    "happiness": "happy",
-    "surprise": "surprise",
-    "sadness": "sad",
-    "anger": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "contempt": "contempt",
-    "unknown": "unknown",
-    "NF": "no face",
-}
-"""Columns of FER+ to names used here."""
 
 _LAYOUT = 1  # of the cache; raised when what is stored, or its order, changes
 
@@ -190,43 +178,6 @@ def describe(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def ferplus(dataset: Dataset) -> pd.DataFrame | None:
-    """Read the crowd's votes that stand as ``ferplus.csv`` beside the data.
-
-    Joined by file name, or by row where the data is a csv; votes whose split or label does not fit the image
-    (a renumbered copy) are left out.
-
-    Returns:
-        One row a voted image, or None where there are no votes: split, index (position in the split),
-        name, label (position in ``CLASSES``), and the number of votes for each class, "contempt",
-        "unknown" and "no face".
-
-    Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
-        Crowd-Sourced Label Distribution.
-    """
-    if dataset.location is None:
-        return None
-    beside = [dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv"]
-    file = next((path for path in beside if path.is_file()), None)
-    if file is None:
-        return None
-    votes = pd.read_csv(file).rename(columns=VOTES)
-    parts = votes["file"].str.extract(r"(?P<emotion>\w+)/(?P<usage>[A-Za-z]+)_\d+\.\w+$")
-    votes["label"] = parts["emotion"].map(CLASSES.index)
-    votes["split"] = parts["usage"].map(KAGGLE_SPLITS)
-    votes["name"] = votes["file"].str.rsplit("/", n=1).str[-1]
-    if dataset.train.names[0].startswith("row_"):
-        votes["name"] = votes["csv_row"].map("row_{:06d}".format)
-    images = pd.concat(
-        pd.DataFrame(
-            {"split": split.name, "index": range(len(split)), "name": split.names, "label": split.labels}
-        )
-        for split in dataset.splits
-    )
-    joined = images.merge(votes[["split", "name", "label", *VOTES.values()]], on=["split", "name", "label"])
-    return joined if len(joined) else None
-
-
 def _opened(path: Path) -> Dataset:
     path = path.resolve()
     return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path.name}", path)
@@ -301,13 +252,14 @@ def _from_kaggle() -> Path | None:
 
 def _is_online(timeout: float = 3.0) -> bool:
     """Tell within a few seconds whether Kaggle answers; name look-ups alone can hang for longer."""
-    import requests
-
     answers = []
 
     def ask():
-        with contextlib.suppress(requests.RequestException):
-            answers.append(requests.head("https://www.kaggle.com", timeout=timeout))
+        with contextlib.suppress(OSError):
+            question = urllib.request.Request("https://www.kaggle.com", method="HEAD")
+            with contextlib.suppress(urllib.error.HTTPError):  # a refusal is an answer, too
+                urllib.request.urlopen(question, timeout=timeout).close()
+            answers.append(True)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

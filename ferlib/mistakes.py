@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ from scipy import stats
 from statsmodels.stats import proportion
 from tqdm import TqdmWarning
 
+from ferlib.data import Dataset
 from ferlib.evaluate import Predictions
-from ferlib.labels import CLASSES
+from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 
 FLAGS = {
     "faceless": "no face found",
@@ -21,6 +23,20 @@ FLAGS = {
     "blank": "blank",
 }
 """Column of an audit to what it means."""
+
+VOTES = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprise",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": "contempt",
+    "unknown": "unknown",
+    "NF": "no face",
+}
+"""Columns of FER+ to names used here."""
 
 NO_VOTE = ("contempt", "unknown", "no face")
 """Votes of FER+ for none of the seven emotions."""
@@ -90,12 +106,52 @@ def label_doubts(predictions: Predictions) -> np.ndarray:
     )
 
 
+def ferplus(dataset: Dataset) -> pd.DataFrame | None:
+    """Read the crowd's votes that stand as ``ferplus.csv`` beside the data.
+
+    Joined by file name, or by row where the data is a csv; votes whose split or label does not fit the image
+    (a renumbered copy) are left out.
+
+    Returns:
+        One row a voted image, or None where there are no votes: split, index (position in the split),
+        name, label (position in ``CLASSES``), and the number of votes for each class, "contempt",
+        "unknown" and "no face".
+
+    Raises:
+        FerlibError: The file is no table of votes.
+
+    Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
+        Crowd-Sourced Label Distribution.
+    """
+    if dataset.location is None:
+        return None
+    beside = [dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv"]
+    file = next((path for path in beside if path.is_file()), None)
+    if file is None:
+        return None
+    votes = _read_votes(file)
+    parts = votes["file"].str.extract(r"(?P<emotion>\w+)/(?P<usage>[A-Za-z]+)_\d+\.\w+$")
+    votes["label"] = parts["emotion"].map(CLASSES.index)
+    votes["split"] = parts["usage"].map(KAGGLE_SPLITS)
+    votes["name"] = votes["file"].str.rsplit("/", n=1).str[-1]
+    if dataset.train.names[0].startswith("row_"):
+        votes["name"] = votes["csv_row"].map("row_{:06d}".format)
+    images = pd.concat(
+        pd.DataFrame(
+            {"split": split.name, "index": range(len(split)), "name": split.names, "label": split.labels}
+        )
+        for split in dataset.splits
+    )
+    joined = images.merge(votes[["split", "name", "label", *VOTES.values()]], on=["split", "name", "label"])
+    return joined if len(joined) else None
+
+
 def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Count whom the annotators of FER+ side with.
 
     Args:
         predictions: Predictions on PublicTest.
-        votes: From ``data.ferplus``.
+        votes: From ``ferplus``.
         groups: Name to bool (n,), groups of images to count in.
 
     Returns:
@@ -117,6 +173,17 @@ def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np
         shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
         rows.append({"group": name, "images": len(sides), **shares})
     return pd.DataFrame(rows)
+
+
+def _read_votes(file: Path) -> pd.DataFrame:
+    try:
+        votes = pd.read_csv(file, dtype={"file": str} | dict.fromkeys(["csv_row", *VOTES], int))
+        return votes.rename(columns=VOTES)[["file", "csv_row", *VOTES.values()]]
+    except (ValueError, KeyError) as problem:  # pandas' parser errors are ValueErrors
+        raise FerlibError(
+            f"{file} is no table of FER+ votes ({problem}); it needs the columns file, csv_row and "
+            f"{', '.join(VOTES)} with whole numbers; mend it or move it away."
+        ) from problem
 
 
 def _joined(predictions, facts):

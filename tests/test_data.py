@@ -1,6 +1,8 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
 import tarfile
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -248,15 +250,16 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
 
 
 def test_no_answer_within_the_timeout_means_offline(monkeypatch):
-    import requests
-
     def unreachable(*_, **__):
-        raise requests.ConnectionError
+        raise urllib.error.URLError("no route")
 
-    monkeypatch.setattr(requests, "head", unreachable)
+    def refusing(*_, **__):
+        raise urllib.error.HTTPError("https://www.kaggle.com", 405, "no HEAD", {}, None)
+
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     assert not data._is_online(timeout=0.1)
-    monkeypatch.setattr(requests, "head", lambda *_, **__: "answer")
-    assert data._is_online(timeout=5)
+    monkeypatch.setattr(urllib.request, "urlopen", refusing)
+    assert data._is_online(timeout=5), "a refusal is an answer"
 
 
 def test_a_failed_download_says_what_else_to_do(monkeypatch):
@@ -322,52 +325,6 @@ def test_the_data_command_prints_what_matters(table, capsys):
     assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
 
 
-# --- the crowd's votes ------------------------------------------------------------------------------
-
-
-def votes_for(drawn, n) -> str:
-    """Return a ferplus.csv in which the n-th image has n % 10 votes for happiness."""
-    usages = ("Training", "PublicTest", "PrivateTest")
-    lines = ["file,csv_row," + ",".join(data.VOTES)]
-    for row in range(n):
-        place = "test" if drawn.splits[row] else "train"
-        emotion = CLASSES[drawn.labels[row]]
-        number = drawn.names[row].split("_")[1]
-        file = f"{place}/{emotion}/{usages[drawn.splits[row]]}_{number}"
-        lines.append(f"{file},{row},0,{row % 10}" + ",0" * 8)
-    return "\n".join(lines)
-
-
-def test_votes_are_joined_by_name_and_by_row(drawn, table, tmp_path):
-    assert data.ferplus(data.load(table)) is None, "no votes yet"
-    (tmp_path / "ferplus.csv").write_text(votes_for(drawn, 120))
-    archive = demo.write_zip(drawn, tmp_path / "archive.zip")
-    for path in (archive, table):
-        loaded = data.load(path)
-        votes = data.ferplus(loaded)
-        assert len(votes) == 120
-        assert votes["split"].value_counts().to_dict() == {"train": 100, "valid": 20}
-        for vote in votes.itertuples():
-            split = getattr(loaded, vote.split)
-            assert split.labels[vote.index] == vote.label and split.names[vote.index] == vote.name
-            number = int(vote.name.split("_")[1].split(".")[0])
-            row = number if path is table or vote.split == "train" else 100 + number
-            assert vote.happy == row % 10
-
-
-def test_votes_are_also_found_inside_a_folder_but_do_not_fit_a_renumbered_copy(drawn, tmp_path):
-    folder = demo.write_folders(drawn, tmp_path / "folders")
-    (folder / "ferplus.csv").write_text(votes_for(drawn, 50))
-    assert len(data.ferplus(data.load(folder))) == 50
-    other = demo.write_folders(renumbered(drawn), tmp_path / "other")
-    (other / "ferplus.csv").write_text(votes_for(drawn, 50))
-    assert data.ferplus(data.load(other)) is None
-
-
-def test_demo_faces_have_no_votes(demo_dataset):
-    assert data.ferplus(demo_dataset) is None
-
-
 # --- FER-2013 itself --------------------------------------------------------------------------------
 
 
@@ -410,14 +367,3 @@ def test_real_images_are_the_same_from_zip_and_csv(real_dataset, tmp_path):
     zipped = data.load(archive)
     assert [len(split) for split in zipped.splits] == [70, 70, 70]
     assert same(tabled, zipped)
-
-
-def test_votes_for_the_real_images(real_dataset):
-    votes = data.ferplus(real_dataset)
-    if votes is None:
-        pytest.skip("ferplus.csv does not stand beside FER-2013")
-    assert len(votes) == 35706 and not votes.duplicated(["split", "index"]).any()
-    counted = votes[list(data.VOTES.values())].sum(axis=1)
-    assert counted.median() == 10
-    agreed = votes[list(data.VOTES.values())].idxmax(axis=1) == votes["label"].map(dict(enumerate(CLASSES)))
-    assert agreed.mean() > 0.6
