@@ -147,6 +147,8 @@ def _add_training_commands(commands) -> None:
     bench.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     bench.add_argument("--save", action="store_true", help="keep the figures in the record")
     _command(commands, "record", _record, "copy finished full runs into the committed record")
+    export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
+    export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
 
 
 def _add_profile(parser) -> None:
@@ -211,6 +213,13 @@ def _record(chosen) -> None:
     from ferlib import data, record
 
     print(record.publish_finished(data.load(chosen.data)))
+
+
+def _export(chosen) -> None:
+    _import_keras_quietly()
+    from ferlib import card, data
+
+    print(card.ship(chosen.id, data.load(chosen.data)))
 
 
 # --- photos, video, webcam ------------------------------------------------------------------------

@@ -29,6 +29,7 @@ ORDER = [
         "page",
         "webcam",
         "showcase",
+        "card",
         "bench",
         "speed",
         "cli",

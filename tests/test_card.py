@@ -1,0 +1,100 @@
+"""The network that ships comes from a named run, says how good it is, can be checked on one's own data."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+
+from ferlib import card, cli, evaluate, models, network, paths, record
+from ferlib.labels import FerlibError
+
+FACTS = {"images": 120, "versions": "Python 3", "date": "2026-01-01", "commit": "abc"}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return made_up.dataset()
+
+
+@pytest.fixture
+def finished(dataset, tmp_path, monkeypatch):
+    """Two finished runs of the logistic row, the second better on PublicTest, and where the card goes."""
+    runs = []
+    for seed in (0, 1):
+        folder = tmp_path / f"seed{seed}"
+        folder.mkdir()
+        model = models.build("logistic")
+        generator = np.random.default_rng(seed)
+        model.set_weights([generator.normal(0, 0.02, weight.shape) for weight in model.weights])
+        model.save_weights(folder / record.WEIGHTS_FILE)
+        made = made_up.run("logistic", seed=seed, profile="cpu")
+        tested = {name: record.rounded(evaluate.predict(model, dataset.valid)) for name in ("valid", "test")}
+        facts = made.result | FACTS | {"valid_accuracy": 0.5 + seed / 10}
+        runs.append(replace(made, directory=folder, result=facts, **tested))
+    monkeypatch.setattr(record, "finished_runs", lambda _: runs)
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "weights"))
+    return runs
+
+
+def test_the_best_seed_on_public_test_ships_with_its_card(finished, dataset, tmp_path):
+    told = card.ship("logistic", dataset)
+    assert "seed 1" in told
+    source = network.load_model().metadata["source"]
+    assert (source["experiment"], source["seed"], source["profile"]) == ("logistic", 1, "cpu")
+    text = (tmp_path / "MODEL_CARD.md").read_text()
+    assert network.load_model().metadata["sha256"] in text
+    assert f"{100 * finished[1].test.accuracy:.1f} % of 120 images of PrivateTest" in text
+    assert "$" not in text and len(re.findall(r"^\| (?:angry|happy) \|", text, re.MULTILINE)) == 2
+
+
+def test_a_full_run_ships_rather_than_a_better_small_one(finished, dataset):
+    finished[0] = replace(finished[0], profile="full")
+    assert "seed 0, profile full" in card.ship("logistic", dataset)
+
+
+def test_a_card_says_that_private_test_was_not_opened(finished, dataset, tmp_path):
+    finished[:] = [replace(run, test=None) for run in finished]
+    card.ship("logistic", dataset)
+    text = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "images of PublicTest" in text and "has not been opened for this run" in text
+
+
+def test_without_weights_nothing_ships(finished, dataset):
+    with pytest.raises(FerlibError, match="no finished run of best .*ferlib train best"):
+        card.ship("best", dataset)
+
+
+def test_the_shipped_network_answers_as_its_run_did(finished, dataset):
+    card.ship("logistic", dataset)
+    splits = {"PublicTest": dataset.valid, "PrivateTest": dataset.test}
+    checked = card.live_check(network.load_model(), finished, splits)
+    assert checked["split"].tolist() == ["PublicTest", "PrivateTest"]
+    assert checked["difference"].between(0, 0.01).all() and (checked["images"] == 120).all()
+    assert "seed 1" in card.live_remark(checked, network.load_model())
+    mirrored = replace(dataset.valid, images=dataset.valid.images[:, ::-1])
+    other = card.live_check(network.load_model(), finished, splits | {"PublicTest": mirrored})
+    assert other["difference"][0] > 3 * checked["difference"][0] and other["other answers"][0] > 0, (
+        "other pixels are noticed"
+    )
+
+
+def test_runs_of_other_networks_are_not_compared(finished, dataset):
+    card.ship("logistic", dataset)
+    checked = card.live_check(network.load_model(), finished[:1], {})
+    assert checked.empty
+    assert "not among the runs" in card.live_remark(checked, network.load_model())
+
+
+def test_the_committed_card_describes_the_committed_network():
+    text = (Path(card.__file__).parent.parent / "MODEL_CARD.md").read_text()
+    folder = Path(network.__file__).parent / "weights"
+    assert network.load_model(folder).metadata["sha256"] in text
+
+
+def test_the_command_names_what_can_not_be_shipped(demo_dataset, capsys):
+    assert cli.main(["export", "deep_both", "--data", "demo"]) == 1
+    assert "no finished run of deep_both" in capsys.readouterr().err
