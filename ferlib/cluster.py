@@ -8,11 +8,11 @@ from functools import cache, partial
 
 from tqdm import tqdm
 
-from . import data, experiments, paths, record, train
-from .data import Dataset
-from .experiments import Experiment
-from .labels import FerlibError
-from .record import Run
+from ferlib import data, experiments, paths, record, train
+from ferlib.data import Dataset
+from ferlib.experiments import Experiment
+from ferlib.labels import FerlibError
+from ferlib.record import Run
 
 DEATHS = 10
 """Workers that may die over one run of a local cluster; it goes on from its last epoch each time."""

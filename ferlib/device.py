@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import psutil
 
-from . import machine
+from ferlib import machine
 
 
 def gpus() -> list:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from .labels import TOP_FOUR, FerlibError
+from ferlib.labels import TOP_FOUR, FerlibError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from . import device, paths
+from ferlib import device, paths
 
 BATCH = 512
 """Images a step when evaluating."""

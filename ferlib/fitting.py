@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from . import evaluate, fast, models, paths, record
-from .augment import POLICIES, Augment
-from .data import Split
-from .experiments import Experiment
+from ferlib import evaluate, fast, models, paths, record
+from ferlib.augment import POLICIES, Augment
+from ferlib.data import Split
+from ferlib.experiments import Experiment
 
 PLATEAU_FACTOR = 0.5
 """What a plateau schedule multiplies the learning rate by."""

@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from . import device, experiments, models, record, train
-from .data import Dataset, Split
-from .experiments import Experiment
-from .fitting import Fitting
-from .labels import CLASSES
+from ferlib import device, experiments, models, record, train
+from ferlib.data import Dataset, Split
+from ferlib.experiments import Experiment
+from ferlib.fitting import Fitting
+from ferlib.labels import CLASSES
 
 TRAINING_PASSES = 3
 """A training step computes the outputs, and gradients for weights and for inputs: three times the work."""

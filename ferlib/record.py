@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from . import experiments, models, paths
-from .data import Dataset
-from .evaluate import Predictions
-from .experiments import Experiment
-from .labels import FerlibError
+from ferlib import experiments, models, paths
+from ferlib.data import Dataset
+from ferlib.evaluate import Predictions
+from ferlib.experiments import Experiment
+from ferlib.labels import FerlibError
 
 RUN_FILE = "run.npz"
 WEIGHTS_FILE = "best.weights.h5"

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import data, device, experiments, machine, models, paths, record
-from .data import Dataset
-from .experiments import EXPERIMENTS, Experiment
-from .fitting import Fitting
-from .record import Run
+from ferlib import data, device, experiments, machine, models, paths, record
+from ferlib.data import Dataset
+from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib.fitting import Fitting
+from ferlib.record import Run
 
 CHECKPOINT = "checkpoint.npz"
 

@@ -4,10 +4,10 @@ import inspect
 import sys
 from dataclasses import fields, replace
 
-from . import experiments, models, paths, train
-from .data import Dataset
-from .experiments import Experiment
-from .labels import FerlibError
+from ferlib import experiments, models, paths, train
+from ferlib.data import Dataset
+from ferlib.experiments import Experiment
+from ferlib.labels import FerlibError
 
 WEIGHT_DECAY = (1e-5, 1e-1)
 """Range that is searched, on a logarithmic scale."""
