@@ -65,7 +65,7 @@ def _separate_quick_folders() -> None:
 
 
 def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
-    """Digest all that every notebook depends on: library, data, record, profile and seeds."""
+    """Digest all that every notebook depends on: library, data, record, shipped network, profile, seeds."""
     from ferlib import data
 
     dataset = data.load()
@@ -79,10 +79,12 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     elif dataset.is_demo:
         os.environ["FERLIB_DATA"] = "demo"
     digest = hashlib.sha256()
-    for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), os.environ.get("KERAS_BACKEND", "")):
+    settings = [os.environ.get(name, "") for name in ("KERAS_BACKEND", "FERLIB_WEIGHTS")]
+    for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
         digest.update(text.encode() + b"\0")
-    files = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(paths.record().glob("*.csv"))]
-    for path in files:
+    package = Path(__file__).parent
+    files = (package.glob("*.py"), package.glob("weights/*.json"), paths.record().glob("*.csv"))
+    for path in [path for some in files for path in sorted(some)]:
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -58,6 +58,18 @@ def test_runs_everything_once_and_only_what_changed_again(project):
     assert executed_lines(project)[3:] == ["01_first auto [0, 1]", "02_second auto [0, 1]"]
 
 
+@pytest.mark.parametrize("change", ["record", "network"])
+def test_a_new_record_or_another_network_runs_them_again(project, monkeypatch, change):
+    pipeline.build()
+    if change == "record":
+        paths.record().mkdir(parents=True)
+        (paths.record() / "results.csv").write_text("experiment,seed")
+    else:
+        monkeypatch.setenv("FERLIB_WEIGHTS", str(project))
+    pipeline.build()
+    assert len(executed_lines(project)) == 4
+
+
 def test_a_failing_notebook_stops_the_build_and_the_next_build_goes_on_there(project):
     write_notebook(project, "02_second", "raise ValueError('broken on purpose')")
     with pytest.raises(
