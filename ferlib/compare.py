@@ -102,8 +102,7 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     # The audit's answers travel in place of the names, to meet the same selection of images.
     leak_free = images_of(run, replace(dataset.test, names=audit.leak_free("test"))).names
     network = run.model()
-    test = record.rounded(evaluate.predict(network, part))
-    averaged = record.rounded(evaluate.predict(network, part, views=views))
+    test, averaged = map(record.rounded, evaluate.predict_views(network, part, views=views))
     temperature = calibrate.fit_temperature(run.valid)
     scaled = calibrate.with_temperature(test, temperature)
     bar.update()

@@ -107,6 +107,13 @@ def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: s
     Raises:
         FerlibError: The network's number of classes is not the split's.
     """
+    return predict_views(model, split, batch_size=batch_size, views=views)[1]
+
+
+def predict_views(
+    model: keras.Model, split: Split, *, batch_size: int = 256, views: str
+) -> tuple[Predictions, Predictions]:
+    """Return predictions on the images alone and averaged over views; see `predict`."""
     if model.output_shape[-1] != len(split.classes):
         raise FerlibError(
             f"The network tells {model.output_shape[-1]} classes apart but the images have "
@@ -115,12 +122,21 @@ def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: s
         )
     images = np.asarray(split.images)
     padding = -len(images) % batch_size
-    total = np.zeros((len(images), len(split.classes)), "float64")
+    alone, total = None, np.zeros((len(images), len(split.classes)), "float64")
     for view in _views(images, views):
         padded = np.concatenate([view, np.zeros((padding, *view.shape[1:]), view.dtype)])
-        total += model.predict(padded, batch_size=batch_size, verbose=0)[: len(images)]
-    probabilities = (total / total.sum(axis=1, keepdims=True)).astype("float32")
-    return Predictions(np.asarray(split.labels), probabilities, np.asarray(split.names), split.classes)
+        answers = model.predict(padded, batch_size=batch_size, verbose=0)[: len(images)]
+        alone = answers if alone is None else alone
+        total += answers
+    return tuple(
+        Predictions(
+            np.asarray(split.labels),
+            (sums / sums.sum(axis=1, keepdims=True)).astype("float32"),
+            np.asarray(split.names),
+            split.classes,
+        )
+        for sums in (alone.astype("float64"), total)
+    )
 
 
 def _views(images, views):

@@ -74,6 +74,18 @@ def test_flip_averages_the_mirror_image(images):
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
 
 
+def test_the_images_alone_and_their_views_come_from_the_same_passes(images, monkeypatch):
+    network = corner_network()
+    alone, averaged = evaluate.predict_views(network, split_of(images), views="flip")
+    for views, got in {"single": alone, "flip": averaged}.items():
+        expected = evaluate.predict(network, split_of(images), views=views)
+        np.testing.assert_array_equal(got.probabilities, expected.probabilities)
+    passes, really = [], network.predict
+    monkeypatch.setattr(network, "predict", lambda *args, **kept: passes.append(1) or really(*args, **kept))
+    evaluate.predict_views(network, split_of(images), views="flip")
+    assert len(passes) == 2
+
+
 def test_ten_views_are_crops_of_the_padded_image(images):
     result = evaluate.predict(corner_network(), split_of(images), views="ten")
     padded = np.pad(images[..., 0], ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
