@@ -41,7 +41,7 @@ def chapters(tmp_path_factory):
         folder / "02_shallow_cnn.ipynb",
         "Shallow networks",
         code("tabulate()", table(), prose, abstract),
-        code("compare()", table("tbl-wide", "A wide table.", WIDE, [["0.123"] * 12] * 3)),
+        code("compare()", table("tbl-wide", "A wide table.", WIDE, [["1.5 %"] * 12] * 3)),
         code("again()", picture("fig-second", "Another figure.")),
         ended="2026-05-06T10:00:00",
         facts={"commit": "ffffffffff-dirty"},
@@ -129,6 +129,7 @@ def test_formulas_are_mathml_with_their_font(html):
 
 def test_percent_signs_stay_with_their_numbers(html):
     assert "5\u00a0% of it" in html.find(id="sec-dataset").get_text()
+    assert "1.5\u00a0%" in html.find(id="tbl-wide").get_text(), "also in tables"
 
 
 def test_code_is_folded_and_logs_are_shown_as_a_terminal_does(html):

@@ -96,6 +96,18 @@ local function link_references(doc)
   return walk_all(doc, filter)
 end
 
+-- A percent sign stays on the line of its number.
+local function with_percent_signs(inlines)
+  for position, inline in ipairs(inlines) do
+    local before, after = inlines[position - 1], inlines[position + 1]
+    if (inline.t == 'Space' or inline.t == 'SoftBreak') and before and after and before.t == 'Str' and after.t == 'Str'
+      and before.text:match('%d$') and after.text:match('^%%') then
+      inlines[position] = pandoc.Str('\u{a0}')
+    end
+  end
+  return inlines
+end
+
 -- Formulas --------------------------------------------------------------------------------------------
 
 -- In MathML this version of pandoc slants \mathbf, but leaves letters that are bold by themselves alone.
@@ -181,7 +193,9 @@ end
 local function table_in(div)
   for _, block in ipairs(div.content) do
     if block.t == 'Table' then return without_widths(block) end
-    if block.t == 'RawBlock' then return pandoc.read(block.text, 'html').blocks[1] end
+    if block.t == 'RawBlock' then
+      return pandoc.read(block.text, 'html'):walk({ Inlines = with_percent_signs }).blocks[1]
+    end
   end
   fail(div.identifier .. ' holds no table')
 end
@@ -259,18 +273,6 @@ end
 local function plain_table(grid)
   if to_typst then grid.classes:insert('typst:no-figure') end
   return without_widths(grid)
-end
-
--- A percent sign stays on the line of its number.
-local function with_percent_signs(inlines)
-  for position, inline in ipairs(inlines) do
-    local before, after = inlines[position - 1], inlines[position + 1]
-    if (inline.t == 'Space' or inline.t == 'SoftBreak') and before and after and before.t == 'Str' and after.t == 'Str'
-      and before.text:match('%d$') and after.text:match('^%%') then
-      inlines[position] = pandoc.Str('\u{a0}')
-    end
-  end
-  return inlines
 end
 
 -- What a chapter concludes stands after all its figures and tables.
