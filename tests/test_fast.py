@@ -59,7 +59,7 @@ def compare_with_fit() -> None:
     )
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install 'ferlib[jax]'")
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'")
 def test_scanned_epochs_compute_what_fit_computes(tmp_path):
     environment = os.environ | {
         "KERAS_BACKEND": "jax",
