@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         if error.name is None or error.name.startswith("ferlib"):
             raise
         print(
-            f"ferlib: this command needs {error.name}; run in the project's folder: pip install '.[report,cpu]'",
+            f"ferlib: this command needs {error.name}; in the project's folder run: pip install "
+            "'.[report,cpu]'",
             file=sys.stderr,
         )
         return 1

@@ -47,7 +47,7 @@ def tune(
     try:
         import optuna
     except ModuleNotFoundError:
-        raise FerlibError("tuning needs Optuna; run in the project's folder: pip install '.[tune]'") from None
+        raise FerlibError("tuning needs Optuna; in the project's folder run: pip install '.[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     profile = train.choose_profile(profile)
     row = experiments.find(experiment_id)

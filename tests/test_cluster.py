@@ -90,7 +90,7 @@ def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
 
 def test_a_missing_extra_is_told(dataset, rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(FerlibError, match=r"ferlib\[cluster\]"):
+    with pytest.raises(FerlibError, match=r"pip install '\.\[cluster\]"):
         cluster.train_matrix(rows, [0], "full", dataset, workers=2)
 
 

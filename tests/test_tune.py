@@ -137,7 +137,7 @@ def test_a_broken_storage_is_told(row, demo_dataset):
 
 def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(FerlibError, match=r"ferlib\[tune\]"):
+    with pytest.raises(FerlibError, match=r"pip install '\.\[tune\]"):
         tune.tune("tiny", demo_dataset)
 
 
