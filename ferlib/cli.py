@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("ferlib: stopped; finished work is kept, the same command goes on from here", file=sys.stderr)
+        resumed = chosen.command in ("train", "tune", "report")
+        kept = "; finished work is kept, the same command goes on from here" if resumed else ""
+        print(f"ferlib: stopped{kept}", file=sys.stderr)
         return 130
 
 
@@ -84,10 +86,9 @@ def _import_keras_quietly() -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
 
 
 # --- data -----------------------------------------------------------------------------------------
@@ -259,8 +260,9 @@ def _add_detector(parser) -> None:
 
 
 def _region(text: str) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(","))
-    if len(numbers) != 4 or min(numbers) < 0 or 0 in numbers[2:]:
+    parts = text.split(",")
+    numbers = tuple(int(part) for part in parts if part.strip().isdecimal())
+    if not len(numbers) == len(parts) == 4 or 0 in numbers[2:]:
         raise argparse.ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
     return numbers
 

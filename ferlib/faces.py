@@ -156,7 +156,7 @@ def _yunet(picture: np.ndarray, least: int) -> np.ndarray:
     if not Path(model).is_file():
         raise FerlibError(
             f"the detector yunet needs its model: set {YUNET_MODEL} to face_detection_yunet_2023mar.onnx "
-            f"from OpenCV's model zoo (it is {model or 'not set'!r}), or use --detector haar"
+            f"from OpenCV's model zoo (it is {model or 'not set'}), or use --detector haar"
         )
     try:
         detector = cv2.FaceDetectorYN.create(model, "", colour.shape[1::-1], YUNET_CONFIDENCE)

@@ -3,6 +3,7 @@
 import glob
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ def predict_files(
 
     Args:
         patterns: Files, folders (with all folders below) and glob patterns such as ``holiday/*.jpg``.
-        out: Folder for annotated copies: photos keep their format, videos become MP4 without sound.
+        out: Folder for annotated copies: photos keep their format, those above ``media.MOST_PIXELS`` become
+            smaller, videos become MP4 without sound.
         json_file: Where to write JSON lines, one a photo or analysed frame, with the list of its faces.
         csv_file: Where to write a CSV, one row a face; a frame without faces has one row without emotion.
         every: Analyse every so many frames of a video.
@@ -70,6 +72,9 @@ def predict_files(
     faces.detect(np.zeros((48, 48, 3), np.uint8), detector=detector)  # an unusable detector fails here, once
     found, problems = expand(patterns, Path(out) if out else None)
     targets = _targets(found, Path(out)) if out else {}
+    _check_results([*(path for path, _ in found), *targets.values()], csv_file, json_file)
+    if out:
+        _make_folder(Path(out))
     counts = []
     try:
         with (
@@ -84,9 +89,7 @@ def predict_files(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise FerlibError(
-            f"{error.filename or 'the results'}: cannot be written ({error.strerror})"
-        ) from None
+        raise FerlibError(f"the results cannot be written ({error.strerror})") from None
     done = [count for count in counts if count is not None]
     return Summary(len(done), sum(done), len(counts) - len(done) + len(problems))
 
@@ -146,6 +149,9 @@ def expand(
     found: dict[Path, tuple[Path, Path]] = {}
     problems = []
     for pattern in patterns:
+        if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
+            problems.append("'': an empty name stands for no file")
+            continue
         path = Path(pattern).expanduser()
         named = (
             [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
@@ -191,6 +197,27 @@ def _targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
     return targets
 
 
+def _check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
+    """Refuse a file for results that is a folder, or that is read or written as something else, too."""
+    others = {path.resolve() for path in taken}
+    for path in (Path(result) for result in results if result):
+        if path.is_dir():
+            raise FerlibError(f"{path}: cannot be written, it is a folder; name a file in it")
+        if path.resolve() in others:
+            raise FerlibError(f"{path} would be written over: give the results a file of their own")
+        others.add(path.resolve())
+
+
+def _make_folder(out: Path) -> None:
+    """Fail before the first of thousands of photos if no annotated copy can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise FerlibError(f"{out}: annotated copies cannot be written there ({error.strerror})") from None
+
+
 def _analysed(
     path: Path,
     network: Network,
@@ -200,13 +227,22 @@ def _analysed(
     target: Path | None,
 ) -> Iterator[tuple[Frame, list[Face]]]:
     """Yield the analysed frames of a file with their faces, and write its annotated copy."""
-    if not media.is_video(path):
+    try:
+        if media.is_video(path):
+            yield from _film(path, network, detector, roi, every, target)
+            return
         frame = media.read_photo(path)
         people = find([frame], network, detector, roi)[0]
         if target:
             media.write_photo(target, draw.annotated(frame.image, people, frame.scale))
-        yield frame, people
-        return
+    except OSError as error:
+        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+    yield frame, people
+
+
+def _film(
+    path: Path, network: Network, detector: str, roi: Region | None, every: int, target: Path | None
+) -> Iterator[tuple[Frame, list[Face]]]:
     video, people = Video(path), []
     with ExitStack() as stack:
         write = stack.enter_context(media.video_writer(target, video.rate)) if target else None

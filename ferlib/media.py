@@ -76,6 +76,8 @@ def read_photo(path: Path) -> Frame:
     Raises:
         FerlibError: If the file is missing, empty, cut off or not an image.
     """
+    if path.exists() and not path.is_file():
+        raise FerlibError(f"{path}: not a file (reading a pipe or device might never end)")
     try:
         contents = np.fromfile(path, np.uint8)  # cv2.imread can't open non-ASCII paths on Windows
     except OSError as error:
@@ -88,7 +90,9 @@ def read_photo(path: Path) -> Frame:
     with stderr_captured() as said, suppress(cv2.error):
         image = cv2.imdecode(contents, flag)
     if image is None:
-        raise FerlibError(f"{path}: not an image, or damaged; open it in a viewer to see which")
+        raise FerlibError(
+            f"{path}: not an image that can be read, or damaged; open it in a viewer to see which"
+        )
     damaged = any("Corrupt" in line for line in said)
     complaint = f"{path}: damaged, read as far as possible ({said[0].strip()})" if damaged else ""
     # Only JPEG can be decoded small; the others are shrunk afterwards.
@@ -251,13 +255,11 @@ def write_photo(target: Path, image: np.ndarray) -> None:
         image: uint8 (height, width, 3), blue, green, red.
 
     Raises:
-        FerlibError: If the picture cannot be encoded or stored.
+        FerlibError: If the picture cannot be encoded.
+        OSError: If it cannot be stored.
     """
     encoded, contents = cv2.imencode(target.suffix, image)
     if not encoded:
         raise FerlibError(f"{target}: this picture cannot be stored as {target.suffix}")
-    try:
-        with written_atomically(target) as temporary:
-            temporary.write_bytes(contents.tobytes())
-    except OSError as error:
-        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+    with written_atomically(target) as temporary:
+        temporary.write_bytes(contents.tobytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ferlib import media
+from ferlib.labels import FerlibError
 from ferlib.media import Frame
 from ferlib.network import Face
 from ferlib.paths import written_atomically
@@ -77,8 +78,13 @@ class Rows:
 
 
 def _opened(stack: ExitStack, target: str | Path):
-    temporary = stack.enter_context(written_atomically(Path(target)))
-    return stack.enter_context(open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline=""))
+    try:
+        temporary = stack.enter_context(written_atomically(Path(target)))
+        return stack.enter_context(
+            open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="")
+        )
+    except OSError as error:
+        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def _as_json(face: Face) -> dict:

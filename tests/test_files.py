@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import files, media
+from ferlib import cli, files, media
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import overlap
 from ferlib.network import load_model
@@ -218,11 +218,95 @@ def test_names_that_stand_for_nothing_are_said(tmp_path, network, capsys):
     assert "gone.jpg: there is no such file" in errors and "empty: no photo or video in it" in errors
 
 
-def test_results_that_cannot_be_written_stop_everything(tmp_path, network):
+def test_an_empty_name_is_not_the_current_folder(tmp_path, network, capsys, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), BLANK)
+    monkeypatch.chdir(tmp_path)
+    assert files.predict_files([""], model=network) == files.Summary(files=0, faces=0, failed=1)
+    assert "'': an empty name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ({"csv_file": "file/a.csv"}, r"file/a.csv: cannot be written \("),
+        ({"json_file": "folder"}, "folder: cannot be written, it is a folder"),
+        ({"csv_file": "a.png"}, "a.png would be written over"),
+        ({"csv_file": "a.txt", "json_file": "a.txt"}, "a.txt would be written over"),
+        ({"out": "folder", "json_file": "folder/a.png"}, "folder/a.png would be written over"),
+        ({"out": "file"}, "file: annotated copies cannot be written there"),
+        ({"out": "file/deeper"}, "deeper: annotated copies cannot be written there"),
+    ],
+)
+def test_results_that_cannot_be_written_stop_everything_at_once(
+    tmp_path, network, monkeypatch, where, sentence
+):
     cv2.imwrite(str(tmp_path / "a.png"), BLANK)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FerlibError, match="cannot be written"):
-        files.predict_files([tmp_path / "a.png"], csv_file=tmp_path / "file" / "a.csv", model=network)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(files, "find", lambda *_: pytest.fail("should have stopped before"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FerlibError, match=sentence):
+        files.predict_files(["a.png"], model=network, **where)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "file", "folder"]
+    assert cv2.imread("a.png") is not None
+
+
+def test_one_copy_that_cannot_be_written_costs_one_line(tmp_path, network, walk, capsys):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), BLANK)
+    for name in ("a.png", "walk.mp4"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    summary = files.predict_files(
+        [tmp_path / "a.png", walk[0], tmp_path / "b.png"], out=tmp_path / "out", every=20, model=network
+    )
+    assert (summary.files, summary.failed) == (1, 2)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2 and "out/a.png: cannot be" in errors[0] and "out/walk.mp4: cannot be" in errors[1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png", "walk.mp4"]
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+def test_the_command_says_by_its_exit_code_whether_all_went_well(tmp_path, couple, monkeypatch, capsys):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path / "network")))
+    cv2.imwrite(str(tmp_path / "a.png"), couple)
+    (tmp_path / "bad.jpg").write_text("text")
+    good, bad = str(tmp_path / "a.png"), str(tmp_path / "bad.jpg")
+    assert cli.main(["predict", good, "--roi", "300,150,340,330", "--no-progress"]) == 0
+    told = capsys.readouterr().out
+    assert "surprise" in told.splitlines()[1] and len(told.splitlines()) == 2
+    assert cli.main(["predict", bad, good]) == 1
+    told = capsys.readouterr()
+    assert "bad.jpg: not an image" in told.err and len(told.out.splitlines()) == 3
+    assert cli.main(["predict", good, "--csv", good]) == 1
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "find", interrupt)
+    assert cli.main(["predict", good]) == 130
+    assert capsys.readouterr().err.endswith("ferlib: stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "the following arguments are required: PATH"),
+        (["a.png", "--roi", "1,2,3"], "'1,2,3' is not left,top,width,height in pixels"),
+        (["a.png", "--roi", "1,2,3,x"], "'1,2,3,x' is not left"),
+        (["a.png", "--roi", "1,2,0,9"], "'1,2,0,9' is not left"),
+        (["a.png", "--roi", "-1,2,3,4"], "expected one argument"),
+        (["a.png", "--roi=-1,2,3,4"], "'-1,2,3,4' is not left"),
+        (["a.png", "--every", "0"], "'0' is not a positive number"),
+        (["a.png", "--every", "often"], "'often' is not a positive number"),
+        (["a.png", "--detector", "eyes"], "invalid choice: 'eyes'"),
+    ],
+)
+def test_wrong_usage_is_told(words, sentence, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["predict", *words])
+    assert sentence in capsys.readouterr().err
 
 
 def test_an_interrupted_call_leaves_nothing_half_written(tmp_path, network, monkeypatch):
