@@ -244,11 +244,13 @@ def _add_live_commands(commands) -> None:
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
-    webcam.add_argument("--camera", type=int, default=0, metavar="N", help="number of the camera (default 0)")
+    webcam.add_argument(
+        "--camera", type=_index, default=0, metavar="N", help="number of the camera (default 0)"
+    )
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
     webcam.add_argument(
-        "--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)"
+        "--port", type=_index, default=0, metavar="N", help="port of the page (default: a free one)"
     )
     _add_detector(webcam)
 
@@ -257,6 +259,12 @@ def _add_detector(parser) -> None:
     parser.add_argument(
         "--detector", choices=("haar", "yunet"), default="haar", help="face detector (default haar)"
     )
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return int(text)
 
 
 def _region(text: str) -> tuple[int, ...]:

@@ -227,22 +227,13 @@ def _analysed(
     target: Path | None,
 ) -> Iterator[tuple[Frame, list[Face]]]:
     """Yield the analysed frames of a file with their faces, and write its annotated copy."""
-    try:
-        if media.is_video(path):
-            yield from _film(path, network, detector, roi, every, target)
-            return
+    if not media.is_video(path):
         frame = media.read_photo(path)
         people = find([frame], network, detector, roi)[0]
         if target:
             media.write_photo(target, draw.annotated(frame.image, people, frame.scale))
-    except OSError as error:
-        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
-    yield frame, people
-
-
-def _film(
-    path: Path, network: Network, detector: str, roi: Region | None, every: int, target: Path | None
-) -> Iterator[tuple[Frame, list[Face]]]:
+        yield frame, people
+        return
     video, people = Video(path), []
     with ExitStack() as stack:
         write = stack.enter_context(media.video_writer(target, video.rate)) if target else None

@@ -228,16 +228,19 @@ def video_writer(target: Path, rate: float) -> Iterator:
         writer.write(image if image.shape[1::-1] == size else cv2.resize(image, size))
         count += 1
 
-    with written_atomically(target) as temporary:
-        try:
-            yield append
-        finally:
-            if writer is not None:
-                writer.release()
-        if count == 0:
-            raise FerlibError(f"{target}: there was no frame to write")
-        if not temporary.is_file() or _length(temporary) != count:
-            raise FerlibError(f"{target}: could not be written whole; is the disk full?")
+    try:
+        with written_atomically(target) as temporary:
+            try:
+                yield append
+            finally:
+                if writer is not None:
+                    writer.release()
+            if count == 0:
+                raise FerlibError(f"{target}: there was no frame to write")
+            if not temporary.is_file() or _length(temporary) != count:
+                raise FerlibError(f"{target}: could not be written whole; is the disk full?")
+    except OSError as error:
+        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def _length(path: Path) -> int:
@@ -255,11 +258,13 @@ def write_photo(target: Path, image: np.ndarray) -> None:
         image: uint8 (height, width, 3), blue, green, red.
 
     Raises:
-        FerlibError: If the picture cannot be encoded.
-        OSError: If it cannot be stored.
+        FerlibError: If the picture cannot be encoded or stored.
     """
     encoded, contents = cv2.imencode(target.suffix, image)
     if not encoded:
         raise FerlibError(f"{target}: this picture cannot be stored as {target.suffix}")
-    with written_atomically(target) as temporary:
-        temporary.write_bytes(contents.tobytes())
+    try:
+        with written_atomically(target) as temporary:
+            temporary.write_bytes(contents.tobytes())
+    except OSError as error:
+        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None

@@ -47,10 +47,9 @@ class Page:
         self.path = f"/{secrets.token_urlsafe(9)}/"
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-        except OSError as error:
-            raise FerlibError(
-                f"port {port} is not free ({error.strerror}): choose another with --port"
-            ) from None
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", error)
+            raise FerlibError(f"port {port} cannot be used ({reason}): choose another with --port") from None
         self._server.page = self
         self.address = f"http://127.0.0.1:{self._server.server_port}{self.path}"
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()

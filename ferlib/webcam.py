@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ferlib import draw, media
+from ferlib import draw, faces, media
 from ferlib.labels import FerlibError
 from ferlib.live import Tracker
 from ferlib.media import Video
@@ -65,6 +65,9 @@ def webcam(
     page = not (file and record) if page is None else page
     if record and Path(record).suffix.lower() != ".mp4":
         raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
+    if record and file and Path(record).resolve() == Path(source).resolve():
+        raise FerlibError(f"{record} is the source: give the recording a name of its own")
+    faces.detect(np.zeros((48, 48, 3), np.uint8), detector)  # an unusable detector fails before a page opens
     pictures, rate, total = _opened(camera, source, paced=page)
     with ExitStack() as stack:
         stack.callback(pictures.close)
@@ -76,7 +79,10 @@ def webcam(
         bar = stack.enter_context(
             tqdm(total=total, unit="frame", disable=None if progress else True, leave=False)
         )
-        return _run(pictures, Tracker(network, detector), shown, bar)
+        count = _run(pictures, Tracker(network, detector), shown, bar)
+    if record:
+        print(f"The live view is kept in {record}")
+    return count
 
 
 def _run(pictures: Iterator[Timed], tracker: Tracker, shown: "_Shown", bar: tqdm) -> int:

@@ -184,6 +184,18 @@ def test_an_unfinished_video_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["file/out.mp4", "folder"])
+def test_a_video_where_nothing_can_be_written_gets_a_sentence(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    with (
+        pytest.raises(FerlibError, match=f"{name}: "),
+        media.video_writer(tmp_path / name, 25) as append,
+    ):
+        append(np.zeros((64, 64, 3), np.uint8))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_a_video_that_loses_frames_on_the_way_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(media, "_length", lambda path: 1)  # what a full disk leaves
     with (
@@ -199,7 +211,7 @@ def test_photos_are_written_whole_or_not_at_all(tmp_path, picture):
     media.write_photo(tmp_path / "a.png", picture[..., ::-1])
     assert same(media.read_photo(tmp_path / "a.png"), picture, 0.1)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError):
+    with pytest.raises(FerlibError, match=r"file/a.png: cannot be written"):
         media.write_photo(tmp_path / "file" / "a.png", picture)
     with pytest.raises(FerlibError, match=r"b.webp: this picture cannot be stored"):
         media.write_photo(tmp_path / "b.webp", np.zeros((1, 20000, 3), np.uint8))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import media, webcam
+from ferlib import cli, media, webcam
 from ferlib.labels import FerlibError
 from ferlib.network import load_model
 from ferlib.page import Page
@@ -69,12 +69,39 @@ def test_a_file_is_recorded_whole_without_a_page(tmp_path, network, film, capsys
     assert recorded[0].image.shape == (240, 460, 3)
     picture = recorded[30].image.astype(int)
     assert (picture[..., 0] - picture[..., 2] > 60).sum() > 300, "a blue box, a blue bar"
-    assert "127.0.0.1" not in capsys.readouterr().out
+    assert capsys.readouterr().out == f"The live view is kept in {tmp_path / 'out.mp4'}\n"
 
 
 def test_a_recording_must_be_an_mp4(tmp_path, network, film):
     with pytest.raises(FerlibError, match=r"out.gif: recordings are MP4 files"):
         webcam.webcam(source=film, record=tmp_path / "out.gif", model=network)
+
+
+def test_a_recording_never_replaces_its_source(network, film):
+    before = film.read_bytes()
+    with pytest.raises(FerlibError, match=r"film.mp4 is the source"):
+        webcam.webcam(source=film, record=film.parent / ".." / film.parent.name / "film.mp4", model=network)
+    assert film.read_bytes() == before
+
+
+def test_a_recording_that_cannot_be_written_gets_a_sentence(tmp_path, network, film):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FerlibError, match=r"file/out.mp4: cannot be written"):
+        webcam.webcam(source=film, record=tmp_path / "file" / "out.mp4", model=network)
+
+
+def test_a_detector_without_its_model_is_said_before_the_page_opens(network, film, capsys, monkeypatch):
+    monkeypatch.delenv("FERLIB_YUNET", raising=False)
+    with pytest.raises(FerlibError, match="yunet needs its model"):
+        webcam.webcam(source=film, detector="yunet", browser=False, model=network)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("words", [["--camera", "-1"], ["--camera", "x"], ["--port", "-1"]])
+def test_numbers_that_cannot_be_are_wrong_usage(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["webcam", *words])
+    assert f"'{words[1]}' is not a number from 0" in capsys.readouterr().err
 
 
 def test_a_source_that_is_no_video_gets_a_sentence(tmp_path, network):
@@ -204,8 +231,10 @@ def test_only_who_knows_the_address_may_watch_or_stop(page):
 
 def test_a_port_in_use_gets_a_sentence(page):
     port = int(page.address.split(":")[2].split("/")[0])
-    with pytest.raises(FerlibError, match=f"port {port} is not free"):
+    with pytest.raises(FerlibError, match=f"port {port} cannot be used"):
         Page(port)
+    with pytest.raises(FerlibError, match="port 99999 cannot be used .*0-65535"):
+        Page(99999)
 
 
 def test_live_view_from_a_camera_to_the_page_until_q_is_pressed(network, plug_in, capsys):
