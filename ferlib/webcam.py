@@ -87,16 +87,16 @@ def webcam(
 
 def _run(pictures: Iterator[Timed], tracker: Tracker, shown: "_Shown", bar: tqdm) -> int:
     """Show picture after picture; Ctrl-C and a lost camera are proper ends too, for the recording's sake."""
-    count, rate, before = 0, 0.0, None
+    count, interval, before = 0, 0.0, None
     with suppress(KeyboardInterrupt):
         try:
             for image, seconds in pictures:
                 people = tracker.update(image, seconds)
                 now = time.perf_counter()
                 if before is not None:
-                    current = 1 / max(now - before, 1e-6)
-                    rate = 0.9 * rate + 0.1 * current if rate else current
-                before = now
+                    # An average of intervals, for one of rates soars when pictures come in bursts.
+                    interval = 0.9 * interval + 0.1 * (now - before) if interval else now - before
+                before, rate = now, 1 / interval if interval else 0.0
                 shown.show(draw.live_view(image, people, rate), people, rate, seconds)
                 count += 1
                 bar.update()
