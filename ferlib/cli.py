@@ -148,6 +148,10 @@ def _add_training_commands(commands) -> None:
     )
     bench.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     bench.add_argument("--save", action="store_true", help="keep the figures in the record")
+    bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    bench.add_argument(
+        "--fer", metavar="PYTHON", help="interpreter of an environment with the package fer, for --live"
+    )
     _command(commands, "record", _record, "copy finished full runs into the committed record")
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
@@ -202,12 +206,23 @@ def _tune(chosen) -> None:
 
 def _bench(chosen) -> None:
     _import_keras_quietly()
-    from ferlib import data, speed
+    from ferlib import data
 
-    measured = speed.run(data.load(chosen.data), quick=chosen.quick)
-    print(speed.describe(measured))
+    dataset = data.load(chosen.data)
+    if chosen.live:
+        from skimage import data as photos
+
+        from ferlib import bench, showcase
+
+        picture = showcase.webcam_picture(photos.astronaut())
+        measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
+    else:
+        from ferlib import speed as bench
+
+        measured = bench.run(dataset, quick=chosen.quick)
+    print(bench.describe(measured))
     if chosen.save:
-        print(f"kept in {speed.save(measured)}")
+        print(f"kept in {bench.save(measured)}")
 
 
 def _record(chosen) -> None:
@@ -239,7 +254,11 @@ def _add_live_commands(commands) -> None:
         "--every", type=_positive, default=1, metavar="N", help="analyse every Nth frame (default 1)"
     )
     predict.add_argument(
-        "--roi", type=_region, metavar="X,Y,W,H", help="search this part of each picture only, pixels"
+        "--roi",
+        type=_region,
+        metavar="X,Y,W,H",
+        help="search this part of each picture only, pixels: "
+        "in a large photo it finds faces narrower than a sixteenth of it",
     )
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
