@@ -5,22 +5,22 @@ import os
 import sys
 import tempfile
 
-from ferlib import __version__
+from ferlib import __version__, arguments
 from ferlib.labels import FerlibError
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        arguments: Words of the command line; None takes ``sys.argv``.
+        words: Words of the command line; None takes ``sys.argv``.
 
     Returns:
         0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when
         the user interrupts.
     """
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(words)
     # Keras and TensorFlow write notices of their own to stderr; the user asked for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        resumed = chosen.command in ("train", "tune", "report")
-        kept = "; finished work is kept, the same command goes on from here" if resumed else ""
+        goes_on = chosen.command in ("train", "tune", "report")
+        kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
         print(f"ferlib: stopped{kept}", file=sys.stderr)
         return 130
 
@@ -85,12 +85,6 @@ def _import_keras_quietly() -> None:
             os.close(kept)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
 # --- data -----------------------------------------------------------------------------------------
 
 
@@ -122,13 +116,13 @@ def _add_training_commands(commands) -> None:
     train.add_argument("--all", action="store_true", help="every experiment")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     train.add_argument(
-        "--seeds", type=_positive, default=1, metavar="N", help="train seeds 0 to N-1 (default 1)"
+        "--seeds", type=arguments.positive, default=1, metavar="N", help="train seeds 0 to N-1 (default 1)"
     )
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
     train.add_argument(
-        "--workers", type=_positive, metavar="N", help="share the runs among N local processes"
+        "--workers", type=arguments.positive, metavar="N", help="share the runs among N local processes"
     )
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     _add_profile(train)
@@ -136,7 +130,9 @@ def _add_training_commands(commands) -> None:
         commands, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
     )
     tune.add_argument("id", metavar="ID", help="experiment to start from")
-    tune.add_argument("--trials", type=_positive, default=30, metavar="N", help="trials to add (default 30)")
+    tune.add_argument(
+        "--trials", type=arguments.positive, default=30, metavar="N", help="trials to add (default 30)"
+    )
     tune.add_argument(
         "--storage",
         metavar="URL",
@@ -251,25 +247,21 @@ def _add_live_commands(commands) -> None:
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
     predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
     predict.add_argument(
-        "--every", type=_positive, default=1, metavar="N", help="analyse every Nth frame (default 1)"
+        "--every", type=arguments.positive, default=1, metavar="N", help="analyse every Nth frame (default 1)"
     )
     predict.add_argument(
-        "--roi",
-        type=_region,
-        metavar="X,Y,W,H",
-        help="search this part of each picture only, pixels: "
-        "in a large photo it finds faces narrower than a sixteenth of it",
+        "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
     webcam.add_argument(
-        "--camera", type=_index, default=0, metavar="N", help="number of the camera (default 0)"
+        "--camera", type=arguments.index, default=0, metavar="N", help="which camera (default 0)"
     )
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
     webcam.add_argument(
-        "--port", type=_index, default=0, metavar="N", help="port of the page (default: a free one)"
+        "--port", type=arguments.index, default=0, metavar="N", help="port of the page (default: any)"
     )
     _add_detector(webcam)
 
@@ -278,20 +270,6 @@ def _add_detector(parser) -> None:
     parser.add_argument(
         "--detector", choices=("haar", "yunet"), default="haar", help="face detector (default haar)"
     )
-
-
-def _index(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-    return int(text)
-
-
-def _region(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    numbers = tuple(int(part) for part in parts if part.strip().isdecimal())
-    if not len(numbers) == len(parts) == 4 or 0 in numbers[2:]:
-        raise argparse.ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
-    return numbers
 
 
 def _predict(chosen) -> int:
@@ -326,7 +304,7 @@ def _add_report_commands(commands) -> None:
         commands, "report", _report, "run the notebooks that are out of date and render HTML and PDF"
     )
     report.add_argument(
-        "--seeds", type=_positive, default=1, metavar="N", help="seeds of each run (default 1)"
+        "--seeds", type=arguments.positive, default=1, metavar="N", help="seeds of each run (default 1)"
     )
     report.add_argument(
         "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"

@@ -10,7 +10,12 @@ import numpy as np
 from ferlib.labels import IMAGE_SIZE, FerlibError
 
 MARGIN = 0.0
-"""Pixels added around a detected box on every side, as a share of its width, before it is resized."""
+"""Pixels added around a detected box on every side, as a share of its width, before it is resized.
+
+Measured with `ferlib.framing.accuracy_by_margin` on PublicTest, the 2,636 of its 3,589 images in which the
+cascade finds one face: the shipped network reads them equally well with every margin from -0.06 to 0.12,
+within one standard error (0.9 points), and 2 to 4 points worse at -0.1 and 0.2. So the box is taken as it is.
+"""
 
 LARGEST_SEARCHED = 640
 """Longer side, pixels, that a picture is reduced to before the search, which would be slow otherwise."""

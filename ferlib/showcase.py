@@ -236,14 +236,17 @@ def smoothing(
         emotion: Which probability to draw.
         ax: Where to draw.
     """
-    ax = ax or plt.gca()
+    ax, drawn = ax or plt.gca(), []
     for people, label, colour, width in (
         (raw, "each frame", FAINT, 1.2),
         (smooth, "running average", "#0072B2", 2.2),
     ):
         values = [np.nan if face is None else face.probabilities[emotion] for face in people]
         ax.plot(values, label=label, color=colour, lw=width)
-    ax.set(xlabel="frame", ylabel=f"probability of {emotion}", ylim=(0, 1.02))
+        drawn += values
+    # A face that is read in half a dozen ways stays within a few percent of the whole scale.
+    ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)))
+    ax.set(xlabel="frame", ylabel=f"probability of {emotion}")
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.legend(loc="lower right")
     return ax

@@ -32,6 +32,7 @@ ORDER = [
         "card",
         "bench",
         "speed",
+        "arguments",
         "cli",
     ],
 ]
@@ -52,7 +53,7 @@ HEAVY = {
 
 LIGHT = (
     *("labels", "paths", "faces", "network", "media", "draw", "live", "results", "files", "page"),
-    *("webcam", "cli"),
+    *("webcam", "arguments", "cli"),
 )
 """Modules that a light installation (no TensorFlow, no pandas) must be able to import."""
 

@@ -23,6 +23,8 @@ def test_every_stage_of_the_live_view_is_timed(folder):
     kinds = table.loc[["detection, whole picture", "detection, around known faces"], "frames"]
     assert kinds.sum() == 20 and 2 <= kinds.iloc[0] < kinds.iloc[1]
     assert (table["p50"] > 0).all() and (table["p95"] >= table["p50"]).all()
+    parts = table.loc[["detection", "network", "detection and network"], "mean"]
+    assert parts.iloc[0] + parts.iloc[1] == pytest.approx(parts.iloc[2])
     assert table.loc["all", "p50"] >= table.loc["network", "p50"]
 
 

@@ -128,6 +128,7 @@ def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
     ax = showcase.smoothing(raw, smooth, "happy")
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.7, np.nan, 0.05, 0.7])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), 0.7)
+    assert ax.get_ylim() == pytest.approx((0, 0.75)), "as much of the scale as is needed"
     assert showcase.label_changes(raw) == 2 and showcase.label_changes(smooth) == 0
 
 

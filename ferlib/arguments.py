@@ -1,0 +1,26 @@
+"""Kinds of argument on the command line; what is none of the kind is told in a sentence."""
+
+from argparse import ArgumentTypeError
+
+
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def index(text: str) -> int:
+    """Read a number of at least 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a number from 0")
+    return int(text)
+
+
+def region(text: str) -> tuple[int, ...]:
+    """Read left, top, width and height in pixels, such as ``0,0,320,240``."""
+    parts = text.split(",")
+    numbers = tuple(int(part) for part in parts if part.strip().isdecimal())
+    if not len(numbers) == len(parts) == 4 or 0 in numbers[2:]:
+        raise ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
+    return numbers

@@ -1,0 +1,29 @@
+from argparse import ArgumentTypeError
+
+import pytest
+
+from ferlib import arguments
+
+
+def test_what_is_of_the_kind_is_read():
+    assert (arguments.positive("3"), arguments.index("0")) == (3, 0)
+    assert arguments.region("0, 10,320,240") == (0, 10, 320, 240)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "sentence"),
+    [
+        ("positive", "0", "'0' is not a positive number"),
+        ("positive", "often", "'often' is not a positive number"),
+        ("index", "-1", "'-1' is not a number from 0"),
+        ("index", "1.5", "'1.5' is not a number from 0"),
+        ("region", "1,2,3", "'1,2,3' is not left,top,width,height in pixels"),
+        ("region", "1,2,3,x", "'1,2,3,x' is not left"),
+        ("region", "1,2,3,4,x", "'1,2,3,4,x' is not left"),
+        ("region", "1,2,0,9", "'1,2,0,9' is not left"),
+        ("region", "-1,2,3,4", "'-1,2,3,4' is not left"),
+    ],
+)
+def test_what_is_not_is_told(kind, text, sentence):
+    with pytest.raises(ArgumentTypeError, match=f"^{sentence}"):
+        getattr(arguments, kind)(text)
