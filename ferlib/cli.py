@@ -145,9 +145,7 @@ def _add_training_commands(commands) -> None:
     bench.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     bench.add_argument("--save", action="store_true", help="keep the figures in the record")
     bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
-    bench.add_argument(
-        "--fer", metavar="PYTHON", help="interpreter of an environment with the package fer, for --live"
-    )
+    bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
     _command(commands, "record", _record, "copy finished full runs into the committed record")
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")

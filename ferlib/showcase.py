@@ -22,6 +22,8 @@ SIZE = (640, 480)
 """Width and height of the pictures of a webcam."""
 
 _PERCENT = ticker.PercentFormatter(1, decimals=0, symbol=" %")
+_WHOLE_STEPS = {"nbins": 7, "steps": [1, 2, 5, 10]}
+"""Of ticks that are written without decimals; steps of 2.5 would be rounded to 2 and 3."""
 
 
 class Case(NamedTuple):
@@ -202,6 +204,7 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
     right.set(xlabel="margin on every side / width of the box", ylabel="accuracy", title="Read with a margin")
     for axis in (right.xaxis, right.yaxis):
         axis.set_major_formatter(_PERCENT)
+    right.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
     right.legend()
     return fig
 
@@ -247,6 +250,7 @@ def smoothing(
     # A face that is read in half a dozen ways stays within a few percent of the whole scale.
     ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)))
     ax.set(xlabel="frame", ylabel=f"probability of {emotion}")
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.legend(loc="lower right")
     return ax

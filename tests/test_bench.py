@@ -1,5 +1,6 @@
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -98,6 +99,14 @@ def test_the_table_is_kept_and_printed(folder, demo_dataset, install):
     text = bench.describe(kept)
     assert "84 crops" in text and "fer 1.2.3" in text and "nan" not in text
     assert all(measure in text for measure in table.index)
+
+
+def test_the_readme_shows_the_table_of_the_record(monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
+    told = (root / "README.md").read_text()
+    for measure, row in bench.recorded().iterrows():
+        assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.2g} |" in told
 
 
 def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install):

@@ -129,6 +129,8 @@ def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.7, np.nan, 0.05, 0.7])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), 0.7)
     assert ax.get_ylim() == pytest.approx((0, 0.75)), "as much of the scale as is needed"
+    ax.set_ylim(0.20, 0.38)
+    np.testing.assert_allclose(np.diff(ax.get_yticks()), 0.05, err_msg="not 2.5 %, written as 2 % and 3 %")
     assert showcase.label_changes(raw) == 2 and showcase.label_changes(smooth) == 0
 
 
