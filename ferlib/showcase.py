@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ferlib import draw, faces, live
+from ferlib import framing as framing_of
 from ferlib.data import Dataset
 from ferlib.media import Frame
 from ferlib.network import Face, Network
@@ -83,6 +84,34 @@ def hand_held(picture: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.nd
         yield np.clip(noisy, 0, 255).astype(np.uint8)
 
 
+def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tuple]]:
+    """Show one face after the other, each at a place that is known.
+
+    Args:
+        images: uint8 (n, 48, 48, 1).
+        seed: Of the places.
+
+    Returns:
+        A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
+    """
+    frames, boxes, generator = [], [], np.random.default_rng(seed)
+    for image in images:
+        face = framing_of.in_a_picture(image)
+        side = len(face)
+        left, top = generator.integers(0, (SIZE[0] - side, SIZE[1] - side))
+        frame = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
+        frame[top : top + side, left : left + side] = face[..., np.newaxis]
+        frames.append(frame)
+        boxes.append((int(left) + side // 4, int(top) + side // 4, side // 2, side // 2))
+    return frames, boxes
+
+
+def answers_in(frames: list[np.ndarray], boxes: list[tuple], network: Network) -> list[Face | None]:
+    """Run the pipeline on frames; return the `Face` found at each box, None where none is."""
+    found = live.find([Frame(frame) for frame in frames], network, "haar", None)
+    return [_at(people, box) for people, box in zip(found, boxes, strict=True)]
+
+
 def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> dict[str, Case]:
     """Make pictures that are hard to read from photos of a face.
 
@@ -132,9 +161,8 @@ def follow(frames: list[np.ndarray], network: Network, box: tuple) -> tuple[list
         The `Face` of each frame on its own and from the tracker, None where it is not found.
     """
     tracker = live.Tracker(network)
-    alone = live.find([Frame(frame) for frame in frames], network, "haar", None)
     tracked = [tracker.update(frame, number / 30) for number, frame in enumerate(frames)]
-    return [_at(people, box) for people in alone], [_at(people, box) for people in tracked]
+    return answers_in(frames, [box] * len(frames), network), [_at(people, box) for people in tracked]
 
 
 def _at(people: list[Face], box: tuple) -> Face | None:

@@ -55,6 +55,16 @@ def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
     assert live.overlap(read[0].box, BOX) > 0.6
 
 
+def test_a_parade_shows_every_face_at_its_place(network):
+    images = np.stack([scenes.face(emotion) for emotion in CLASSES])[..., None]
+    frames, boxes = showcase.parade(images)
+    assert len(set(boxes)) == 7 and all(frame.shape == (480, 640, 3) for frame in frames)
+    read = showcase.answers_in([*frames, np.zeros_like(frames[0])], [*boxes, BOX], network)
+    assert [face and face.emotion for face in read] == [*CLASSES, None]
+    elsewhere = [((left + 320) % 640, top, *size) for left, top, *size in boxes]
+    assert showcase.answers_in(frames, elsewhere, network) == [None] * 7
+
+
 def live_network():
     class Nothing:
         classes = CLASSES
