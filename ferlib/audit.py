@@ -57,12 +57,22 @@ class Audit:
             "identical under another label": self.images["conflicting"],
             "exact copy in train": self.images["leaked"],
             "exact or near copy in train": self.images["near_leaked"],
+            "exact copy in the other test split": self._in_both_tests(),
             "low contrast": self.images["low_contrast"],
             "blank": self.images["blank"],
             "no face found": self.images["faceless"],
         }
         table = pd.DataFrame(found).groupby(self.images["split"], sort=False).sum().T
         return table.rename_axis("finding").rename_axis(columns=None)
+
+    def _in_both_tests(self) -> pd.Series:
+        """Say which images of PublicTest or PrivateTest stand in the other one, too.
+
+        They count as leak-free: PublicTest chooses among finished epochs, no network learns from it.
+        """
+        tests = self.images[(self.images["split"] != "train") & (self.images["exact_group"] >= 0)]
+        in_both = tests.groupby("exact_group")["split"].transform("nunique") > 1
+        return in_both.reindex(self.images.index, fill_value=False)
 
     def describe(self) -> str:
         """Write the summary for people to read."""

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ferlib import calibrate, data, evaluate, experiments, record, resampling
 from ferlib.audit import Audit
 from ferlib.data import Dataset, Split
+from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES
 from ferlib.record import Run
 from ferlib.resampling import Sampled
@@ -26,12 +27,15 @@ ACCURACY_COLUMNS = {
     "valid_accuracy": "PublicTest %",
     "gap": "gap %",
     "test_accuracy": "PrivateTest %",
+    "test_interval": "95 % interval",
     "test_deviation": "± over seeds %",
     "macro_f1": "macro-F1 %",
     "balanced_accuracy": "balanced %",
     "leak_free_accuracy": "leak-free %",
     "test_accuracy_tta": "averaged views %",
     "reported": "reported elsewhere %",
+    "parameters": "parameters",
+    "train_seconds": "training (s)",
 }
 COST_COLUMNS = {
     "profile": "profile",
@@ -79,8 +83,8 @@ _MEANS = (
 def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
     """Predict on PrivateTest what was not predicted before, and store it with each run.
 
-    The only function that reads ``dataset.test``, called by notebook 05 alone, after everything has been
-    chosen on PublicTest. Quick runs see as many images as they saw of PublicTest.
+    The only function by which runs meet ``dataset.test``. Notebook 05 alone calls it, after everything has
+    been chosen on PublicTest. Quick runs see as many images as they saw of PublicTest.
 
     Args:
         runs: Finished runs of this dataset.
@@ -99,11 +103,9 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
 def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     """Predict PrivateTest with one run's weights."""
     part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
-    # The audit's answers travel in place of the names, to meet the same selection of images.
-    leak_free = images_of(run, replace(dataset.test, names=audit.leak_free("test"))).names
     network = run.model()
     test, averaged = map(record.rounded, evaluate.predict_views(network, part, views=views))
-    temperature = calibrate.fit_temperature(run.valid)
+    clean, temperature = on_leak_free(test, run, dataset, audit), calibrate.fit_temperature(run.valid)
     scaled = calibrate.with_temperature(test, temperature)
     bar.update()
     return record.with_test(
@@ -114,8 +116,10 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
         test_accuracy=test.accuracy,
         macro_f1=test.macro_f1,
         balanced_accuracy=test.balanced_accuracy,
-        leak_free_accuracy=test.take(leak_free).accuracy,
-        leak_free_images=int(leak_free.sum()),
+        leak_free_accuracy=clean.accuracy,
+        leak_free_macro_f1=clean.macro_f1,
+        leak_free_balanced_accuracy=clean.balanced_accuracy,
+        leak_free_images=len(clean),
         test_accuracy_tta=averaged.accuracy,
         views=views,
         calibration_error=calibrate.expected_calibration_error(test),
@@ -123,6 +127,13 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
         calibration_error_scaled=calibrate.expected_calibration_error(scaled),
         milliseconds=evaluate.latency(network),
     )
+
+
+def on_leak_free(predictions: Predictions, run: Run, dataset: Dataset, audit: Audit) -> Predictions:
+    """Return a run's predictions on the PrivateTest images without a copy, exact or near, in training."""
+    # The audit's answers travel in place of the names, to meet the same selection of images.
+    kept = images_of(run, replace(dataset.test, names=audit.leak_free("test"))).names
+    return predictions.take(kept)
 
 
 def images_of(run: Run, split: Split) -> Split:
@@ -176,8 +187,8 @@ def results_table(runs: Iterable[Run]) -> pd.DataFrame:
         Indexed by the row's id: ``group``, ``title``, ``profile``, ``classes`` (how many), ``device``,
         ``seeds`` (how many); the means of the results, accuracies 0..1; ``gap`` (training minus PublicTest
         accuracy); ``test_deviation`` (sample standard deviation over seeds, missing with one);
-        ``test_low`` and ``test_high`` (95 % interval over images and seeds); ``reported`` (elsewhere) and
-        ``reported_note``.
+        ``test_low`` and ``test_high`` (95 % interval over images and seeds; ``test_interval`` in words);
+        ``reported`` (elsewhere) and ``reported_note``.
     """
     table = {id: _summary(of_row) for id, of_row in rows(runs).items()}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("experiment")
@@ -197,6 +208,7 @@ def _summary(runs: Sequence[Run]) -> dict:
         **means,
         "gap": means["train_accuracy"] - means["valid_accuracy"],
         "test_deviation": results["test_accuracy"].std(ddof=1),
+        "test_interval": f"{100 * low:.1f} to {100 * high:.1f}",
         "test_low": low,
         "test_high": high,
         "reported": experiment.reported,

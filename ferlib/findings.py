@@ -138,6 +138,26 @@ def batch_ablation(table: pd.DataFrame) -> str:
     )
 
 
+def costs(table: pd.DataFrame) -> str:
+    """Say which networks are the fastest and the slowest for one face, and by how much."""
+    times = table["milliseconds"].dropna()
+    if times.empty:
+        return ""
+    return (
+        f"`{times.idxmin()}` answers fastest, in {times.min():.1f} ms, `{times.idxmax()}` takes "
+        f"{times.max() / times.min():.0f} times as long."
+    )
+
+
+def calibrations(table: pd.DataFrame) -> str:
+    """Say in how many rows scaling by a temperature lowers the calibration error, and by how much."""
+    before, after = (table[name] for name in ("calibration_error", "calibration_error_scaled"))
+    return (
+        f"It lowers the error in {(after < before).sum()} of {len(table)} rows, {percent(before.mean())} "
+        f"to {percent(after.mean())} on average."
+    )
+
+
 def calibration(row: Mapping[str, float]) -> str:
     """Say how well a run's confidences fit, before and after temperature scaling.
 

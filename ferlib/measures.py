@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferlib import compare, resampling
+from ferlib import compare, experiments, resampling
 from ferlib.record import Run
 from ferlib.resampling import Sampled
 from ferlib.words import percent, points
@@ -20,7 +20,16 @@ CLOSE = 0.05
 Rows = Mapping[str, Sequence[Run]]
 """Runs by the id of their row; the runs of a row differ in the seed."""
 
-BATCHES = tuple(f"deep_batch_{size}" for size in (16, 32, 64, 128, 256, 512))
+BATCHES = (
+    "deep_batch_16",
+    "deep_batch_32",
+    "deep_augmented",
+    "deep_batch_128",
+    "deep_batch_256",
+    "deep_batch_512",
+)
+"""Rows that differ in the batch size alone, 16 to 512, each twice the one before."""
+
 CLOSE_ROWS = (
     *("shallow_plain", "shallow_augmented", "shallow_tuned", "shallow_both"),
     *("four_block", "deep_augmented", "deep_both"),
@@ -56,11 +65,28 @@ def better(first: str, second: str):
     return measure
 
 
+def _trained(runs: Sequence[Run]) -> Sampled:
+    """Training accuracy of one row; seeds are resampled, images can't be."""
+    return resampling.ratio([[run.result["train_accuracy"]] for run in runs], row=runs[0].experiment.id)
+
+
 def _gap(runs: Sequence[Run]) -> Sampled:
     """Training minus PublicTest accuracy of one row."""
     valid = resampling.aligned([run.valid for run in runs])
     gaps = [run.result["train_accuracy"] - one.correct for run, one in zip(runs, valid, strict=True)]
     return resampling.ratio(np.stack(gaps), row=runs[0].experiment.id)
+
+
+def gets_stuck(found: Rows) -> Finding:
+    """Measure whether augmentation makes the shallow CNN learn less and read no better."""
+    rows = [found[id] for id in ("shallow_plain", "shallow_augmented")]
+    trained, tests = [_trained(runs) for runs in rows], [compare.private_accuracy(runs) for runs in rows]
+    measured = "; ".join(
+        f"{word} accuracy {percent(one.value)} plain, {percent(two.value)} augmented"
+        for word, (one, two) in {"training": trained, "test": tests}.items()
+    )
+    effect = resampling.smallest([trained[0] - trained[1], tests[0] - tests[1]])
+    return Finding(measured, "smaller of the differences of training and test accuracy, plain first", effect)
 
 
 def overfits(found: Rows) -> Finding:
@@ -110,7 +136,8 @@ def large_batches(found: Rows) -> Finding:
         one * weight for one, weight in zip(accuracies, doublings / (doublings**2).sum(), strict=True)
     )
     listed = ", ".join(
-        f"{id.rpartition('_')[2]}: {percent(one.value)}" for id, one in zip(BATCHES, accuracies, strict=True)
+        f"{experiments.EXPERIMENTS[id].batch_size}: {percent(one.value)}"
+        for id, one in zip(BATCHES, accuracies, strict=True)
     )
     measured = f"{listed}; {points(slope.value)} a doubling"
     return Finding(measured, "slope of test accuracy on log₂ of the batch size, negated", -slope)

@@ -265,19 +265,3 @@ def confusion_matrix(predictions: Predictions, *, ax: Axes | None = None) -> Axe
     ax.set(xlabel="predicted emotion", ylabel="true emotion")
     ax.tick_params(rotation=0)
     return ax
-
-
-def class_scores(predictions: Predictions, *, ax: Axes | None = None) -> Axes:
-    """Draw precision, recall and F1 of each class, recall with its 95 % Wilson interval."""
-    ax = ax or plt.subplots(figsize=(7, 3.4))[1]
-    table = evaluate.per_class(predictions).drop(index="macro avg")
-    table[["precision", "recall", "f1"]].rename(columns={"f1": "F1"}).plot.bar(
-        ax=ax, color=["#56B4E9", "#0072B2", "#E69F00"], width=0.8, rot=0, legend=False
-    )
-    limits = evaluate.recall_intervals(predictions).reindex(table.index)
-    middles = [bar.get_x() + bar.get_width() / 2 for bar in ax.containers[1]]
-    ax.vlines(middles, limits["low"], limits["high"], color=INK, lw=1.3, label="95 % interval of recall")
-    ax.set(xlabel="emotion", ylabel="score", ylim=(0, 1))
-    ax.grid(axis="x", visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=4)
-    return ax

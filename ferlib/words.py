@@ -13,6 +13,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f} points".replace("-", "−")
 
 
+def p_value(p: float) -> str:
+    """Write a p-value with three decimals, or that it is smaller."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names as English does: "a, b and c"."""
     names = list(names)

@@ -118,6 +118,7 @@ def test_three_copies_in_one_split_and_one_in_another(four):
     assert table.loc["copies beyond the first"].tolist() == [0, 2, 0]
     assert table.loc["identical under another label"].tolist() == [0, 3, 1]
     assert table.loc["exact copy in train"].tolist() == [0, 0, 0]
+    assert table.loc["exact copy in the other test split"].tolist() == [0, 3, 1]
     assert found.leak_free("valid").all() and found.leak_free("test").all()
 
 

@@ -68,13 +68,13 @@ def test_reliability_shows_bins_and_error():
 
 
 def test_batch_sizes_have_a_panel_a_measure():
-    sizes = (16, 64, 256)
+    sizes = (16, 128, 256)
     rows = compare.results_table(
         [made_up.run(f"deep_batch_{size}", 0.6, steps_per_epoch=9000 // size) for size in sizes]
     )
     fig = charts.batch_sizes(rows, sizes)
     assert [ax.get_title("left") for ax in fig.axes] == list(charts.BATCH_PANELS.values())
-    assert fig.axes[1].lines[0].get_ydata().tolist() == [562, 140, 35]
+    assert fig.axes[1].lines[0].get_ydata().tolist() == [562, 70, 35]
     assert fig.axes[0].lines[0].get_xdata().tolist() == list(sizes)
 
 

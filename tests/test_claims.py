@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import made_up
 import numpy as np
 import pytest
 
-from ferlib import claims, experiments, resampling
+from ferlib import claims, experiments, measures, resampling
 from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
+from ferlib.experiments import EXPERIMENTS
 from ferlib.labels import CLASSES
 
 DATASET = made_up.dataset()
@@ -35,8 +38,7 @@ def pair(better, worse, high=0.75, low=0.55, **worse_result):
 @pytest.mark.parametrize(
     "text, better, worse",
     [
-        ("Tuning the learning rate", "shallow_tuned", "shallow_plain"),
-        ("gets stuck", "shallow_plain", "shallow_augmented"),
+        ("Tuning the training", "shallow_tuned", "shallow_plain"),
         ("Augmentation and tuning", "deep_both", "deep_plain"),
         ("bottleneck", "deep_both", "mobilenet_frozen"),
         ("Batch normalization", "deep_augmented", "deep_no_batch_norm"),
@@ -82,6 +84,34 @@ def test_p_values_are_corrected_for_all_claims():
     assert table["p_holm"].min() == pytest.approx(tested * smallest)
 
 
+@pytest.mark.parametrize(
+    "trained, tested, verdict",
+    [((0.7, 0.5), (0.7, 0.5), HOLDS), ((0.5, 0.7), (0.7, 0.5), FAILS), ((0.7, 0.5), (0.5, 0.7), FAILS)],
+)
+def test_stuck_is_who_learns_less_and_reads_worse(trained, tested, verdict):
+    ids = ("shallow_plain", "shallow_augmented")
+    runs = [
+        made_up.run(id, test, seed, train_accuracy=train)
+        for id, train, test in zip(ids, trained, tested, strict=True)
+        for seed in range(3)
+    ]
+    assert judged(runs, "gets stuck")["verdict"] == verdict
+
+
+def test_batches_double_from_row_to_row():
+    sizes = [EXPERIMENTS[id].batch_size for id in measures.BATCHES]
+    assert sizes == [16, 32, 64, 128, 256, 512]
+    alike = {experiments.key(replace(EXPERIMENTS[id], batch_size=64)) for id in measures.BATCHES}
+    assert len(alike) == 1, "nothing else differs"
+
+
+def test_the_fewest_seeds_of_a_claim_are_told():
+    runs = pair("deep_both", "deep_plain")
+    assert judged(runs, "Augmentation and tuning")["seeds"] == 3
+    assert judged(runs[:4], "Augmentation and tuning")["seeds"] == 1
+    assert judged([], "Augmentation and tuning")["seeds"] == 0
+
+
 def overfitting_runs(plain, augmented):
     shares = {"deep_plain": plain, "deep_tuned": plain, "deep_augmented": augmented, "deep_both": augmented}
     return [made_up.run(id, 0.6, train_accuracy=share) for id, share in shares.items()]
@@ -103,7 +133,7 @@ def test_early_stopping_saves_epochs(epochs, verdict):
 
 @pytest.mark.parametrize("slope, verdict", [(-0.04, HOLDS), (0.04, FAILS), (0.0, NOISE)])
 def test_large_batches_are_judged_by_a_slope(slope, verdict):
-    runs = [made_up.run(f"deep_batch_{2**power}", 0.6 + slope * (power - 6)) for power in range(4, 10)]
+    runs = [made_up.run(id, 0.6 + slope * power) for power, id in enumerate(measures.BATCHES, -2)]
     row = judged(runs, "Large batches")
     assert row["verdict"] == verdict
     assert row["effect"] == pytest.approx(-slope, abs=0.015)

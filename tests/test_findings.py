@@ -72,8 +72,7 @@ def test_verdicts_are_counted_and_listed(judged):
     assert all(str(number) in text for number in judged["verdict"].value_counts())
     bullets = findings.by_verdict(judged).splitlines()
     assert (
-        "- **Not tested (no run of shallow_tuned):** “Tuning the learning rate lifts"
-        in bullets[-1] + bullets[-2]
+        "- **Not tested (no run of shallow_tuned):** “Tuning the training lifts" in bullets[-1] + bullets[-2]
     )
     assert sum(bullet.count("“") for bullet in bullets) == len(judged)
     order = [bullet[4:8] for bullet in bullets]
@@ -98,6 +97,15 @@ def test_calibration_names_the_direction(table, temperature, word):
     assert word in text and "falls from 10.0 % to 2.0 %" in text
     row["calibration_error_scaled"] = 0.2
     assert "does not fall: it goes from 10.0 % to 20.0 %" in findings.calibration(row)
+
+
+def test_costs_and_calibrations_are_summed_up(table):
+    table = table.assign(milliseconds=1.0, calibration_error=0.1, calibration_error_scaled=0.2)
+    table.loc["deep_both", ["milliseconds", "calibration_error_scaled"]] = 4.0, 0.05
+    assert findings.costs(table).endswith("`deep_both` takes 4 times as long.")
+    text = findings.calibrations(table)
+    assert f"in 1 of {len(table)} rows, 10.0 % to " in text
+    assert findings.costs(table.assign(milliseconds=float("nan"))) == ""
 
 
 def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):

@@ -134,13 +134,3 @@ def test_confusion_matrix_writes_share_and_count(predictions):
     assert texts[1] == f"{shares.iloc[0, 1] * 100:.0f} %\n{counts.iloc[0, 1]}"
     np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted emotion", "true emotion")
-
-
-def test_class_scores_are_precision_recall_and_f1(predictions):
-    ax = plots.class_scores(predictions)
-    table = evaluate.per_class(predictions).loc[list(ALPHABETICAL)]
-    for bars, column in zip(ax.containers, ["precision", "recall", "f1"], strict=True):
-        np.testing.assert_allclose([bar.get_height() for bar in bars], table[column])
-    limits = evaluate.recall_intervals(predictions)
-    segment = ax.collections[0].get_segments()[0]
-    np.testing.assert_allclose(segment[:, 1], limits.loc["angry", ["low", "high"]])

@@ -87,7 +87,7 @@ def test_other_row_profile_dataset_and_seed_have_other_folders():
         record.directory(row, 0, "quick", "a" * 64),
         record.directory(row, 0, "full", "b" * 64),
         record.directory(replace(row, epochs=61), 0, "full", "a" * 64),
-        record.directory(experiments.find("deep_batch_64"), 0, "full", "a" * 64),
+        record.directory(experiments.find("deep_batch_32"), 0, "full", "a" * 64),
     }
     assert len(folders) == 6
 
