@@ -199,7 +199,7 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         table[id] = row | {"images": run.result.get("images", run.experiment.images)}
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
     for number in ("learning rate", "weight decay", "smoothing", "averaging"):
-        frame[number] = frame[number].map("{:g}".format)
+        frame[number] = frame[number].map("{:.3g}".format)
     return frame.astype({"patience": "Int64"})
 
 

@@ -49,7 +49,7 @@ def difference(runs: Iterable[Run], first: str, second: str) -> str:
 
 
 def curves(run: Run) -> str:
-    """Say where a run's learning curves end up, and whether it learned its images by heart."""
+    """Say where a run's learning curves end up, and how far apart."""
     kept = run.history.iloc[run.result["best_epoch"] - 1]
     last = run.history.iloc[-1]
     gap = last["accuracy"] - last["valid_accuracy"]
