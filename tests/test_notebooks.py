@@ -94,3 +94,5 @@ def test_chapters_end_with_lessons_and_provenance(notebook):
 def test_only_the_comparison_opens_the_private_test():
     openers = [path.stem for path in NOTEBOOKS if "open_private_test" in text_of(nbformat.read(path, 4))]
     assert openers == ["05_comparison"]
+    readers = [path.stem for path in NOTEBOOKS if "dataset.test" in text_of(nbformat.read(path, 4))]
+    assert readers == ["05_comparison"]
