@@ -84,8 +84,16 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
         progress: Show a bar on stderr.
     """
     file = paths.cache() / f"audit-{dataset.fingerprint[:16]}-{_VERSION}.pkl"
-    if file.exists():
-        return Audit(pd.read_pickle(file))
+
+    def make() -> None:
+        with paths.written_atomically(file) as temporary:
+            _look_over(dataset, progress).to_pickle(temporary)
+
+    return Audit(paths.kept(lambda: pd.read_pickle(file), make))
+
+
+def _look_over(dataset: Dataset, progress: bool) -> pd.DataFrame:
+    """Return the table of an `Audit`."""
     frame = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)
     images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
     frame = _with_exact_copies(frame, images)
@@ -93,10 +101,7 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
     frame["contrast"] = images.reshape(len(images), -1).std(axis=1)
     frame["low_contrast"] = frame["contrast"] < LOW_CONTRAST
     frame["blank"] = frame["contrast"] < BLANK
-    frame["faceless"] = ~_have_faces(images, progress)
-    with paths.written_atomically(file) as temporary:
-        frame.to_pickle(temporary)
-    return Audit(frame)
+    return frame.assign(faceless=~_have_faces(images, progress))
 
 
 def _listed(split) -> pd.DataFrame:

@@ -162,6 +162,16 @@ def test_answers_are_kept_for_the_same_data_only(four, monkeypatch):
     assert len(searched) == 3
 
 
+@pytest.mark.parametrize("length", [0, 60, 700])
+def test_a_damaged_answer_is_found_again(four, length):
+    parts = [([image], [label]) for label, image in enumerate(four[:3])]
+    first = audit(dataset(*parts), progress=False)
+    (file,) = paths.cache().glob("audit-*")
+    file.write_bytes(file.read_bytes()[:length])
+    pd.testing.assert_frame_equal(audit(dataset(*parts), progress=False).images, first.images)
+    pd.testing.assert_frame_equal(pd.read_pickle(file), first.images)
+
+
 def test_an_interrupted_audit_leaves_nothing(four, monkeypatch):
     def interrupted(image):
         raise KeyboardInterrupt
