@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from ferlib import faces, paths
 from ferlib.data import Dataset
+from ferlib.labels import CLASSES
 
 BLANK, LOW_CONTRAST = 4.0, 20.0
 """Standard deviations of grey values below which an image counts as blank, and as low in contrast."""
@@ -74,6 +76,11 @@ class Audit:
             *(f"leak-free images of {name}  {self.leak_free(name).sum():,}" for name in ("valid", "test")),
         ]
         return "\n".join(lines)
+
+    def write_csv(self, target: str | Path) -> None:
+        """Write all that is known, one row an image, labels as words."""
+        with paths.written_atomically(Path(target).expanduser()) as temporary:
+            self.images.assign(label=np.take(CLASSES, self.images["label"])).to_csv(temporary, index=False)
 
 
 def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
