@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from ferlib import faces, paths
 from ferlib.data import Dataset
+from ferlib.labels import CLASSES
 
 BLANK, LOW_CONTRAST = 4.0, 20.0
 """Standard deviations of grey values below which an image counts as blank, and as low in contrast."""
@@ -85,6 +87,11 @@ class Audit:
         ]
         return "\n".join(lines)
 
+    def write_csv(self, target: str | Path) -> None:
+        """Write all that is known, one row an image, labels as words."""
+        with paths.written_atomically(Path(target).expanduser()) as temporary:
+            self.images.assign(label=np.take(CLASSES, self.images["label"])).to_csv(temporary, index=False)
+
 
 def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
     """Look over every image; the answers are cached, so that this takes its time once for each data set.
@@ -94,8 +101,16 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
         progress: Show a bar on stderr.
     """
     file = paths.cache() / f"audit-{dataset.fingerprint[:16]}-{_VERSION}.pkl"
-    if file.exists():
-        return Audit(pd.read_pickle(file))
+
+    def make() -> None:
+        with paths.written_atomically(file) as temporary:
+            _look_over(dataset, progress).to_pickle(temporary)
+
+    return Audit(paths.kept(lambda: pd.read_pickle(file), make))
+
+
+def _look_over(dataset: Dataset, progress: bool) -> pd.DataFrame:
+    """Return the table of an `Audit`."""
     frame = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)
     images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
     frame = _with_exact_copies(frame, images)
@@ -103,10 +118,7 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
     frame["contrast"] = images.reshape(len(images), -1).std(axis=1)
     frame["low_contrast"] = frame["contrast"] < LOW_CONTRAST
     frame["blank"] = frame["contrast"] < BLANK
-    frame["faceless"] = ~_have_faces(images, progress)
-    with paths.written_atomically(file) as temporary:
-        frame.to_pickle(temporary)
-    return Audit(frame)
+    return frame.assign(faceless=~_have_faces(images, progress))
 
 
 def _listed(split) -> pd.DataFrame:

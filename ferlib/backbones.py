@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from ferlib import paths
 from ferlib.labels import FerlibError
 
 
@@ -55,7 +56,7 @@ def weights_available(name: str) -> bool:
     """
     if _weights_file(name).exists():
         return True
-    if os.environ.get("FERLIB_OFFLINE", "0") not in ("", "0"):
+    if paths.offline():
         return False
     question = urllib.request.Request(PRETRAINED[name].address, method="HEAD")
     try:

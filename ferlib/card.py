@@ -1,5 +1,6 @@
 """The network that ships: which run it comes from, its model card, and a check on the reader's own data."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
@@ -19,9 +20,15 @@ TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 PROFILES = ("full", "cpu", "quick")
 """The better, the earlier: a network trained in full ships rather than one that was not."""
 
+BASELINES = ("prior", "logistic")
+"""Networks that only show what others must be better than."""
+
 
 def ship(id: str, dataset: Dataset) -> str:
-    """Export the best finished run of a row as the network that ships, and write its model card.
+    """Export the best finished run of a row as the network in use, and write its model card.
+
+    What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline. With
+    ``FERLIB_WEIGHTS`` any run goes into that folder, its card beside it.
 
     Args:
         id: Row of the experiment table.
@@ -31,7 +38,7 @@ def ship(id: str, dataset: Dataset) -> str:
         A sentence that says what was written where.
 
     Raises:
-        FerlibError: No run of that row has its weights here, or it can't be exported.
+        FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
     """
     with_weights = [
         run
@@ -41,11 +48,29 @@ def ship(id: str, dataset: Dataset) -> str:
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
     run = min(with_weights, key=lambda run: (PROFILES.index(run.profile), -run.result["valid_accuracy"]))
+    elsewhere = os.environ.get("FERLIB_WEIGHTS")
+    if not elsewhere and (reason := _unfit(run, dataset)):
+        raise FerlibError(
+            f"{id} does not take the place of the network that ships: {reason}; to export it nevertheless, "
+            "set FERLIB_WEIGHTS to another folder"
+        )
     graph = export.export(run, calibrate.fit_temperature(run.valid))
-    target = paths.root() / "MODEL_CARD.md"
+    target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
+    text = model_card(run, load_model(graph.parent).metadata)
+    if dataset.is_demo:
+        text = text.replace("\n", f"\n\n**It saw {dataset.source}: no number here is a finding.**\n", 1)
     with paths.written_atomically(target) as temporary:
-        temporary.write_text(model_card(run, load_model(graph.parent).metadata), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return f"{id} (seed {run.seed}, profile {run.profile}) is now {graph}; {target} describes it"
+
+
+def _unfit(run: Run, dataset: Dataset) -> str:
+    """Say why a run must not ship, or nothing."""
+    if dataset.is_demo:
+        return "it learned from drawn demo faces"
+    if run.profile == "quick":
+        return f"it was trained quickly, on few images (ferlib train {run.experiment.id} --profile full)"
+    return "it is a baseline" if run.experiment.model in BASELINES else ""
 
 
 def model_card(run: Run, metadata: Mapping) -> str:

@@ -7,6 +7,7 @@ import tempfile
 
 from ferlib import __version__, arguments
 from ferlib.labels import FerlibError
+from ferlib.words import listed
 
 
 def main(words: list[str] | None = None) -> int:
@@ -25,26 +26,31 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return chosen.run(chosen) or 0
-    except FerlibError as error:
-        print(f"ferlib: {error}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("ferlib"):
-            raise
-        print(
-            f"ferlib: this command needs {error.name}; in the project's folder run: pip install "
-            "'.[report,cpu]'",
-            file=sys.stderr,
-        )
-        return 1
     except BrokenPipeError:  # `ferlib data | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (FerlibError, ModuleNotFoundError, OSError) as error:
+        print(f"ferlib: {_told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         goes_on = chosen.command in ("train", "tune", "report")
         kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
         print(f"ferlib: stopped{kept}", file=sys.stderr)
         return 130
+
+
+def _told(error: Exception) -> str:
+    """Say a problem in one sentence; a module of ferlib's own that is missing is raised again."""
+    if isinstance(error, ModuleNotFoundError):
+        if error.name is None or error.name.startswith("ferlib"):
+            raise error
+        return f"this command needs {error.name}; in the project's folder run: pip install '.[report,cpu]'"
+    if isinstance(error, OSError) and error.filename is not None:
+        return (
+            f"{error.filename}: {error.strerror}; make room there or mend its permissions, or choose other "
+            "folders with FERLIB_CACHE, FERLIB_RUNS and FERLIB_FIGS"
+        )
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +96,8 @@ def _import_keras_quietly() -> None:
 
 def _add_data_commands(commands) -> None:
     _command(commands, "data", _data, "show what data is found and whether it is sound")
-    _command(commands, "audit", _audit, "find duplicates, leaks between splits, faceless and doubtful images")
+    audit = _command(commands, "audit", _audit, "count duplicates, leaks, faceless and doubtful images")
+    audit.add_argument("--csv", metavar="FILE", help="list them, too: a table, one row an image")
 
 
 def _data(chosen) -> None:
@@ -102,16 +109,17 @@ def _data(chosen) -> None:
 def _audit(chosen) -> None:
     from ferlib import audit, data
 
-    print(audit.audit(data.load(chosen.data)).describe())
+    found = audit.audit(data.load(chosen.data))
+    print(found.describe())
+    if chosen.csv:
+        found.write_csv(chosen.csv)
 
 
 # --- training -------------------------------------------------------------------------------------
 
 
 def _add_training_commands(commands) -> None:
-    train = _command(
-        commands, "train", _train, "train rows of the experiment table, resuming what was stopped"
-    )
+    train = _command(commands, "train", _train, "train experiments, resuming what was stopped")
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     train.add_argument("--all", action="store_true", help="every experiment")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
@@ -177,9 +185,9 @@ def _train(chosen) -> int | None:
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
         return 0
-    cluster.train_matrix(
-        ids, seeds, chosen.profile, dataset, workers=chosen.workers, scheduler=chosen.scheduler
-    )
+    options = {"workers": chosen.workers, "scheduler": chosen.scheduler}
+    runs = cluster.train_matrix(ids, seeds, chosen.profile, dataset, **options)
+    print(f"finished: {len(runs)} runs, profile {listed(sorted({run.profile for run in runs}))}")
     return 0
 
 
@@ -187,15 +195,8 @@ def _tune(chosen) -> None:
     _import_keras_quietly()
     from ferlib import data, tune
 
-    print(
-        tune.tune(
-            chosen.id,
-            data.load(chosen.data),
-            trials=chosen.trials,
-            storage=chosen.storage,
-            profile=chosen.profile,
-        )
-    )
+    options = {"trials": chosen.trials, "storage": chosen.storage, "profile": chosen.profile}
+    print(tune.tune(chosen.id, data.load(chosen.data), **options))
 
 
 def _bench(chosen) -> None:
@@ -298,9 +299,7 @@ def _webcam(chosen) -> None:
 
 
 def _add_report_commands(commands) -> None:
-    report = _command(
-        commands, "report", _report, "run the notebooks that are out of date and render HTML and PDF"
-    )
+    report = _command(commands, "report", _report, "run outdated notebooks and render HTML and PDF")
     report.add_argument(
         "--seeds", type=arguments.positive, default=1, metavar="N", help="seeds of each run (default 1)"
     )

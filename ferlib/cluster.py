@@ -37,7 +37,7 @@ def train_matrix(
     Args:
         ids: Rows of the experiment table.
         seeds: Seeds of each row.
-        profile: ``"auto"`` (full on a GPU, else quick) or a key of ``experiments.PROFILES``.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``, see ``train.obtain``.
         dataset: Images.
         workers: Processes to start on this machine; they share its cores.
         scheduler: Address of a running scheduler, such as ``"tcp://10.0.0.1:8786"``; overrides `workers`.
@@ -48,7 +48,6 @@ def train_matrix(
     Raises:
         FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
     """
-    profile = train.choose_profile(profile)
     if workers is None and scheduler is None:
         return train.obtain(ids, dataset, seeds=seeds, profile=profile)
     with _client(workers, scheduler) as client:

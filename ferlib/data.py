@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ferlib import demo, paths, readers
-from ferlib.labels import ALPHABETICAL, CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.labels import ALPHABETICAL, CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
 
 KAGGLE = "msambare/fer2013/versions/1"
 """Public copy of FER-2013 on Kaggle that needs no login; its version is fixed, so its pixels are too."""
@@ -198,20 +198,30 @@ def _cached(identity: str, stamp: str, read, source: str, location: Path | None)
     place = hashlib.sha256(identity.encode()).hexdigest()[:12]
     base = paths.cache() / f"images-{place}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     images_file, facts_file = base.with_suffix(".npy"), base.with_suffix(".npz")
-    if not (images_file.is_file() and facts_file.is_file()):
+
+    def make() -> None:
         _store(*read(), images_file, facts_file)
         for outdated in set(paths.cache().glob(f"images-{place}-*")) - {images_file, facts_file}:
             outdated.unlink(missing_ok=True)
+
+    splits, fingerprint, notes = paths.kept(lambda: _stored(images_file, facts_file), make)
+    return Dataset(*splits, source, fingerprint, location, location is None, notes)
+
+
+def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tuple[str, ...]]:
+    """Return splits, fingerprint and notes from the cache, or raise anything if it is damaged."""
     images = np.load(images_file, mmap_mode="r")
     with np.load(facts_file) as facts:
         labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
         fingerprint, notes = str(facts["fingerprint"]), tuple(map(str, facts["notes"]))
+    if images.shape != (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) or images.dtype != np.uint8:
+        raise ValueError(f"{images_file} holds {images.dtype} {images.shape}")
     ends = np.cumsum(sizes)
     splits = [
         Split(name, images[end - size : end], labels[end - size : end], names[end - size : end])
         for name, size, end in zip(SPLITS, sizes, ends, strict=True)
     ]
-    return Dataset(*splits, source, fingerprint, location, location is None, notes)
+    return splits, fingerprint, notes
 
 
 def _store(faces: demo.Faces, notes: tuple[str, ...], images_file: Path, facts_file: Path) -> None:
@@ -237,7 +247,7 @@ def _from_kaggle() -> Path | None:
     folder = cache / "datasets" / owner / name
     if (folder / f"{version}.complete").is_file() and (folder / "versions" / version).is_dir():
         return folder / "versions" / version
-    if os.environ.get("FERLIB_OFFLINE") == "1" or not _is_online():
+    if paths.offline() or not _is_online():
         return None
     import kagglehub  # takes a second, and only this one download needs it
 

@@ -137,11 +137,12 @@ class Fitting:
         for variable, value in zip([*variables, *weights], [*values, *best], strict=True):
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"{variable.path} has shape {variable.shape}, stored is {value.shape}")
+        columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
+        history = pd.DataFrame(columns).to_dict("records")
+        self._best = {"weights": best, "probabilities": arrays["probabilities"]}
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        self._best = {"weights": best, "probabilities": arrays["probabilities"]}
-        columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
-        self.history = pd.DataFrame(columns).to_dict("records")
+        self.history = history
 
     def _fit(self, order: np.ndarray) -> dict[str, float]:
         """Train one epoch with Keras' own loop and return loss and accuracy."""
@@ -217,11 +218,13 @@ def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray
     for array in (images, *backbone.weights):
         digest.update(np.ascontiguousarray(_numpy(array)))
     file = paths.cache() / "features" / f"{backbone.name}-{digest.hexdigest()[:16]}.npy"
-    if not file.exists():
+
+    def make() -> None:
         features = backbone.predict(np.asarray(images), batch_size=128, verbose=0).astype("float32")
         with paths.written_atomically(file) as temporary:
             np.save(temporary, features)
-    return np.load(file, mmap_mode="r")
+
+    return paths.kept(lambda: np.load(file, mmap_mode="r"), make)
 
 
 class _RawWeights(keras.callbacks.Callback):

@@ -1,9 +1,17 @@
 """Where data, caches, figures, reports and runs live, and how files are written safely."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def offline() -> bool:
+    """Say whether the network must not be asked: ``FERLIB_OFFLINE`` is 1, true or anything but no."""
+    return os.environ.get("FERLIB_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def root() -> Path:
@@ -78,11 +86,32 @@ def written_atomically(target: Path) -> Iterator[Path]:
     Args:
         target: Final path; its folder is made if missing. The temporary path keeps the suffix,
             which some writers (NumPy, Keras) insist on.
+
+    Raises:
+        OSError: It can't be written; the error names ``target``, not the temporary file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{os.getpid()}.{target.name}")
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.strerror, error.filename = error.strerror or str(error), str(target)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be made is not to be removed either
+            temporary.unlink()
+
+
+def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
+    """Read what a cache holds; make it first where it is missing or damaged.
+
+    Args:
+        read: Returns what is kept. Damage makes readers raise errors of any kind.
+        make: Writes it anew.
+    """
+    with suppress(Exception):
+        return read()
+    make()
+    return read()

@@ -171,8 +171,8 @@ def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
     """Render both reports unless they were made from these very notebooks and templates."""
     html, pdf = paths.reports() / "report.html", paths.reports() / "report.pdf"
     stamp = paths.executed() / "rendered.json"
-    key = _render_key(executed)
-    if html.exists() and pdf.exists() and stamp.exists() and json.loads(stamp.read_text()).get("key") == key:
+    key = json.dumps({"key": _render_key(executed)}).encode()
+    if html.exists() and pdf.exists() and stamp.exists() and stamp.read_bytes() == key:
         print(f"Up to date: {html} and {pdf}", file=sys.stderr)
         return html, pdf
     from ferlib import render
@@ -181,7 +181,7 @@ def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
     print("Rendering HTML and PDF", file=sys.stderr)
     html, pdf = render.render(executed, paths.reports(), meta=paths.root() / "reports" / "meta.yaml")
     with paths.written_atomically(stamp) as temporary:
-        temporary.write_text(json.dumps({"key": key}))
+        temporary.write_bytes(key)
     print(f"Wrote {html} and {pdf} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return html, pdf
 

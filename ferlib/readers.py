@@ -87,7 +87,8 @@ def read(path: Path) -> tuple[Faces, tuple[str, ...]]:
         with path.open("rb") as file:
             return _read_csv(file, str(path)), ()
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError) as problem:
-        raise FerlibError(f"{path}: cannot be read to its end ({problem}); download it again.") from problem
+        reason = str(problem).partition("\n")[0].rstrip(":")  # of a tar it lists all that was tried
+        raise FerlibError(f"{path}: cannot be read to its end ({reason}); download it again.") from problem
 
 
 def _is_container(entry: Path) -> bool:
@@ -95,8 +96,11 @@ def _is_container(entry: Path) -> bool:
 
 
 def _read_folder(folder: Path) -> tuple[Faces, tuple[str, ...]]:
-    paths = [path for name in _FOLDERS for path in (folder / name).rglob("*") if path.is_file()]
-    members = [path.relative_to(folder).as_posix() for path in paths]
+    paths = [path for name in _FOLDERS for path in (folder / name).rglob("*")]
+    for path in paths:
+        if path.is_symlink() and not path.exists() and not _is_clutter(path.name):
+            raise FerlibError(f"{path}: is a link that leads nowhere; mend or remove it.")
+    members = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
     return _read_images(members, lambda member: (folder / member).read_bytes(), str(folder))
 
 
@@ -200,10 +204,9 @@ def _decode(content: bytes, where: str) -> np.ndarray:
         raise FerlibError(f"{where}: cannot be read as an image; replace or remove the file.")
     if image.shape != (IMAGE_SIZE, IMAGE_SIZE) or image.dtype != np.uint8:
         kind = "grey" if image.ndim == 2 else "colour"
-        height, width = image.shape[:2]
         raise FerlibError(
-            f"{where}: is a {8 * image.itemsize}-bit {kind} image of {width}x{height} pixels; "
-            f"FER-2013 has 8-bit grey ones of {IMAGE_SIZE}x{IMAGE_SIZE}, so convert it."
+            f"{where}: is a {8 * image.itemsize}-bit {kind} image of {image.shape[1]}x{image.shape[0]} "
+            f"pixels; FER-2013 has 8-bit grey ones of {IMAGE_SIZE}x{IMAGE_SIZE}, so convert it."
         )
     return image
 
@@ -224,7 +227,7 @@ def _splits(placed, names, images, labels, where) -> tuple[np.ndarray, tuple[str
                 f"{where}: {member} is named neither PublicTest_ nor PrivateTest_; rename or remove it."
             )
     splits = np.array([SPLITS.index(KAGGLE_SPLITS.get(prefix, "train")) for prefix in prefixes], np.int64)
-    _check_splits(splits, where)
+    _check_splits(splits, labels, where)
     return splits, ()
 
 
@@ -239,10 +242,14 @@ def _halves(in_test: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.n
     return splits
 
 
-def _check_splits(splits: np.ndarray, where: str) -> None:
+def _check_splits(splits: np.ndarray, labels: np.ndarray, where: str) -> None:
     for usage, split in KAGGLE_SPLITS.items():
-        if not (splits == SPLITS.index(split)).any():
+        counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(CLASSES))
+        if not counts.any():
             raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
+        if not counts.all():
+            missing = CLASSES[counts.argmin()]
+            raise FerlibError(f"{where}: holds no {usage} images of {missing}; download it again.")
 
 
 def _read_csv(file, where: str) -> Faces:
@@ -253,15 +260,14 @@ def _read_csv(file, where: str) -> Faces:
         columns = [_column(header, name, where) for name in ("emotion", "pixels", "Usage")]
         records = [
             _parse_row(row, columns, f"{where}: line {rows.line_num}")
-            for row in _progress(rows, where)
-            if row
+            for row in _progress(filter(None, rows), where)
         ]
     except (UnicodeDecodeError, csv.Error) as problem:
         raise FerlibError(f"{where}: is not a csv of text ({problem}); give fer2013.csv.") from problem
     if not records:
         raise FerlibError(f"{where}: holds no rows below its header; download it again.")
     labels, images, splits = (np.array(values) for values in zip(*records, strict=True))
-    _check_splits(splits, where)
+    _check_splits(splits, labels, where)
     names = np.array([f"row_{number:06d}" for number in range(len(records))])
     return Faces(images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1), labels, splits, names)
 
@@ -303,14 +309,12 @@ def _parse_pixels(text: str, where: str) -> np.ndarray:
         raise FerlibError(
             f"{where}: has {len(values)} pixels instead of {_PIXELS}; mend the row or download again."
         )
-    if values.min() < 0 or values.max() > 255:
-        odd = values[(values < 0) | (values > 255)][0]
-        raise FerlibError(f"{where}: a pixel is {odd}, expected a number from 0 to 255; mend it.")
+    if len(odd := values[(values < 0) | (values > 255)]):
+        raise FerlibError(f"{where}: a pixel is {odd[0]}, expected a number from 0 to 255; mend it.")
     return values.astype(np.uint8)
 
 
 def _progress(items: Iterable, where: str) -> Iterable:
     """Show a bar on terminals while reading."""
-    return tqdm(
-        items, desc=f"reading {Path(where.split(': ')[0]).name}", unit=" images", leave=False, disable=None
-    )
+    name = Path(where.partition(": ")[0]).name
+    return tqdm(items, desc=f"reading {name}", unit=" images", leave=False, disable=None)

@@ -1,7 +1,6 @@
 """Finished runs: one file each, in ``runs/`` beside the weights and, copied, in the committed record."""
 
 import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -57,16 +56,23 @@ class Run:
         """Rebuild the network with its best weights, in float32.
 
         Raises:
-            FerlibError: The weights were made elsewhere: the record keeps results, not weights.
+            FerlibError: The weights were made elsewhere, as the record keeps results alone, or are damaged.
         """
+        remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
         if self.directory is None or not (self.directory / WEIGHTS_FILE).exists():
             raise FerlibError(
                 f"the weights of {self.experiment.id} (seed {self.seed}, {self.profile}) are not here, only "
-                f"its results; train it with: ferlib train {self.experiment.id} --profile {self.profile}"
+                f"its results; {remedy}"
             )
         switches = dict(self.experiment.switches) | {"pretrained": False}
         network = models.build(self.experiment.model, len(self.valid.classes), **switches)
-        network.load_weights(self.directory / WEIGHTS_FILE)
+        try:
+            network.load_weights(self.directory / WEIGHTS_FILE)
+        except Exception as error:  # a damaged file raises errors of many kinds
+            raise FerlibError(
+                f"the weights {self.directory / WEIGHTS_FILE} can't be read whole "
+                f"({type(error).__name__}); delete the folder {self.directory} and {remedy}"
+            ) from error
         return network
 
 
@@ -137,7 +143,7 @@ def load_run(source: Path) -> Run:
         )
     except FileNotFoundError:
         raise FerlibError(f"there is no finished run at {source}; train it with: ferlib train") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file raises errors of many kinds
         raise FerlibError(f"the run {file} can't be read ({error}); delete it and train again") from error
 
 
@@ -221,9 +227,24 @@ def publish_finished(dataset: Dataset) -> str:
 
 
 def read_results() -> pd.DataFrame:
-    """Return the record's table, one row a run, of every dataset; empty where there is no record."""
+    """Return the record's table, one row a run, of every dataset; empty where there is no record.
+
+    Raises:
+        FerlibError: The table is damaged.
+    """
     table = paths.record() / "results.csv"
-    return pd.read_csv(table, dtype={"key": str, "fingerprint": str}) if table.exists() else pd.DataFrame()
+    if not table.exists():
+        return pd.DataFrame()
+    try:
+        results = pd.read_csv(table, dtype={"key": str, "fingerprint": str})
+        whole = not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
+    except (ValueError, KeyError):  # no table at all, and columns that are missing
+        whole = False
+    if not whole:
+        raise FerlibError(
+            f"{table} is damaged or cut off; restore it from version control with: git checkout -- {table}"
+        )
+    return results
 
 
 def read_record(dataset: Dataset) -> list[Run]:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -219,10 +218,15 @@ def summary(run: Run) -> str:
 
 
 def _resume(fitting: Fitting, checkpoint: Path) -> None:
-    """Take up where a stopped process left off; of other code's checkpoint nothing can be taken up."""
-    if checkpoint.exists():
-        with suppress(KeyError, ValueError), np.load(checkpoint) as stored:
+    """Take up where a stopped process left off; a damaged or other code's checkpoint serves for nothing."""
+    if not checkpoint.exists():
+        return
+    try:
+        with np.load(checkpoint) as stored:
             fitting.restore(dict(stored))
+    except Exception as error:  # a damaged file raises errors of many kinds
+        told = f"{fitting.experiment.id} seed {fitting.seed} starts over: {checkpoint} can't be taken up"
+        print(f"{told} ({type(error).__name__})", file=sys.stderr)
 
 
 def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:

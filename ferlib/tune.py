@@ -12,6 +12,9 @@ from ferlib.labels import FerlibError
 WEIGHT_DECAY = (1e-5, 1e-1)
 """Range that is searched, on a logarithmic scale."""
 
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Package that brings a database's driver, where its name is another; SQLAlchemy asks for the driver."""
+
 STARTUP_TRIALS = 5
 """Trials that are drawn at random and not ended early; later ones learn from all before."""
 
@@ -27,8 +30,8 @@ def tune(
     """Search learning rate, weight decay, dropout and augmentation strength for PublicTest accuracy.
 
     Trials and their results are kept in the storage, so a study goes on where it was stopped, and the same
-    command on several machines with one database shares the work. The row's own settings are tried first.
-    Only the training split and PublicTest are read.
+    command on several machines with one database shares the work. The row's own settings are tried first,
+    its weight decay raised to the least that is searched. Only the training split and PublicTest are read.
 
     Args:
         experiment_id: Row to start from.
@@ -42,7 +45,7 @@ def tune(
         The best settings, written as an experiment row, and what they reached.
 
     Raises:
-        FerlibError: Optuna is missing, or no row or storage has that name.
+        FerlibError: Optuna or the database's driver is missing, or no row or storage has that name.
     """
     try:
         import optuna
@@ -92,7 +95,7 @@ def _changed(trial, row: Experiment) -> Experiment:
         ),
         "weight_decay": trial.suggest_float("weight_decay", *WEIGHT_DECAY, log=True),
     }
-    if "dropout" in inspect.signature(models.MODELS[row.model]).parameters:
+    if _dropout(row) is not None:
         switches["dropout"] = trial.suggest_float("dropout", 0.0, 0.7)
     if row.policy != "none":
         changes["strength"] = trial.suggest_float("strength", 0.0, 2.0)
@@ -100,13 +103,21 @@ def _changed(trial, row: Experiment) -> Experiment:
 
 
 def _settings(row: Experiment) -> dict[str, float]:
-    """Return the row's own settings, as far as they lie within what is searched."""
-    own = {"learning_rate": row.learning_rate, "strength": row.strength}
-    if WEIGHT_DECAY[0] <= row.weight_decay <= WEIGHT_DECAY[1]:
-        own["weight_decay"] = row.weight_decay
-    if "dropout" in dict(row.switches):
-        own["dropout"] = dict(row.switches)["dropout"]
-    return own
+    """Return the row's own settings, moved into the range that is searched."""
+    own = {
+        "learning_rate": row.learning_rate,
+        # A logarithmic scale has no 0; its lower end takes next to nothing off the weights.
+        "weight_decay": min(max(row.weight_decay, WEIGHT_DECAY[0]), WEIGHT_DECAY[1]),
+        "dropout": _dropout(row),
+        "strength": row.strength,
+    }
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _dropout(row: Experiment) -> float | None:
+    """Return a row's dropout, its network's own where the row does not say, None where there is none."""
+    parameter = inspect.signature(models.MODELS[row.model]).parameters.get("dropout")
+    return parameter and dict(row.switches).get("dropout", parameter.default)
 
 
 def _storage(optuna, url: str | None):
@@ -118,7 +129,9 @@ def _storage(optuna, url: str | None):
     try:
         return optuna.storages.RDBStorage(url)
     except Exception as error:  # whatever the database's driver raises, or that there is none
-        reason = str(error).splitlines()[0]
+        reason, cause = str(error).partition("\n")[0], error.__cause__ or error.__context__
+        if isinstance(cause, ModuleNotFoundError):
+            reason = f"its driver is missing, run: pip install '{DRIVERS.get(cause.name, cause.name)}'"
         raise FerlibError(f"the storage {url} can't be opened: {reason}") from error
 
 

@@ -10,6 +10,7 @@ import pytest
 from ferlib import cli, demo, faces, paths, portrait
 from ferlib.audit import audit
 from ferlib.data import Dataset, Split, subset
+from ferlib.labels import CLASSES
 
 LEAKED = demo.PLANTED_COPIES
 NEAR = demo.PLANTED_COPIES + demo.PLANTED_MIRRORED
@@ -163,6 +164,16 @@ def test_answers_are_kept_for_the_same_data_only(four, monkeypatch):
     assert len(searched) == 3
 
 
+@pytest.mark.parametrize("length", [0, 60, 700])
+def test_a_damaged_answer_is_found_again(four, length):
+    parts = [([image], [label]) for label, image in enumerate(four[:3])]
+    first = audit(dataset(*parts), progress=False)
+    (file,) = paths.cache().glob("audit-*")
+    file.write_bytes(file.read_bytes()[:length])
+    pd.testing.assert_frame_equal(audit(dataset(*parts), progress=False).images, first.images)
+    pd.testing.assert_frame_equal(pd.read_pickle(file), first.images)
+
+
 def test_an_interrupted_audit_leaves_nothing(four, monkeypatch):
     def interrupted(image):
         raise KeyboardInterrupt
@@ -181,6 +192,19 @@ def test_the_command_prints_the_summary(tmp_path, capsys, monkeypatch):
     row = next(line for line in said.splitlines() if line.startswith("exact copy in train"))
     assert row.split()[-3:] == ["0", str(LEAKED), str(LEAKED)]
     assert "leak-free images of test" in said
+
+
+def test_the_command_lists_every_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "has_face", lambda image: True)
+    drawn = demo.faces((demo.SMALLEST,) * 3)
+    source = demo.write_zip(drawn, tmp_path / "archive.zip")
+    target = tmp_path / "new" / "flags.csv"
+    assert cli.main(["audit", "--data", str(source), "--csv", str(target)]) == 0
+    listed = pd.read_csv(target)
+    emotions = {name: CLASSES[label] for name, label in zip(drawn.names, drawn.labels, strict=True)}
+    assert dict(zip(listed["name"], listed["label"], strict=True)) == emotions
+    assert listed.groupby("split")["leaked"].sum().to_dict() == {"train": 0, "valid": LEAKED, "test": LEAKED}
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_real_leak_is_found(real_dataset, monkeypatch):

@@ -8,7 +8,7 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import card, cli, evaluate, models, network, paths, record
+from ferlib import card, cli, data, evaluate, models, network, paths, record
 from ferlib.labels import FerlibError
 
 FACTS = {"images": 120, "versions": "Python 3", "date": "2026-01-01", "commit": "abc"}
@@ -45,7 +45,7 @@ def test_the_best_seed_on_public_test_ships_with_its_card(finished, dataset, tmp
     assert "seed 1" in told
     source = network.load_model().metadata["source"]
     assert (source["experiment"], source["seed"], source["profile"]) == ("logistic", 1, "cpu")
-    text = (tmp_path / "MODEL_CARD.md").read_text()
+    text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert network.load_model().metadata["sha256"] in text
     assert f"{100 * finished[1].test.accuracy:.1f} % of 120 images of PrivateTest" in text
     assert "$" not in text and len(re.findall(r"^\| (?:angry|happy) \|", text, re.MULTILINE)) == 2
@@ -59,8 +59,50 @@ def test_a_full_run_ships_rather_than_a_better_small_one(finished, dataset):
 def test_a_card_says_that_private_test_was_not_opened(finished, dataset, tmp_path):
     finished[:] = [replace(run, test=None) for run in finished]
     card.ship("logistic", dataset)
-    text = (tmp_path / "MODEL_CARD.md").read_text()
+    text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "images of PublicTest" in text and "has not been opened for this run" in text
+
+
+def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(finished, dataset, tmp_path):
+    shipped = tmp_path / "MODEL_CARD.md"
+    shipped.write_text("of the shipped network")
+    card.ship("logistic", dataset)
+    assert shipped.read_text() == "of the shipped network"
+    beside = tmp_path / "weights" / "MODEL_CARD.md"
+    assert "no number here is a finding" not in beside.read_text()
+    card.ship("logistic", replace(dataset, is_demo=True, source=data.DEMO_SOURCE))
+    assert beside.read_text().splitlines()[2].startswith("**It saw demo faces, not FER-2013")
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "is_demo", "reason"),
+    [
+        ("shallow_cnn", "full", True, "it learned from drawn demo faces"),
+        ("shallow_cnn", "quick", False, "it was trained quickly.*ferlib train logistic --profile full"),
+        ("logistic", "full", False, "it is a baseline"),
+        ("prior", "cpu", False, "it is a baseline"),
+    ],
+)
+def test_poor_networks_do_not_ship(finished, dataset, tmp_path, monkeypatch, model, profile, is_demo, reason):
+    monkeypatch.delenv("FERLIB_WEIGHTS")
+    monkeypatch.setattr(card.export, "export", lambda *_: pytest.fail("exported"))
+    row = replace(finished[0].experiment, model=model)
+    finished[:] = [replace(run, profile=profile, experiment=row) for run in finished]
+    with pytest.raises(FerlibError, match=f"{reason}.*FERLIB_WEIGHTS"):
+        card.ship("logistic", replace(dataset, is_demo=is_demo))
+    assert not (tmp_path / "MODEL_CARD.md").exists()
+
+
+@pytest.mark.parametrize("profile", ["full", "cpu"])
+def test_good_networks_ship_with_their_card_in_the_project(finished, dataset, tmp_path, monkeypatch, profile):
+    row = replace(finished[0].experiment, model="shallow_cnn")
+    finished[:] = [replace(run, profile=profile, experiment=row) for run in finished]
+    monkeypatch.delenv("FERLIB_WEIGHTS")
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(models, "build", lambda _, classes, **__: models.MODELS["logistic"](classes))
+    monkeypatch.setattr(card.export, "weights_folder", lambda: folder)
+    assert f"profile {profile}" in card.ship("logistic", dataset)
+    assert (tmp_path / "MODEL_CARD.md").exists() and not (folder / "MODEL_CARD.md").exists()
 
 
 def test_without_weights_nothing_ships(finished, dataset):

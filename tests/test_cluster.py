@@ -7,7 +7,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from ferlib import cluster, data, demo, paths, record, train
+from ferlib import cluster, data, demo, paths, planning, record, train
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.labels import FerlibError
 
@@ -86,6 +86,17 @@ def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
     monkeypatch.setattr(train, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
     cluster.train_matrix(rows, [0, 1], "quick", dataset)
     assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick"})]
+
+
+def test_training_does_what_was_planned(dataset, rows, monkeypatch):
+    """With the profile "auto" and no GPU a finished run of all images serves; only the rest is trained."""
+    monkeypatch.setattr(train, "has_gpu", lambda: False)
+    first = train.train(EXPERIMENTS["first"], 0, dataset, profile="cpu")
+    planned = planning.plan(rows[:2], [0], "auto", dataset)
+    assert planned["state"].tolist() == ["finished", "to train"]
+    runs = cluster.train_matrix(rows[:2], [0], "auto", dataset)
+    assert [run.profile for run in runs] == planned["profile"].tolist() == ["cpu", "quick"]
+    assert runs[0].result == first.result
 
 
 def test_a_missing_extra_is_told(dataset, rows, monkeypatch):

@@ -170,6 +170,23 @@ def test_half_a_cache_is_none(table, suffix):
     assert same(data.load(table), before)
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:-700], lambda b: b[::-1]])
+def test_a_damaged_cache_is_made_anew(table, suffix, damage):
+    before = data.load(table).fingerprint
+    (file,) = paths.cache().glob(f"*{suffix}")
+    file.write_bytes(damage(file.read_bytes()))
+    assert data.load(table).fingerprint == before
+    assert len(list(paths.cache().iterdir())) == 2
+
+
+def test_images_that_do_not_fit_their_labels_are_read_anew(table):
+    before = data.load(table).fingerprint
+    (file,) = paths.cache().glob("*.npy")
+    np.save(file, np.load(file)[:-1])
+    assert len(data.load(table).test.images) == SIZES[2] and data.load(table).fingerprint == before
+
+
 def test_an_interrupted_first_read_is_repeated(table, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -245,6 +262,8 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
     asked = []
     monkeypatch.setattr(data, "_is_online", lambda: asked.append("asked"))
     assert data._from_kaggle() is None and not asked, "FERLIB_OFFLINE"
+    monkeypatch.setenv("FERLIB_OFFLINE", "true")
+    assert data._from_kaggle() is None and not asked
     monkeypatch.delenv("FERLIB_OFFLINE")
     assert data._from_kaggle() is None and asked
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import data, evaluate, fitting, models, record
+from ferlib import data, evaluate, fitting, models, paths, record
 from ferlib.data import Split
 from ferlib.experiments import Experiment
 from ferlib.fitting import Fitting
@@ -117,6 +117,16 @@ def test_a_state_of_another_network_is_refused():
     state = fit(row(epochs=1)).state()
     with pytest.raises((KeyError, ValueError)):
         Fitting(row("shallow_cnn"), 0, split(), split(21)).restore(state)
+
+
+@pytest.mark.parametrize("lost", ["probabilities", "history_loss", "best0", "variable0"])
+def test_a_state_that_lacks_something_changes_nothing(lost):
+    stored = fit(row(epochs=1)).state()
+    one = Fitting(row(), 0, split(), split(21, seed=1))
+    before = weights(one)
+    with pytest.raises(KeyError, match=lost):
+        one.restore({name: value for name, value in stored.items() if name != lost})
+    assert equal(weights(one), before) and one.history == []
 
 
 def test_network_sees_augmented_images_in_training_only(monkeypatch):
@@ -261,6 +271,16 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
     backbone.layers[1].kernel.assign(backbone.layers[1].kernel + 1)
     with pytest.raises(AssertionError, match="computed again"):
         fitting.bottleneck_features(backbone, split().images)
+
+
+@pytest.mark.parametrize("length", [0, 60, 700])
+def test_damaged_features_are_computed_again(tiny_backbone, length):
+    backbone, _ = models.split_backbone(models.build("tiny", 7, trainable="head"))
+    before = np.array(fitting.bottleneck_features(backbone, split().images))
+    (file,) = (paths.cache() / "features").iterdir()
+    file.write_bytes(file.read_bytes()[:length])
+    np.testing.assert_array_equal(fitting.bottleneck_features(backbone, split().images), before)
+    np.testing.assert_array_equal(np.load(file), before)
 
 
 def test_some_classes_alone(demo_dataset):

@@ -66,3 +66,40 @@ def test_an_interrupted_writer_keeps_the_old_file_and_leaves_no_other(tmp_path):
         raise KeyboardInterrupt
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    "words", [("disk full",), (28, "disk full"), (28, "disk full", "the temporary file")]
+)
+def test_what_can_not_be_written_is_named(tmp_path, words):
+    target = tmp_path / "result.csv"
+    with (
+        pytest.raises(OSError, match="disk full.*/result.csv") as caught,
+        paths.written_atomically(target) as t,
+    ):
+        raise OSError(*words[:2], *([str(t)] if len(words) == 3 else []))
+    assert caught.value.filename == str(target)
+
+
+def test_what_is_kept_is_made_once_and_again_when_it_is_damaged(tmp_path):
+    file, made = tmp_path / "kept", []
+
+    def make():
+        made.append(file.write_text("7"))
+
+    for content in (None, "", "half"):
+        if content is not None:
+            file.write_text(content)
+        assert paths.kept(lambda: int(file.read_text()), make) == 7
+        assert paths.kept(lambda: int(file.read_text()), make) == 7
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "offline"), [("1", True), ("true", True), ("", False), ("0", False), ("False", False)]
+)
+def test_one_word_keeps_all_off_the_network(monkeypatch, value, offline):
+    monkeypatch.setenv("FERLIB_OFFLINE", value)
+    assert paths.offline() is offline
+    monkeypatch.delenv("FERLIB_OFFLINE")
+    assert not paths.offline()

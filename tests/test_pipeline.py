@@ -111,6 +111,16 @@ def test_render_is_skipped_when_up_to_date(project, monkeypatch):
     pipeline.build()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"key": "', b"\xff\xfe", b"[]"])
+def test_a_damaged_stamp_renders_again(project, monkeypatch, content):
+    pipeline.build()
+    stamp = paths.executed() / "rendered.json"
+    whole = stamp.read_bytes()
+    stamp.write_bytes(content)
+    pipeline.build()
+    assert stamp.read_bytes() == whole
+
+
 def test_unknown_profile_and_missing_notebooks_are_said_in_one_sentence(project):
     with pytest.raises(FerlibError, match="unknown profile 'huge'"):
         pipeline.build(profile="huge")

@@ -193,6 +193,12 @@ def test_a_truncated_tar(table, tmp_path):
     refused(packed, "cannot be read to its end", "download it again")
 
 
+def test_a_tar_that_is_none(tmp_path):
+    page = tmp_path / "fer2013.tar.gz"
+    page.write_text("<html>please log in</html>")
+    refused(page, "cannot be read to its end (file could not be opened successfully)", "download it again")
+
+
 def test_a_bad_row_inside_an_archive_names_archive_member_and_line(table, tmp_path):
     content = table.read_bytes() + b"7,0 0,Training\n"
     line = f"line {len(content.splitlines())}"
@@ -231,6 +237,25 @@ def test_a_missing_split(folder, usage):
     for path in (folder / "test").rglob(f"{usage}_*"):
         path.unlink()
     refused(folder, f"no {usage} images", "all three splits are needed")
+
+
+@pytest.mark.parametrize("usage", ["PublicTest", "PrivateTest"])
+def test_a_class_that_a_split_lacks(folder, usage):
+    for path in (folder / "test" / "disgust").glob(f"{usage}_*"):
+        path.unlink()
+    refused(folder, f"no {usage} images of disgust", "download it again")
+
+
+def test_a_link_that_leads_nowhere(folder):
+    (folder / "train" / ".#x.jpg").symlink_to("what an editor leaves behind")
+    data.load(folder)
+    shutil.rmtree(paths.cache())
+    shutil.move(folder / HAPPY, folder.parent / "elsewhere.jpg")
+    (folder / HAPPY).symlink_to(folder.parent / "elsewhere.jpg")
+    assert data.load(folder).train.names.tolist().count(Path(HAPPY).name) == 1
+    shutil.rmtree(paths.cache())
+    (folder.parent / "elsewhere.jpg").unlink()
+    refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
 
 
 def test_an_image_in_the_wrong_folder(folder):
@@ -343,6 +368,18 @@ def test_a_csv_without_a_split(table):
     kept = [line for line in table.read_text().splitlines() if not line.endswith("PrivateTest")]
     table.write_text("\n".join(kept))
     refused(table, "no PrivateTest images", "all three splits are needed")
+
+
+@pytest.mark.parametrize("usage", ["", *KAGGLE_SPLITS])
+def test_a_csv_without_a_class(table, usage):
+    """Here disgust, in one split or in all."""
+    kept = [
+        line
+        for line in table.read_text().splitlines()
+        if not (line.startswith("1,") and line.endswith(usage))
+    ]
+    table.write_text("\n".join(kept))
+    refused(table, f"no {usage or 'Training'} images of disgust", "download it again")
 
 
 @pytest.mark.parametrize(

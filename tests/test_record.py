@@ -111,6 +111,20 @@ def test_damaged_runs_are_told(damage):
         record.load_run(run.directory)
 
 
+def test_a_run_with_bits_turned_anywhere_is_told():
+    run = saved(made_up.run("prior"))
+    file = run.directory / record.RUN_FILE
+    whole, told = file.read_bytes(), 0
+    for start in range(0, len(whole), 97):
+        turned = bytes(byte ^ 0xFF for byte in whole[start : start + 9])
+        file.write_bytes(whole[:start] + turned + whole[start + 9 :])
+        try:
+            record.load_run(run.directory)
+        except FerlibError as error:
+            told += "run.npz can't be read" in str(error)
+    assert told > 20
+
+
 def test_a_missing_run_is_told():
     with pytest.raises(FerlibError, match="no finished run at"):
         record.load_run(paths.runs() / "deep_plain" / "nothing")
@@ -227,6 +241,39 @@ def test_only_full_runs_with_test_predictions_are_recorded():
     saved(made_up.run("logistic", tested=False))
     assert "1 runs are in" in record.publish_finished(dataset)
     assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:30],
+        lambda text: text.splitlines()[0],
+        lambda text: text[: text.rindex("deep_plain")],
+        lambda text: text.replace("fingerprint", "thumb"),
+        lambda text: text + 'x,"y',
+        lambda text: "\xff\xfe\0" + text,
+        lambda text: text + "1," * 99,
+    ],
+)
+def test_a_damaged_table_is_told(damage):
+    record.publish([made_up.run("deep_plain")])
+    table = paths.record() / "results.csv"
+    table.write_text(damage(table.read_text()), encoding="latin-1")
+    with pytest.raises(
+        FerlibError, match="results.csv is damaged or cut off; restore it .*git checkout -- /"
+    ):
+        record.read_record(made_up.dataset())
+
+
+@pytest.mark.parametrize("length", [0, 60, 700, 5000])
+def test_damaged_weights_are_told(length):
+    run = saved(made_up.run("logistic"))
+    file = run.directory / record.WEIGHTS_FILE
+    models.build("logistic").save_weights(file)
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(FerlibError, match="best.weights.h5 can't be read whole .*delete the folder .* train"):
+        run.model()
 
 
 def test_without_a_record_there_are_no_runs():

@@ -202,6 +202,34 @@ def test_a_checkpoint_of_other_code_is_left_behind(dataset):
     assert len(run.history) == 1 and not checkpoint.exists()
 
 
+def flipped(content):
+    """Turn some bits in the middle, where the weights are."""
+    middle = len(content) // 2
+    return (
+        content[:middle] + bytes(byte ^ 0xFF for byte in content[middle : middle + 9]) + content[middle + 9 :]
+    )
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:700], flipped])
+def test_a_damaged_checkpoint_starts_the_run_over(dataset, capsys, damage):
+    experiment, epochs = row(), []
+    options = {"profile": "full", "on_epoch": lambda fitting: epochs.append(len(fitting.history))}
+    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint.parent.mkdir(parents=True)
+    np.savez(checkpoint, **_checkpoint(experiment, dataset))
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    train.train(experiment, 0, dataset, **options)
+    assert epochs == [1, 2]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"tiny seed 0 starts over: {checkpoint}" in error
+
+
+def _checkpoint(experiment, dataset):
+    fitting = train.start(experiment, 0, dataset)
+    fitting.epoch()
+    return fitting.state()
+
+
 def test_a_run_stopped_from_outside_goes_on(dataset):
     def stop(fitting):
         raise KeyboardInterrupt

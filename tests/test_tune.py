@@ -1,10 +1,11 @@
+import inspect
 import sys
 from dataclasses import replace
 
 import optuna
 import pytest
 
-from ferlib import paths, train, tune
+from ferlib import models, paths, train, tune
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.labels import FerlibError
 
@@ -88,6 +89,18 @@ def test_own_settings_come_first_and_the_rest_lies_in_range(row, demo_dataset, t
     assert len({changed.learning_rate for changed in rows}) == 6
 
 
+@pytest.mark.parametrize("model", ["deep_cnn", "shallow_cnn", "mobilenet"])
+def test_settings_that_a_row_leaves_to_its_network_come_first_too(row, demo_dataset, trained, model):
+    """The row says nothing of dropout, nor does it have weight decay."""
+    EXPERIMENTS["tiny"] = replace(row, model=model, switches=(), weight_decay=0.0)
+    tune.tune("tiny", demo_dataset, trials=1, profile="full")
+    (first,) = trained[0]
+    default = inspect.signature(models.MODELS[model]).parameters["dropout"].default
+    assert dict(first.switches) == {"dropout": default}
+    assert first.weight_decay == tune.WEIGHT_DECAY[0]
+    assert (first.learning_rate, first.strength) == (row.learning_rate, row.strength)
+
+
 def test_poor_trials_end_early(row, demo_dataset, trained):
     """Five trials are drawn; of the later ones those below the median end after a fifth of the epochs."""
     tune.tune("tiny", demo_dataset, trials=25, profile="full")
@@ -133,6 +146,20 @@ def test_other_data_or_rows_are_other_studies(row, demo_dataset, trained):
 def test_a_broken_storage_is_told(row, demo_dataset):
     with pytest.raises(FerlibError, match="storage oracle9://nowhere can't be opened"):
         tune.tune("tiny", demo_dataset, storage="oracle9://nowhere")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "driver", "package"),
+    [
+        ("postgresql", "psycopg", r"psycopg\[binary\]"),
+        ("postgresql+psycopg2", "psycopg2", "psycopg2-binary"),
+        ("postgresql+asyncpg", "asyncpg", "asyncpg"),
+    ],
+)
+def test_a_missing_driver_is_told(row, demo_dataset, monkeypatch, scheme, driver, package):
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(FerlibError, match=f"can't be opened: .*pip install '{package}'"):
+        tune.tune("tiny", demo_dataset, storage=f"{scheme}://somebody@127.0.0.1/studies")
 
 
 def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):

@@ -1,0 +1,66 @@
+"""Whatever goes wrong, the command says one sentence that names the file, and exits with 1."""
+
+import errno
+from dataclasses import replace
+
+import made_up
+import numpy as np
+import pytest
+
+from ferlib import cli, cluster, data
+
+
+@pytest.mark.parametrize(
+    ("words", "variable"),
+    [
+        (["data"], "FERLIB_CACHE"),
+        (["audit"], "FERLIB_CACHE"),
+        (["train", "prior", "--profile", "quick"], "FERLIB_RUNS"),
+        (["tune", "prior", "--profile", "quick"], "FERLIB_RUNS"),
+    ],
+)
+def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypatch, capsys, words, variable):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    load = (lambda _: data.drawn((70, 70, 70))) if words == ["data"] else (lambda _: demo_dataset)
+    monkeypatch.setattr(data, "load", load)
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"ferlib: {tmp_path / 'file'}") and "FERLIB_CACHE, FERLIB_RUNS" in error
+    assert "None" not in error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeypatch, capsys, number):
+    def refuse(file, **_):
+        raise OSError(number, "it will not do")
+
+    monkeypatch.setattr(data, "load", lambda source: demo_dataset)
+    monkeypatch.setattr(np, "savez", refuse)
+    assert cli.main(["train", "prior", "--profile", "quick"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"ferlib: {tmp_path / 'runs'}")
+    assert "checkpoint.npz: it will not do; make room there" in error
+
+
+def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
+    def fail(source):
+        raise ConnectionResetError("the other side hung up")
+
+    monkeypatch.setattr(data, "load", fail)
+    assert cli.main(["data"]) == 1
+    assert capsys.readouterr().err == "ferlib: the other side hung up\n"
+
+
+def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
+    runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
+    monkeypatch.setattr(data, "load", lambda source: None)
+    monkeypatch.setattr(cluster, "train_matrix", lambda *_, **__: runs)
+    assert cli.main(["train", "prior", "--seeds", "3"]) == 0
+    assert capsys.readouterr().out == "finished: 3 runs, profile cpu and full\n"
+
+
+def test_what_is_no_number_is_told(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["train", "prior", "--seeds", "x"])
+    assert "argument --seeds: 'x' is not a positive number" in capsys.readouterr().err
