@@ -96,20 +96,20 @@ class Profile:
 
 
 # Network: images and epochs of a quick row, epochs of a cpu row. They were measured: on two CPU cores a
-# quick row takes about eight seconds, tracing included, and a cpu row less than an hour.
+# quick row takes about seven seconds, tracing included, and a cpu row less than an hour.
 SIZES = {
     "prior": (4096, 4, 10),
     "logistic": (4096, 8, 60),
-    "shallow_cnn": (1280, 5, 15),
-    "four_block_cnn": (384, 4, 8),
-    "deep_cnn": (1024, 5, 20),
-    "lean_cnn": (512, 3, 30),
-    "residual_cnn": (128, 1, 1),
-    "mini_xception": (1280, 5, 30),
-    "mobilenet": (256, 2, 6),
-    "mobilenet_scratch": (256, 2, 6),
-    "resnet50": (128, 1, 1),
-    "resnet50_scratch": (128, 1, 1),
+    "shallow_cnn": (768, 5, 15),
+    "four_block_cnn": (256, 3, 8),
+    "deep_cnn": (640, 5, 20),
+    "lean_cnn": (384, 3, 30),
+    "residual_cnn": (96, 1, 1),
+    "mini_xception": (768, 5, 30),
+    "mobilenet": (160, 2, 6),
+    "mobilenet_scratch": (160, 2, 6),
+    "resnet50": (96, 1, 1),
+    "resnet50_scratch": (96, 1, 1),
 }
 PROFILES = {
     "quick": Profile(
@@ -117,8 +117,8 @@ PROFILES = {
         "a stratified subset and few epochs: shows that everything works, in seconds",
         images={name: images for name, (images, _, _) in SIZES.items()},
         epochs={name: epochs for name, (_, epochs, _) in SIZES.items()},
-        frozen=(768, 15),
-        valid_images=512,
+        frozen=(512, 15),
+        valid_images=384,
         precision="float32",
     ),
     "cpu": Profile(
