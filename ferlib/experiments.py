@@ -106,8 +106,8 @@ SIZES = {
     "lean_cnn": (384, 3, 30),
     "residual_cnn": (96, 1, 1),
     "mini_xception": (768, 5, 30),
-    "mobilenet": (160, 2, 6),
-    "mobilenet_scratch": (160, 2, 6),
+    "mobilenet": (256, 2, 6),
+    "mobilenet_scratch": (256, 2, 6),
     "resnet50": (96, 1, 1),
     "resnet50_scratch": (96, 1, 1),
 }
