@@ -106,7 +106,7 @@ def test_the_readme_shows_the_table_of_the_record(monkeypatch):
     monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
     told = (root / "README.md").read_text()
     for measure, row in bench.recorded().iterrows():
-        assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.2g} |" in told
+        assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.3g} |" in told
 
 
 def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install):
