@@ -8,7 +8,7 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from ferlib import calibrate, evaluate, export, paths, record, remarks
+from ferlib import calibrate, evaluate, export, paths, record, remarks, resampling
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
 from ferlib.labels import FerlibError
@@ -161,7 +161,7 @@ def live_remark(checked: pd.DataFrame, network: Network) -> str:
 
 
 def _standing(run: Run, split: str, predictions: Predictions) -> str:
-    low, high = evaluate.bootstrap_interval(predictions)
+    low, high = resampling.accuracy([predictions], row=run.experiment.id).interval()
     told = (
         f"{percent(predictions.accuracy)} of {len(predictions):,} images of {split} are named as labelled "
         f"(95 % interval {percent(low)} to {percent(high)}), macro-F1 {predictions.macro_f1:.3f}."

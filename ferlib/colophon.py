@@ -34,10 +34,11 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
     told = [chapter for chapter in chapters if chapter.facts]
     if not told:
         return f"Made on {date}."
+    profiles = sorted({profile for chapter in told for profile in chapter.facts["profiles"]})
     parts = [
         f"Made on {date}",
         *_distinct(told, lambda facts: facts["data"]),
-        *(f"profile {profile}" for profile in _distinct(told, _profile) if profile != "no training"),
+        *([f"profile {' and '.join(profiles)}"] if profiles else []),
         *(f"commit {commit}" for commit in _distinct(told, lambda facts: facts["commit"])),
         *_distinct(told, lambda facts: facts["hardware"]),
     ]

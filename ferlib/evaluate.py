@@ -80,7 +80,9 @@ class Predictions:
     @property
     def balanced_accuracy(self) -> float:
         """Recall averaged over the classes that occur, 0 to 1."""
-        return float(_statistics(_counts(self)[None])["balanced_accuracy"][0])
+        counts = _counts(self)
+        true = counts.sum(axis=1)
+        return float((counts.diagonal() / np.maximum(true, 1))[true > 0].mean())
 
     def take(self, selection) -> "Predictions":
         """Return the predictions of some images.
@@ -209,50 +211,10 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
     return table.sort_index().sort_index(axis=1)
 
 
-def bootstrap_interval(
-    predictions: Predictions, metric: str = "accuracy", level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a metric over images.
-
-    Drawing n images with replacement changes the confusion matrix only, and its cells are then multinomial;
-    so the matrix is drawn, which is the same bootstrap and takes milliseconds.
-
-    Args:
-        predictions: Predictions of one split.
-        metric: ``"accuracy"``, ``"macro_f1"`` or ``"balanced_accuracy"``.
-        level: Coverage, 0 to 1.
-        seed: Of the 5,000 resamples.
-
-    Returns:
-        Lower and upper end, 0 to 1.
-
-    Source:
-        Efron (1979), "Bootstrap methods: another look at the jackknife".
-    """
-    counts = _counts(predictions)
-    draws = np.random.default_rng(seed).multinomial(counts.sum(), counts.ravel() / counts.sum(), size=5000)
-    values = _statistics(draws.reshape(-1, *counts.shape))[metric]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def _counts(predictions):
     """Count images by (label, predicted), int64 (k, k), in code order."""
     every = range(len(predictions.classes))
     return metrics.confusion_matrix(predictions.labels, predictions.predicted, labels=every)
-
-
-def _statistics(counts):
-    """Metrics of a stack of confusion matrices (m, k, k), each float64 (m,)."""
-    hits = np.einsum("mii->mi", counts)
-    true, predicted = counts.sum(axis=2), counts.sum(axis=1)
-    recall = np.divide(hits, true, out=np.full(hits.shape, np.nan), where=true > 0)
-    f1 = 2 * hits / np.maximum(true + predicted, 1)
-    return {
-        "accuracy": hits.sum(axis=1) / counts.sum(axis=(1, 2)),
-        "macro_f1": f1.mean(axis=1),
-        "balanced_accuracy": np.nanmean(recall, axis=1),
-    }
 
 
 @dataclass(frozen=True)

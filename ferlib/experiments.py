@@ -104,12 +104,12 @@ SIZES = {
     "four_block_cnn": (256, 3, 8),
     "deep_cnn": (640, 5, 20),
     "lean_cnn": (384, 3, 30),
-    "residual_cnn": (96, 1, 1),
+    "residual_cnn": (64, 1, 1),
     "mini_xception": (768, 5, 30),
     "mobilenet": (256, 2, 6),
     "mobilenet_scratch": (256, 2, 6),
-    "resnet50": (96, 1, 1),
-    "resnet50_scratch": (96, 1, 1),
+    "resnet50": (64, 1, 1),
+    "resnet50_scratch": (64, 1, 1),
 }
 PROFILES = {
     "quick": Profile(
@@ -118,7 +118,7 @@ PROFILES = {
         images={name: images for name, (images, _, _) in SIZES.items()},
         epochs={name: epochs for name, (_, epochs, _) in SIZES.items()},
         frozen=(512, 15),
-        valid_images=384,
+        valid_images=256,
         precision="float32",
     ),
     "cpu": Profile(

@@ -103,8 +103,17 @@ def verdicts(table: pd.DataFrame) -> str:
         table: From ``claims.claims_table``.
     """
     counted = Counter(table["verdict"])
-    words = {HOLDS: "hold", FAILS: "do not hold", NOISE: "lie within noise", UNTESTED: "could not be tested"}
-    parts = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]
+    words = {  # of one claim, of several
+        HOLDS: ("holds", "hold"),
+        FAILS: ("does not hold", "do not hold"),
+        NOISE: ("lies within noise", "lie within noise"),
+        UNTESTED: ("could not be tested",) * 2,
+    }
+    parts = [
+        f"{counted[verdict]} {word[counted[verdict] > 1]}"
+        for verdict, word in words.items()
+        if counted[verdict]
+    ]
     return f"Of {len(table)} claims of earlier reports, {listed(parts)}."
 
 

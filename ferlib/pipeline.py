@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 from ferlib import paths
 from ferlib.labels import FerlibError
 
+_NOTICES = re.compile(
+    r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
+)
 _PROFILES = ("auto", "quick", "cpu", "full")
 
 
@@ -127,7 +131,7 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
             cwd=path.parent,
             kernel_name="python3",
             language="python",
-            stderr_file=sys.stderr,  # progress of a training shows while its cell still runs
+            stderr_file=_Terminal(),  # progress of a training shows while its cell still runs
             extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
             kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
         )
@@ -150,6 +154,20 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
     notebook.metadata["ferlib"] = {"key": key}
     with paths.written_atomically(target) as temporary:
         nbformat.write(notebook, temporary)
+
+
+class _Terminal:
+    """Standard error without what TensorFlow's native code writes there whatever its settings say."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(_NOTICES.sub("", text))
+
+    def writelines(self, texts) -> None:
+        for text in texts:
+            self.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def _kernel_manager(log: Path) -> type:

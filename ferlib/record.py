@@ -218,8 +218,8 @@ def publish_finished(dataset: Dataset) -> str:
     tested = [run for run in candidates if run.test is not None]
     if not tested:
         raise FerlibError(
-            f"nothing to record: {len(candidates)} full runs in {paths.runs()}, none with test predictions; "
-            "train with --profile full, then run notebook 05, which opens the test split"
+            f"nothing to record: {len(candidates)} runs that are not quick in {paths.runs()}, none with test "
+            "predictions; train with --profile full, then run notebook 05, which opens the test split"
         )
     table = publish(tested)
     left = len(candidates) - len(tested)

@@ -2,10 +2,14 @@
 
 import os
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
-from ferlib import data, readers
+from ferlib import data, plots, readers
 from ferlib.paths import data as data_folder
+
+matplotlib.use("Agg")
 
 REAL = os.environ.get("FERLIB_DATA")
 """Where the developer keeps FER-2013, noted before the tests hide it."""
@@ -51,3 +55,12 @@ def real_dataset(shared_cache):
     if found is None:
         pytest.skip("FER-2013 is neither at FERLIB_DATA nor in data/")
     return _load(shared_cache, lambda: data.load(found))
+
+
+@pytest.fixture
+def figures():
+    """Draw in the report's theme, without a screen, and close what was drawn."""
+    with plt.rc_context():
+        plots.theme()
+        yield
+    plt.close("all")

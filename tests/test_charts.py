@@ -1,22 +1,12 @@
 import made_up
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib import calibrate, charts, claims, compare, evaluate, plots
+from ferlib import calibrate, charts, claims, compare, evaluate
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.theme()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,8 @@
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 
-from ferlib import diagrams, models, plots
+from ferlib import diagrams, models
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.theme()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 def test_stages_of_the_shallow_network():

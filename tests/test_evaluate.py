@@ -165,26 +165,6 @@ def test_recall_intervals_are_wilson_intervals():
     assert tuple(table.index) == ALPHABETICAL
 
 
-def test_accuracy_interval_agrees_with_scipy_bootstrap():
-    one = predictions()
-    result = stats.bootstrap(
-        (one.correct.astype(float),), np.mean, method="percentile", n_resamples=5000, rng=3
-    ).confidence_interval
-    assert evaluate.bootstrap_interval(one) == pytest.approx((result.low, result.high), abs=0.006)
-    assert evaluate.bootstrap_interval(one) == evaluate.bootstrap_interval(one)
-    assert np.ptp(evaluate.bootstrap_interval(one, level=0.5)) < np.ptp(evaluate.bootstrap_interval(one))
-
-
-@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy"])
-def test_interval_of_other_metrics_agrees_with_resampled_images(metric):
-    one = predictions(200)
-    generator = np.random.default_rng(5)
-    values = [getattr(one.take(generator.integers(0, 200, 200)), metric) for _ in range(300)]
-    low, high = evaluate.bootstrap_interval(one, metric)
-    assert (low, high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.03)
-    assert low < getattr(one, metric) < high
-
-
 def test_mcnemar_counts_who_alone_is_right():
     first, second = predictions(skill=0.3), predictions(seed=1, skill=1.0)
     result = evaluate.mcnemar(first, second)

@@ -1,21 +1,11 @@
 import keras
 import made_up
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ferlib import evaluate, galleries, plots
+from ferlib import evaluate, galleries
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.theme()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,15 @@ def test_a_failing_notebook_stops_the_build_and_the_next_build_goes_on_there(pro
     assert [line.split()[0] for line in executed_lines(project)] == ["01_first", "02_second", "02_second"]
 
 
+def test_native_notices_do_not_reach_the_terminal(project, capfd):
+    notice = "I0000 00:00:1795279973.429143    5078 port.cc:153] oneDNN custom operations are on."
+    code = f"import sys; sys.stderr.write({notice!r} + chr(10) + 'training, epoch 1' + chr(10))"
+    write_notebook(project, "02_second", code)
+    pipeline.build()
+    shown = capfd.readouterr().err
+    assert "training, epoch 1" in shown and "oneDNN" not in shown
+
+
 def test_a_notebook_that_exits_early_is_not_called_complete(project):
     write_notebook(project, "02_second", "import sys; sys.exit(0)")
     with pytest.raises(FerlibError, match="02_second"):

@@ -1,4 +1,3 @@
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,15 +8,7 @@ from ferlib.data import Split
 from ferlib.evaluate import Predictions
 from ferlib.labels import ALPHABETICAL, CLASSES
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.theme()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 @pytest.fixture(scope="module")

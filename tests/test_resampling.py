@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import stats
 
-from ferlib import evaluate, resampling
+from ferlib import resampling
 from ferlib.evaluate import Predictions
 from ferlib.resampling import Sampled
 
@@ -23,7 +24,11 @@ def test_one_seed_gives_the_bootstrap_interval_over_images():
     one = right_and_wrong(coin(0.7))
     sampled = resampling.accuracy([one])
     assert sampled.value == pytest.approx(one.accuracy)
-    assert sampled.interval() == pytest.approx(evaluate.bootstrap_interval(one), abs=0.005)
+    expected = stats.bootstrap(
+        (one.correct.astype(float),), np.mean, method="percentile", n_resamples=5000, rng=3
+    ).confidence_interval
+    assert sampled.interval() == pytest.approx((expected.low, expected.high), abs=0.006)
+    assert np.ptp(sampled.interval(0.5)) < np.ptp(sampled.interval())
 
 
 def test_pairing_narrows_a_difference():

@@ -1,5 +1,3 @@
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,17 +8,9 @@ from ferlib import live, plots, showcase
 from ferlib.labels import CLASSES
 from ferlib.network import Face, load_model
 
-matplotlib.use("Agg")
+pytestmark = pytest.mark.usefixtures("figures")
 BOX = (240, 160, 150, 150)
 PICTURE = scenes.scene([(scenes.face("happy"), BOX)])
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.theme()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
