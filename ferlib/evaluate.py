@@ -123,11 +123,9 @@ def predict_views(
             "with split.only(...)."
         )
     images = np.asarray(split.images)
-    padding = -len(images) % batch_size
     alone, total = None, np.zeros((len(images), len(split.classes)), "float64")
     for view in _views(images, views):
-        padded = np.concatenate([view, np.zeros((padding, *view.shape[1:]), view.dtype)])
-        answers = model.predict(padded, batch_size=batch_size, verbose=0)[: len(images)]
+        answers = outputs(model, view, batch_size)
         alone = answers if alone is None else alone
         total += answers
     return tuple(
@@ -139,6 +137,26 @@ def predict_views(
         )
         for sums in (alone.astype("float64"), total)
     )
+
+
+def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Run a network over images, batch by batch, without tf.data, whose autotuner delays the end.
+
+    Args:
+        model: Network with one output.
+        images: What it takes, (n, ...).
+        batch_size: Images a step. The last batch is padded to this size, so that nothing compiles twice.
+
+    Returns:
+        float32 (n, ...).
+    """
+    if not len(images):
+        return np.zeros((0, *model.output_shape[1:]), "float32")
+    padding = -len(images) % batch_size
+    padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), images.dtype)])
+    starts = range(0, len(padded), batch_size)
+    parts = [model.predict_on_batch(padded[start : start + batch_size]) for start in starts]
+    return np.concatenate(parts)[: len(images)].astype("float32")
 
 
 def _views(images, views):

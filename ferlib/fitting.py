@@ -148,9 +148,7 @@ class Fitting:
         """Train one epoch with Keras' own loop and return loss and accuracy."""
         raw = _RawWeights()
         logs = self._training.fit(
-            self._train.images[order],
-            self._targets[order],
-            batch_size=self.experiment.batch_size,
+            _Batches(self._train.images, self._targets, order, self.experiment.batch_size),
             shuffle=False,
             class_weight=self._class_weights,
             callbacks=[raw],
@@ -220,11 +218,30 @@ def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray
     file = paths.cache() / "features" / f"{backbone.name}-{digest.hexdigest()[:16]}.npy"
 
     def make() -> None:
-        features = backbone.predict(np.asarray(images), batch_size=128, verbose=0).astype("float32")
+        features = evaluate.outputs(backbone, np.asarray(images), batch_size=128)
         with paths.written_atomically(file) as temporary:
             np.save(temporary, features)
 
     return paths.kept(lambda: np.load(file, mmap_mode="r"), make)
+
+
+class _Batches(keras.utils.PyDataset):
+    """Images and targets in a given order, a batch at a time, read ahead by a thread of Keras' own.
+
+    Handed over whole, arrays go through tf.data's autotuner, and under TensorFlow 2.21 an epoch then ends
+    only when that wakes up: after 10, 20, 41, 82 or 142 s, however early the last step was done.
+    """
+
+    def __init__(self, images: np.ndarray, targets: np.ndarray, order: np.ndarray, batch_size: int):
+        super().__init__(workers=2)  # with one worker Keras takes the autotuner again
+        self._images, self._targets, self._order, self._size = images, targets, order, batch_size
+
+    def __len__(self):
+        return math.ceil(len(self._order) / self._size)
+
+    def __getitem__(self, index):
+        places = self._order[index * self._size : (index + 1) * self._size]
+        return self._images[places], self._targets[places]
 
 
 class _RawWeights(keras.callbacks.Callback):

@@ -22,7 +22,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from ferlib import data, device, experiments, machine, models, paths, readers, train
+from ferlib import data, device, evaluate, experiments, machine, models, paths, readers, train
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Dataset, Split
 from ferlib.experiments import Experiment
@@ -177,7 +177,7 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
         tasks = {
             "ours": lambda fitting=fitting: float(fitting.epoch()["seconds"]),
             "fit": _tutorial(name, some, batch),
-            "predict": lambda fitting=fitting, some=some: fitting.network.predict(some.images, verbose=0),
+            "predict": lambda fitting=fitting, some=some: evaluate.outputs(fitting.network, some.images),
         }
         rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 5).items()}
         yield f"train {name}", rates["ours"], "images/s", "a plain Keras fit", rates["fit"]

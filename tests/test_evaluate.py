@@ -80,8 +80,8 @@ def test_the_images_alone_and_their_views_come_from_the_same_passes(images, monk
     for views, got in {"single": alone, "flip": averaged}.items():
         expected = evaluate.predict(network, split_of(images), views=views)
         np.testing.assert_array_equal(got.probabilities, expected.probabilities)
-    passes, really = [], network.predict
-    monkeypatch.setattr(network, "predict", lambda *args, **kept: passes.append(1) or really(*args, **kept))
+    passes, really = [], evaluate.outputs
+    monkeypatch.setattr(evaluate, "outputs", lambda *args: passes.append(1) or really(*args))
     evaluate.predict_views(network, split_of(images), views="flip")
     assert len(passes) == 2
 

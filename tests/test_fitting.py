@@ -138,12 +138,35 @@ def test_network_sees_augmented_images_in_training_only(monkeypatch):
             return super().call(images, training=training)
 
     monkeypatch.setattr(fitting, "Augment", Watch)
-    one = fit(row(policy="standard", strength=0.5), epochs=1)
-    assert True in seen
-    assert not any(isinstance(layer, Watch) for layer in one.network.layers)
+    # At learning rate zero the loss is that of the first weights, so it tells what the network was shown.
+    settings = {"learning_rate": 0.0, "epochs": 1}
+    augmented = fit(row(policy="standard", **settings))
+    assert seen
+    assert not any(isinstance(layer, Watch) for layer in augmented.network.layers)
     seen.clear()
-    fit(row(policy="none"), epochs=1)
+    plain = fit(row(policy="none", **settings))
     assert seen == []
+    assert augmented.history[0]["valid_loss"] == plain.history[0]["valid_loss"]
+    assert abs(augmented.history[0]["loss"] - plain.history[0]["loss"]) > 1e-3
+
+
+def test_batches_hold_the_images_in_the_given_order():
+    images, targets, order = np.arange(10), -np.arange(10), np.array([7, 1, 3, 9, 0])
+    batches = fitting._Batches(images, targets, order, 2)
+    assert [batches[i][0].tolist() for i in range(len(batches))] == [[7, 1], [3, 9], [0]]
+    assert [batches[i][1].tolist() for i in range(len(batches))] == [[-7, -1], [-3, -9], [0]]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
+def test_epochs_do_not_wait_for_the_autotuner(monkeypatch):
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    made, original = [], PyDatasetAdapter.get_tf_dataset
+    monkeypatch.setattr(
+        PyDatasetAdapter, "get_tf_dataset", lambda adapter: made.append(original(adapter)) or made[-1]
+    )
+    fit(row(), epochs=1)
+    assert made and all(dataset.options().autotune.enabled is False for dataset in made)
 
 
 def test_strength_scales_the_policy():
@@ -264,7 +287,7 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
     def forbidden(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(keras.Model, "predict", forbidden)
+    monkeypatch.setattr(evaluate, "outputs", forbidden)
     assert fitting.bottleneck_features(backbone, split().images).shape == (40, 8)
     with pytest.raises(AssertionError, match="computed again"):
         fitting.bottleneck_features(backbone, split(seed=2).images)
