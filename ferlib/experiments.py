@@ -105,9 +105,9 @@ SIZES = {
     "deep_cnn": (640, 5, 20),
     "lean_cnn": (384, 3, 30),
     "residual_cnn": (64, 1, 1),
-    "mini_xception": (768, 5, 30),
-    "mobilenet": (256, 2, 6),
-    "mobilenet_scratch": (256, 2, 6),
+    "mini_xception": (768, 5, 16),
+    "mobilenet": (256, 2, 4),
+    "mobilenet_scratch": (256, 2, 4),
     "resnet50": (64, 1, 1),
     "resnet50_scratch": (64, 1, 1),
 }
