@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from ferlib import machine, paths, report
 from ferlib.labels import FerlibError
@@ -62,6 +63,15 @@ def test_the_same_figure_gives_the_same_bytes_at_200_dpi(fig):
     content = (paths.figs() / "twice.png").read_bytes()
     assert b"Software" not in content
     assert round(200 / 0.0254).to_bytes(4, "big") in content  # pixels a metre
+
+
+def test_drawings_are_stored_with_a_palette_and_photos_with_all_their_colours():
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), "uint8")
+    for name, picture, mode in (("drawing", noise // 255 * 255, "P"), ("photo", noise, "RGB")):
+        fig, ax = plt.subplots()
+        ax.imshow(picture, interpolation="nearest")
+        assert Image.open(report.save_figure(fig, name)).mode == mode
+        plt.close(fig)
 
 
 @pytest.mark.parametrize(
