@@ -101,7 +101,7 @@ SIZES = {
     "prior": (4096, 4, 10),
     "logistic": (4096, 8, 60),
     "shallow_cnn": (768, 5, 15),
-    "four_block_cnn": (256, 3, 8),
+    "four_block_cnn": (256, 3, 6),
     "deep_cnn": (640, 5, 20),
     "lean_cnn": (384, 3, 30),
     "residual_cnn": (64, 1, 1),
