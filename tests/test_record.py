@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import made_up
 import numpy as np
@@ -278,3 +279,17 @@ def test_damaged_weights_are_told(length):
 
 def test_without_a_record_there_are_no_runs():
     assert record.read_record(made_up.dataset()) == []
+
+
+def test_the_readme_shows_every_recorded_row(monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
+    told = (root / "README.md").read_text().split("## Results")[1].split("\n## ")[0]
+    results = record.read_results()
+    shown = ["parameters", "epochs", "valid_accuracy", "test_accuracy", "leak_free_accuracy"]
+    for (id, profile), runs in results.groupby(["experiment", "profile"]):
+        row, means = experiments.find(id), runs[shown].mean()
+        accuracies = " | ".join(f"{100 * means[name]:.1f}" for name in shown[2:])
+        settings = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)}"
+        assert f"| {row.group}: {row.title} | {settings} | {accuracies} |" in told
+    assert told.count("\n|") == 2 + results.groupby(["experiment", "profile"]).ngroups
