@@ -79,9 +79,20 @@ def _million(parameters):
     return f"{parameters / 1e6:.2f} million" if parameters >= 1e4 else f"{parameters:.0f}"
 
 
+def at_scale(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the quick rows of a ``compare.results_table``, which only show that everything works.
+
+    A table of nothing but quick rows stays as it is.
+    """
+    serious = table[table["profile"] != "quick"]
+    return table if serious.empty else serious
+
+
 def against_reports(table: pd.DataFrame) -> str:
-    """Say which rows lie above and below what is reported elsewhere."""
-    known = table[table["reported"].notna()]
+    """Say which rows lie above and below what is reported elsewhere, quick ones left out."""
+    serious = at_scale(table)
+    aside = ", quick ones aside," if len(serious) < len(table) else ""
+    known = serious[serious["reported"].notna()]
     if known.empty:
         return "No row has a figure reported elsewhere."
     above = known[known["test_low"] > known["reported"]]
@@ -89,8 +100,8 @@ def against_reports(table: pd.DataFrame) -> str:
     difference = (known["test_accuracy"] - known["reported"]).astype("float64")
     same = len(known) - len(above) - len(below)
     sentence = (
-        f"{len(known)} rows have a figure reported elsewhere: {len(above)} of them lie above it with their "
-        f"whole interval, {len(below)} below it, {same} cannot be told from it"
+        f"{len(known)} rows{aside} have a figure reported elsewhere: {len(above)} of them lie above it with "
+        f"their whole interval, {len(below)} below it, {same} cannot be told from it"
     )
     furthest = difference.abs().idxmax()
     return f"{sentence}; the largest difference is {points(difference[furthest])} (`{furthest}`)."

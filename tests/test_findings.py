@@ -64,6 +64,13 @@ def test_rows_are_held_against_reported_figures(table):
     assert text.startswith("4 rows have a figure reported elsewhere: 1 of them lie above it")
     assert "2 below it, 1 cannot be told from it" in text
     assert "No row" in findings.against_reports(table.assign(reported=None))
+    quick = table.assign(profile="quick", test_accuracy=0.1, test_low=0.0, test_high=0.2).add_prefix(
+        "q_", axis=0
+    )
+    assert findings.against_reports(pd.concat([table, quick])) == text.replace(
+        "rows", "rows, quick ones aside,"
+    )
+    assert findings.against_reports(quick).startswith("4 rows have a figure reported elsewhere: 0 of them")
 
 
 def test_verdicts_are_counted_and_listed(judged):
