@@ -169,17 +169,20 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
     for name in networks:
         work = models.macs(models.build(name))
         batch = 16 if work > LARGE and not device.gpus() else 64
-        longest = 400 if device.gpus() else 2 if quick else 8
-        steps = int(np.clip(5e9 / (work * batch), 1, longest)) if work else 1
+        longest = 400 if device.gpus() else 2 if quick else 16
+        # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
+        steps = int(np.clip(2e10 / (work * batch), 1, longest)) if work else 1
         some = data.subset(dataset.train, steps * batch, 0)
         row = Experiment("bench", "bench", name, name, batch_size=batch, patience=None)
         fitting = Fitting(row, 0, some, some.take(np.arange(8)))
         tasks = {
             "ours": lambda fitting=fitting: float(fitting.epoch()["seconds"]),
             "fit": _tutorial(name, some, batch),
-            "predict": lambda fitting=fitting, some=some: evaluate.outputs(fitting.network, some.images),
+            "predict": lambda fitting=fitting, some=some: evaluate.outputs(
+                fitting.network, np.asarray(some.images), min(256, len(some))
+            ),
         }
-        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 5).items()}
+        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 3).items()}
         yield f"train {name}", rates["ours"], "images/s", "a plain Keras fit", rates["fit"]
         yield f"predict with {name}", rates["predict"], "images/s", "", np.nan
 
