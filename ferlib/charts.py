@@ -33,7 +33,7 @@ COSTS = {
 }
 """Column of the results table to the label of a cost axis."""
 
-_PERCENT = ticker.PercentFormatter(1, decimals=0, symbol=" %")
+_PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
 
 
 def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) -> Axes:
@@ -228,7 +228,7 @@ def claims_overview(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(measured)), [_wrapped(claim) for claim in measured["claim"]], size=9)
     ax.invert_yaxis()
     ax.set_xscale("symlog", linthresh=0.1)
-    ax.xaxis.set_major_locator(ticker.FixedLocator([-1, -0.5, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.5, 1]))
+    ax.xaxis.set_major_locator(ticker.FixedLocator([-1, -0.3, -0.1, -0.05, 0, 0.05, 0.1, 0.3, 1]))
     ax.xaxis.set_major_formatter(_PERCENT)
     ax.minorticks_off()
     ax.set_xlabel("effect, positive where the claim is right (percentage points, logarithmic beyond ±10)")

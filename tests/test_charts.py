@@ -68,6 +68,15 @@ def test_batch_sizes_have_a_panel_a_measure():
     assert fig.axes[0].lines[0].get_xdata().tolist() == list(sizes)
 
 
+def test_axes_of_percentages_do_not_round_half_percents_away(runs):
+    ax = charts.accuracy_against(compare.results_table(runs), "parameters")
+    assert [ax.yaxis.get_major_formatter()(share) for share in (0.625, 0.65, 1)] == [
+        "62.5 %",
+        "65 %",
+        "100 %",
+    ]
+
+
 def test_claims_overview_colours_effects_by_verdict(runs):
     table = claims.claims_table(runs, made_up.dataset())
     ax = charts.claims_overview(table)
