@@ -27,18 +27,25 @@ def caution(dataset: Dataset, table: pd.DataFrame) -> str:
             "The faces are drawn by a program and are not FER-2013: no number here says anything about "
             "people."
         )
-    quick = (table["profile"] == "quick").sum()
-    if quick:
-        some = "All rows" if quick == len(table) else f"{quick} of {len(table)} rows"
-        who = some if len(table) > 1 else "The network"
+    if quick := _who(table, "quick"):
         warnings.append(
-            f"{who} had a quick training only, seconds on a subset: it shows that everything works, not what "
-            "a network can do."
+            f"{quick} had a quick training only, seconds on a subset: it shows that everything works, not "
+            "what a network can do."
         )
-    if (table["profile"] == "cpu").any():
-        rows = listed(f"`{id}`" for id in table.index[table["profile"] == "cpu"])
-        warnings.append(f"Trained on a processor, with fewer epochs than intended: {rows}.")
+    if capped := _who(table, "cpu"):
+        warnings.append(f"{capped} saw all images, but on a processor and for fewer epochs than intended.")
     return " ".join(warnings)
+
+
+def _who(table, profile):
+    """Name the rows of a profile as the subject of a sentence; empty where there are none."""
+    rows = table.index[table["profile"] == profile]
+    if rows.empty:
+        return ""
+    if len(rows) == len(table):
+        return "All rows" if len(table) > 1 else "The network"
+    names = f" ({listed(f'`{id}`' for id in rows)})" if len(rows) <= 3 else ""
+    return f"{len(rows)} of {len(table)} rows{names}"
 
 
 def warning(dataset: Dataset, runs: Iterable[Run]) -> str:
@@ -209,10 +216,10 @@ def abstract(table: pd.DataFrame, best: str, claims: pd.DataFrame, dataset: Data
     runs = int(table["seeds"].sum())
     chosen = "It also" if choice == best else f"The network `{choice}`"
     sentences = [
-        caution(dataset, table),
         f"This report names one of seven emotions in each of {images:,} grey {what}, 48 by 48 pixels, with "
         f"networks from the majority class to ResNet50. {len(table)} ways of training were run "
         f"({runs} runs), chosen on PublicTest alone, and PrivateTest was opened once, at the end.",
+        caution(dataset, table),
         headline(table, best),
         verdicts(claims),
         f"{chosen} is the cheapest network under five million parameters within a standard error of the "

@@ -37,11 +37,14 @@ def test_caution_speaks_up_only_where_needed(table):
     mixed = compare.results_table(
         [made_up.run("deep_both", profile="quick"), made_up.run("prior", profile="cpu")]
     )
-    assert "1 of 2 rows had a quick training" in findings.caution(real, mixed)
-    assert "fewer epochs than intended: `prior`" in findings.caution(real, mixed)
+    assert "1 of 2 rows (`deep_both`) had a quick training" in findings.caution(real, mixed)
+    assert "1 of 2 rows (`prior`) saw all images, but on a processor" in findings.caution(real, mixed)
     assert "The network had a quick training" in findings.caution(real, mixed.loc[["deep_both"]])
     quick = mixed.assign(profile="quick")
     assert "All rows had a quick training" in findings.caution(real, quick)
+    assert "saw all images" not in findings.caution(real, quick)
+    many = pd.concat([quick.add_prefix(f"{n}_", axis=0) for n in range(2)] + [mixed.loc[["prior"]]])
+    assert "4 of 5 rows had a quick training" in findings.caution(real, many)
 
 
 def test_single_runs_are_warned_of():
@@ -120,7 +123,7 @@ def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
     assert "360 grey faces of FER-2013" in text and "(8 runs)" in text
     assert findings.headline(table, "deep_both") in text and "The network `mini_xception` is" in text
     same = findings.abstract(table, "deep_both", judged, made_up.dataset(is_demo=True), "deep_both")
-    assert same.startswith("The faces are drawn") and "It also is the cheapest" in same
+    assert "opened once, at the end. The faces are drawn" in same and "It also is the cheapest" in same
     pairs = compare.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
     lessons = findings.lessons(table, "deep_both", judged, pairs)
     assert len(lessons.splitlines()) == 3
