@@ -51,10 +51,11 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     """
     found = compare.rows(runs)
     table = pd.DataFrame([_row(claim, found) for claim in CLAIMS])
-    tested = table["p"].notna()
+    table["why"] = [_obstacle(claim, found, dataset) for claim in CLAIMS]
+    tested = table["p"].notna() & (table["why"] == "")
+    table["p"] = table["p"].where(tested)
     if tested.any():
         table.loc[tested, "p"] = compare.holm(table.loc[tested, "p"])
-    table["why"] = [_obstacle(claim, found, dataset) for claim in CLAIMS]
     table["seeds"] = [min((len(found[id]) for id in _needed(claim, found)), default=0) for claim in CLAIMS]
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
     return table.rename(columns={"p": "p_holm"})

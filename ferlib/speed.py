@@ -169,9 +169,9 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
     for name in networks:
         work = models.macs(models.build(name))
         batch = 16 if work > LARGE and not device.gpus() else 64
-        longest = 400 if device.gpus() else 2 if quick else 16
+        longest = 400 if device.gpus() else 2 if quick else 100
         # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
-        steps = int(np.clip(2e10 / (work * batch), 1, longest)) if work else 1
+        steps = int(np.clip(5e10 / (work * batch), 1, longest)) if work else 1
         some = data.subset(dataset.train, steps * batch, 0)
         row = Experiment("bench", "bench", name, name, batch_size=batch, patience=None)
         fitting = Fitting(row, 0, some, some.take(np.arange(8)))

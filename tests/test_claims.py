@@ -69,6 +69,7 @@ def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
     ]
     row = judged(quick, text)
     assert row["verdict"] == UNTESTED and row["why"] == "quick runs only" and row["effect"] > 0
+    assert np.isnan(row["p_holm"])
     assert judged(pair("deep_both", "deep_plain"), text, made_up.dataset(is_demo=True))["why"] == "demo faces"
     mixed = [made_up.run("deep_both"), made_up.run("deep_plain", profile="cpu")]
     assert judged(mixed, text)["why"] == "profiles cpu and full mixed"
