@@ -122,8 +122,8 @@ def finding(measured: pd.DataFrame) -> str:
     """Say in a sentence where the largest and the smallest ratio of `recorded` measurements are."""
     most, least = (measured.loc[choose(measured["ratio"])] for choose in (pd.Series.idxmax, pd.Series.idxmin))
     return (
-        f"Most is gained in {most['task']}, {most['ratio']:.1f} times against {most['against']}; least in "
-        f"{least['task']}, {least['ratio']:.2f} times against {least['against']}."
+        f"The largest ratio is {most['ratio']:.1f} ({most['task']}, against {most['against']}), the smallest "
+        f"{least['ratio']:.2f} ({least['task']}, against {least['against']})."
     )
 
 

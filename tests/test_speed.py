@@ -56,7 +56,7 @@ def test_the_report_shows_comparisons_only_and_says_which_is_largest(measured):
     kept = speed.recorded()
     assert len(kept) == (measured["against"] != "").sum() and kept["ratio"].notna().all()
     top = measured.loc[measured["ratio"].idxmax()]
-    assert f"{top['task']}, {top['ratio']:.1f} times against {top['against']}" in speed.finding(kept)
+    assert f"{top['ratio']:.1f} ({top['task']}, against {top['against']})" in speed.finding(kept)
 
 
 def test_medians_leave_the_warm_up_out_and_take_turns():
