@@ -40,11 +40,7 @@ def ship(id: str, dataset: Dataset) -> str:
     Raises:
         FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
     """
-    with_weights = [
-        run
-        for run in record.finished_runs(dataset)
-        if run.experiment.id == id and (run.directory / record.WEIGHTS_FILE).exists()
-    ]
+    with_weights = [run for run in record.finished_runs(dataset) if run.experiment.id == id and run.weights]
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
     run = min(with_weights, key=lambda run: (PROFILES.index(run.profile), -run.result["valid_accuracy"]))
@@ -55,6 +51,8 @@ def ship(id: str, dataset: Dataset) -> str:
             "set FERLIB_WEIGHTS to another folder"
         )
     graph = export.export(run, calibrate.fit_temperature(run.valid))
+    if not elsewhere:
+        record.keep_weights(run)  # Grad-CAM needs the network in Keras
     target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
     text = model_card(run, load_model(graph.parent).metadata)
     if dataset.is_demo:

@@ -98,7 +98,7 @@ def _usable(runs: list[Run], profile: str) -> list[Run]:
         for run in runs
         if run.valid.classes == CLASSES
         and run.result["parameters"] < compare.REAL_TIME_PARAMETERS
-        and (run.directory / record.WEIGHTS_FILE).exists()
+        and run.weights
     ]
     for name in ("full", "cpu", "quick") if profile == "auto" else (profile,):
         if found := [run for run in small if run.profile == name]:

@@ -1,6 +1,7 @@
 """Finished runs: one file each, in ``runs/`` beside the weights and, copied, in the committed record."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -52,14 +53,21 @@ class Run:
     directory: Path | None = None
     origin: str = "runs"
 
+    @property
+    def weights(self) -> Path | None:
+        """File of the best weights, None if they are elsewhere: the record has those of what ships alone."""
+        file = self.directory / WEIGHTS_FILE if self.directory else _recorded_weights(self)
+        return file if file.exists() else None
+
     def model(self) -> keras.Model:
         """Rebuild the network with its best weights, in float32.
 
         Raises:
-            FerlibError: The weights were made elsewhere, as the record keeps results alone, or are damaged.
+            FerlibError: The weights are not here, or are damaged.
         """
         remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
-        if self.directory is None or not (self.directory / WEIGHTS_FILE).exists():
+        file = self.weights
+        if file is None:
             raise FerlibError(
                 f"the weights of {self.experiment.id} (seed {self.seed}, {self.profile}) are not here, only "
                 f"its results; {remedy}"
@@ -67,11 +75,13 @@ class Run:
         switches = dict(self.experiment.switches) | {"pretrained": False}
         network = models.build(self.experiment.model, len(self.valid.classes), **switches)
         try:
-            network.load_weights(self.directory / WEIGHTS_FILE)
+            network.load_weights(file)
         except Exception as error:  # a damaged file raises errors of many kinds
+            mend = f"delete the folder {self.directory} and {remedy}"
+            if self.directory is None:
+                mend = f"restore them from version control with: git checkout -- {file}"
             raise FerlibError(
-                f"the weights {self.directory / WEIGHTS_FILE} can't be read whole "
-                f"({type(error).__name__}); delete the folder {self.directory} and {remedy}"
+                f"the weights {file} can't be read whole ({type(error).__name__}); {mend}"
             ) from error
         return network
 
@@ -212,6 +222,19 @@ def publish(runs: Iterable[Run]) -> Path:
     return table
 
 
+def keep_weights(run: Run) -> None:
+    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others.
+
+    Args:
+        run: The run whose network ships.
+    """
+    target = _recorded_weights(run)
+    with paths.written_atomically(target) as temporary:
+        shutil.copyfile(run.weights, temporary)
+    for other in set(paths.record().glob("*.weights.h5")) - {target}:
+        other.unlink()
+
+
 def publish_finished(dataset: Dataset) -> str:
     """Publish every finished run of this dataset but quick ones, and say what was done."""
     candidates = [run for run in finished_runs(dataset) if run.profile != "quick"]
@@ -288,6 +311,11 @@ def _tuples(value):
 
 def _record_file(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
     return paths.record() / f"{experiment.id}-{_version(experiment, profile, fingerprint)}-seed{seed}.npz"
+
+
+def _recorded_weights(run: Run) -> Path:
+    file = _record_file(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+    return file.with_suffix(".weights.h5")
 
 
 def _version(experiment: Experiment, profile: str, fingerprint: str) -> str:

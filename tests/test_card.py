@@ -102,6 +102,7 @@ def test_good_networks_ship_with_their_card_in_the_project(finished, dataset, tm
     monkeypatch.setattr(models, "build", lambda _, classes, **__: models.MODELS["logistic"](classes))
     monkeypatch.setattr(card.export, "weights_folder", lambda: folder)
     assert f"profile {profile}" in card.ship("logistic", dataset)
+    assert len(list(paths.record().glob("logistic-*.weights.h5"))) == 1
     assert (tmp_path / "MODEL_CARD.md").exists() and not (folder / "MODEL_CARD.md").exists()
 
 

@@ -80,6 +80,22 @@ def test_a_run_from_the_record_has_no_weights():
         run.model()
 
 
+def test_the_record_keeps_the_weights_of_what_ships_alone():
+    for seed in range(2):
+        run = saved(made_up.run("logistic", seed=seed))
+        network = models.build("logistic")
+        network.save_weights(run.directory / record.WEIGHTS_FILE)
+        record.publish([run])
+        record.keep_weights(run)
+    first, second = record.read_record(made_up.dataset())
+    assert first.weights is None and second.weights.parent == paths.record()
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
+    np.testing.assert_array_equal(second.model()(images), network(images))
+    second.weights.write_bytes(b"")
+    with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
+        second.model()
+
+
 def test_other_row_profile_dataset_and_seed_have_other_folders():
     row = experiments.find("deep_plain")
     folders = {
