@@ -8,12 +8,12 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from ferlib import calibrate, evaluate, export, paths, record, remarks, resampling
+from ferlib import calibrate, evaluate, export, finished, paths, record, remarks, resampling
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
+from ferlib.finished import Run
 from ferlib.labels import FerlibError
 from ferlib.network import Network, load_model
-from ferlib.record import Run
 from ferlib.words import percent
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
@@ -40,7 +40,7 @@ def ship(id: str, dataset: Dataset) -> str:
     Raises:
         FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
     """
-    with_weights = [run for run in record.finished_runs(dataset) if run.experiment.id == id and run.weights]
+    with_weights = [run for run in finished.runs(dataset) if run.experiment.id == id and run.weights]
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
     run = min(with_weights, key=lambda run: (PROFILES.index(run.profile), -run.result["valid_accuracy"]))

@@ -12,8 +12,8 @@ from matplotlib.transforms import Bbox
 
 from ferlib import calibrate, claims
 from ferlib.evaluate import Predictions
+from ferlib.finished import Run
 from ferlib.plots import FAINT, INK, SPLIT_COLORS
-from ferlib.record import Run
 
 GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""

@@ -12,8 +12,8 @@ import pandas as pd
 
 from ferlib import compare, measures
 from ferlib.data import Dataset
+from ferlib.finished import Run
 from ferlib.measures import Finding, Rows
-from ferlib.record import Run
 
 HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "within noise", "not tested"
 """Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""

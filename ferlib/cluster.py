@@ -8,11 +8,11 @@ from functools import cache, partial
 
 from tqdm import tqdm
 
-from ferlib import data, experiments, paths, record, train
+from ferlib import data, experiments, finished, paths, train
 from ferlib.data import Dataset
 from ferlib.experiments import Experiment
+from ferlib.finished import Run
 from ferlib.labels import FerlibError
-from ferlib.record import Run
 
 DEATHS = 10
 """Workers that may die over one run of a local cluster; it goes on from its last epoch each time."""
@@ -113,7 +113,7 @@ def _distribute(
             if future.status != "finished":
                 raise FerlibError(f"{row.id} seed {seed} failed on its worker: {future.exception()}")
             scaled = experiments.at(row, profile)
-            run = found[row, seed] = record.finished(scaled, seed, profile, dataset.fingerprint)
+            run = found[row, seed] = finished.find(scaled, seed, profile, dataset.fingerprint)
             if run is None:
                 raise FerlibError(
                     f"{row.id} seed {seed} is finished but not in {runs}; give all workers the same folder"

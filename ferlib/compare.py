@@ -8,12 +8,12 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
-from ferlib import calibrate, data, evaluate, experiments, record, resampling
+from ferlib import calibrate, data, evaluate, experiments, finished, record, resampling
 from ferlib.audit import Audit
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
+from ferlib.finished import Run
 from ferlib.labels import CLASSES
-from ferlib.record import Run
 from ferlib.resampling import Sampled
 from ferlib.words import percent
 
@@ -104,11 +104,11 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     """Predict PrivateTest with one run's weights."""
     part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
     network = run.model()
-    test, averaged = map(record.rounded, evaluate.predict_views(network, part, views=views))
+    test, averaged = map(finished.rounded, evaluate.predict_views(network, part, views=views))
     clean, temperature = on_leak_free(test, run, dataset, audit), calibrate.fit_temperature(run.valid)
     scaled = calibrate.with_temperature(test, temperature)
     bar.update()
-    return record.with_test(
+    return finished.with_test(
         run,
         test,
         averaged,
@@ -149,7 +149,7 @@ def with_other_seeds(runs: Iterable[Run], dataset: Dataset) -> list[Run]:
     runs = list(runs)
     found = {(_row(run), run.seed): run for run in runs}
     rows = {_row(run) for run in runs}
-    for run in [*record.finished_runs(dataset), *record.read_record(dataset)]:
+    for run in [*finished.runs(dataset), *record.read_record(dataset)]:
         if _row(run) in rows:
             found.setdefault((_row(run), run.seed), run)
     order = {row: place for place, row in enumerate(dict.fromkeys(map(_row, runs)))}

@@ -18,12 +18,12 @@ import onnx
 from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib import calibrate, compare, paths, portrait, record, train
+from ferlib import calibrate, compare, finished, paths, portrait, train
 from ferlib.data import Dataset
+from ferlib.finished import Run
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.network import GRAPH, METADATA, Network, weights_folder
 from ferlib.paths import written_atomically
-from ferlib.record import Run
 
 TOLERANCE = 1e-5
 """Largest difference of a probability between Keras and onnxruntime, with float32 weights."""
@@ -81,7 +81,7 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
         if metadata["source"].get("fingerprint") == dataset.fingerprint:
             return shipped
     run = (
-        _chosen(_usable(record.finished_runs(dataset), profile))
+        _chosen(_usable(finished.runs(dataset), profile))
         or train.obtain([FALLBACK], dataset, seeds=seeds, profile="quick" if profile == "auto" else profile)[
             0
         ]

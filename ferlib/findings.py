@@ -8,7 +8,7 @@ import pandas as pd
 
 from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.data import Dataset
-from ferlib.record import Run
+from ferlib.finished import Run
 from ferlib.words import listed, percent, points
 
 _ORDER = (HOLDS, FAILS, NOISE, UNTESTED)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import evaluate, fast, models, paths, record
+from ferlib import evaluate, fast, finished, models, paths
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Split
 from ferlib.experiments import Experiment
@@ -36,7 +36,7 @@ class Fitting:
         network: From images to probabilities; has the best weights once `keep_best` was called.
         images: Number of training images.
         steps: Steps an epoch, the last with the rest of the images.
-        history: One dict an epoch, keys `record.HISTORY`.
+        history: One dict an epoch, keys `finished.HISTORY`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Fitting:
         logs = self._scan.epoch(order) if self._scan else self._fit(order)
         seconds = time.perf_counter() - start
         with self._averaged():
-            predictions = record.rounded(self._evaluate())
+            predictions = finished.rounded(self._evaluate())
             row = {
                 "epoch": number + 1,
                 "loss": logs["loss"],
@@ -137,7 +137,7 @@ class Fitting:
         for variable, value in zip([*variables, *weights], [*values, *best], strict=True):
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"{variable.path} has shape {variable.shape}, stored is {value.shape}")
-        columns = {name: arrays[f"history_{name}"].tolist() for name in record.HISTORY}
+        columns = {name: arrays[f"history_{name}"].tolist() for name in finished.HISTORY}
         history = pd.DataFrame(columns).to_dict("records")
         self._best = {"weights": best, "probabilities": arrays["probabilities"]}
         for variable, value in zip(variables, values, strict=True):
@@ -190,7 +190,7 @@ class Fitting:
         return [*self._training.variables, *self._training.optimizer.variables]
 
     def _history_columns(self):
-        return {name: np.array([row[name] for row in self.history]) for name in record.HISTORY}
+        return {name: np.array([row[name] for row in self.history]) for name in finished.HISTORY}
 
     def _plateau_rate(self) -> float:
         wait = max(1, (self.experiment.patience or self.experiment.epochs) // 3)

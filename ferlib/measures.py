@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ferlib import compare, experiments, resampling
-from ferlib.record import Run
+from ferlib.finished import Run
 from ferlib.resampling import Sampled
 from ferlib.words import percent, points
 

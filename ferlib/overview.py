@@ -8,8 +8,8 @@ import pandas as pd
 
 from ferlib import compare, diagrams, evaluate, plots, remarks, report
 from ferlib.augment import Augment, Policy
+from ferlib.finished import Run
 from ferlib.measures import percent
-from ferlib.record import Run
 
 
 def show_network(model: keras.Model, name: str) -> None:

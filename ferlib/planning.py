@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ferlib import device, experiments, models, record, train
+from ferlib import device, experiments, finished, models, train
 from ferlib.data import Dataset, Split
 from ferlib.experiments import Experiment
 from ferlib.fitting import Fitting
@@ -49,7 +49,7 @@ def describe_plan(planned: pd.DataFrame) -> str:
     return f"{text.to_string(index=False)}\n\n{total} on {device.name()}"
 
 
-def _planned(row: Experiment, seed: int, run: record.Run | None, profile: str, speed: "_Speed") -> tuple:
+def _planned(row: Experiment, seed: int, run: finished.Run | None, profile: str, speed: "_Speed") -> tuple:
     if run is not None:
         state = "finished" if run.origin == "runs" else "recorded"
         return row.id, seed, run.profile, state, run.result["epochs"], 0.0
@@ -63,7 +63,7 @@ class _Speed:
     def __init__(self, dataset: Dataset):
         self._images = len(dataset.train)
         here = device.name()
-        self._finished = [run for run in record.finished_runs(dataset) if run.result["device"] == here]
+        self._finished = [run for run in finished.runs(dataset) if run.result["device"] == here]
 
     def seconds(self, row: Experiment) -> float:
         """Estimate the training time of a scaled row."""

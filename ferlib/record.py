@@ -1,198 +1,26 @@
-"""Finished runs: one file each, in ``runs/`` beside the weights and, copied, in the committed record."""
+"""The committed record: runs copied beside the table of their results."""
 
-import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-import keras
-import numpy as np
 import pandas as pd
 
-from ferlib import experiments, models, paths
+from ferlib import experiments, finished, paths
 from ferlib.data import Dataset
-from ferlib.evaluate import Predictions
 from ferlib.experiments import Experiment
+from ferlib.finished import Run
 from ferlib.labels import FerlibError
-
-RUN_FILE = "run.npz"
-WEIGHTS_FILE = "best.weights.h5"
-HISTORY = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "learning_rate", "seconds")
-"""Columns of a run's history; ``seconds`` are of training alone, PublicTest not counted."""
 
 IDENTITY = ("experiment", "seed", "profile", "fingerprint")
 """Columns of results.csv that tell runs apart: publishing a run again replaces its row."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One finished run.
-
-    Attributes:
-        experiment: The row as it ran, scaled to the profile.
-        seed: Seed of initial weights, order, dropout and augmentation.
-        profile: Key of ``experiments.PROFILES``.
-        result: One row of results.csv.
-        history: One row an epoch, columns `HISTORY`.
-        valid: Predictions on PublicTest with the best weights, rounded to float16.
-        test: Likewise on PrivateTest, once `with_test` has stored them.
-        test_tta: Likewise, averaged over several views of each image.
-        directory: Folder of run and weights, None when read from the record.
-        origin: ``"runs"`` or ``"record"``.
-    """
-
-    experiment: Experiment
-    seed: int
-    profile: str
-    result: dict
-    history: pd.DataFrame
-    valid: Predictions
-    test: Predictions | None = None
-    test_tta: Predictions | None = None
-    directory: Path | None = None
-    origin: str = "runs"
-
-    @property
-    def weights(self) -> Path | None:
-        """File of the best weights, None if they are elsewhere: the record has those of what ships alone."""
-        file = self.directory / WEIGHTS_FILE if self.directory else _recorded_weights(self)
-        return file if file.exists() else None
-
-    def model(self) -> keras.Model:
-        """Rebuild the network with its best weights, in float32.
-
-        Raises:
-            FerlibError: The weights are not here, or are damaged.
-        """
-        remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
-        file = self.weights
-        if file is None:
-            raise FerlibError(
-                f"the weights of {self.experiment.id} (seed {self.seed}, {self.profile}) are not here, only "
-                f"its results; {remedy}"
-            )
-        switches = dict(self.experiment.switches) | {"pretrained": False}
-        network = models.build(self.experiment.model, len(self.valid.classes), **switches)
-        try:
-            network.load_weights(file)
-        except Exception as error:  # a damaged file raises errors of many kinds
-            mend = f"delete the folder {self.directory} and {remedy}"
-            if self.directory is None:
-                mend = f"restore them from version control with: git checkout -- {file}"
-            raise FerlibError(
-                f"the weights {file} can't be read whole ({type(error).__name__}); {mend}"
-            ) from error
-        return network
-
-
-def directory(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
-    """Return the folder of a run; another row, profile or dataset is another folder.
-
-    Args:
-        experiment: Row scaled to the profile.
-        seed: Of the run.
-        profile: Key of ``experiments.PROFILES``.
-        fingerprint: Of the dataset.
-    """
-    return paths.runs() / experiment.id / _version(experiment, profile, fingerprint) / f"seed{seed}"
-
-
-def rounded(predictions: Predictions) -> Predictions:
-    """Round probabilities to float16, as they are stored, so that later figures agree with the first."""
-    half = predictions.probabilities.astype("float16").astype("float32")
-    return replace(predictions, probabilities=half)
-
-
-def save(run: Run, target: Path) -> None:
-    """Write all of a run but its weights as one npz file, atomically.
-
-    Args:
-        run: What to write; `directory` and `origin` are not kept.
-        target: File to write; predictions take 150 kB for FER-2013.
-    """
-    about = {
-        "experiment": asdict(run.experiment),
-        "seed": run.seed,
-        "profile": run.profile,
-        "result": run.result,
-    }
-    arrays = {"run": np.array(json.dumps(about))}
-    arrays |= {f"history_{name}": run.history[name].to_numpy() for name in HISTORY}
-    arrays |= _packed("valid", run.valid) | _packed("test", run.test) | _packed("test_tta", run.test_tta)
-    with paths.written_atomically(target) as temporary:
-        np.savez_compressed(temporary, **arrays)
-
-
-def load_run(source: Path) -> Run:
-    """Read a run.
-
-    Args:
-        source: A run's folder under ``runs/``, or its file in the record.
-
-    Raises:
-        FerlibError: There is no finished run, or its file can't be read.
-    """
-    in_runs = source.suffix != ".npz"
-    file = source / RUN_FILE if in_runs else source
-    try:
-        with np.load(file) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        about = json.loads(str(arrays["run"]))
-        return Run(
-            experiment=_experiment(about["experiment"]),
-            seed=about["seed"],
-            profile=about["profile"],
-            result=about["result"],
-            history=pd.DataFrame({name: arrays[f"history_{name}"] for name in HISTORY}),
-            valid=_unpacked("valid", arrays),
-            test=_unpacked("test", arrays),
-            test_tta=_unpacked("test_tta", arrays),
-            directory=source if in_runs else None,
-            origin="runs" if in_runs else "record",
-        )
-    except FileNotFoundError:
-        raise FerlibError(f"there is no finished run at {source}; train it with: ferlib train") from None
-    except Exception as error:  # a damaged file raises errors of many kinds
-        raise FerlibError(f"the run {file} can't be read ({error}); delete it and train again") from error
-
-
-def finished(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
-    """Return the run of a scaled row if it was finished in ``runs/``, else None."""
-    folder = directory(experiment, seed, profile, fingerprint)
-    return _named(experiment, load_run(folder)) if (folder / RUN_FILE).exists() else None
-
-
 def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it stands in the committed record, else None."""
-    file = _record_file(experiment, seed, profile, fingerprint)
-    return _named(experiment, load_run(file)) if file.exists() else None
-
-
-def finished_runs(dataset: Dataset) -> list[Run]:
-    """Return the finished runs of this dataset in ``runs/`` whose rows are still in the table as they ran."""
-    files = sorted(paths.runs().glob(f"*/*-{dataset.fingerprint[:8]}/seed*/{RUN_FILE}"))
-    return _current(load_run(file.parent) for file in files)
-
-
-def with_test(run: Run, test: Predictions, test_tta: Predictions | None = None, **figures) -> Run:
-    """Return a run with its PrivateTest predictions, stored with it where it has a folder.
-
-    Args:
-        run: A finished run.
-        test: Predictions on PrivateTest; kept rounded to float16.
-        test_tta: Likewise, averaged over several views.
-        **figures: Fields to add to the run's result, such as ``test_accuracy``.
-    """
-    changed = replace(
-        run,
-        test=rounded(test),
-        test_tta=None if test_tta is None else rounded(test_tta),
-        result=run.result | figures,
-    )
-    if run.directory is not None:
-        save(changed, run.directory / RUN_FILE)
-    return changed
+    file = finished.recorded_file(experiment, seed, profile, fingerprint)
+    return replace(finished.load_run(file), experiment=experiment) if file.exists() else None
 
 
 def publish(runs: Iterable[Run]) -> Path:
@@ -209,16 +37,17 @@ def publish(runs: Iterable[Run]) -> Path:
     table = paths.record() / "results.csv"
     rows = []
     for run in runs:
-        file = _record_file(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-        save(run, file)
-        rows.append(run.result | {"key": experiments.key(run.experiment), "file": file.name})
+        finished.save(run, run.recorded_file)
+        rows.append(run.result | {"key": experiments.key(run.experiment), "file": run.recorded_file.name})
     before = read_results()
     merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
     merged = merged.drop_duplicates(list(IDENTITY), keep="last").sort_values(list(IDENTITY))
     with paths.written_atomically(table) as temporary:
         merged.to_csv(temporary, index=False)
     for name in set(before.get("file", ())) - set(merged["file"]):  # rows that were changed and ran again
-        (paths.record() / name).unlink(missing_ok=True)
+        file = paths.record() / name
+        file.unlink(missing_ok=True)
+        finished.weights_beside(file).unlink(missing_ok=True)
     return table
 
 
@@ -228,7 +57,7 @@ def keep_weights(run: Run) -> None:
     Args:
         run: The run whose network ships.
     """
-    target = _recorded_weights(run)
+    target = finished.weights_beside(run.recorded_file)
     with paths.written_atomically(target) as temporary:
         shutil.copyfile(run.weights, temporary)
     for other in set(paths.record().glob("*.weights.h5")) - {target}:
@@ -237,7 +66,7 @@ def keep_weights(run: Run) -> None:
 
 def publish_finished(dataset: Dataset) -> str:
     """Publish every finished run of this dataset but quick ones, and say what was done."""
-    candidates = [run for run in finished_runs(dataset) if run.profile != "quick"]
+    candidates = [run for run in finished.runs(dataset) if run.profile != "quick"]
     tested = [run for run in candidates if run.test is not None]
     if not tested:
         raise FerlibError(
@@ -280,65 +109,4 @@ def read_record(dataset: Dataset) -> list[Run]:
     if table.empty:
         return []
     mine = table[table["fingerprint"] == dataset.fingerprint]
-    return _current(load_run(paths.record() / name) for name in mine["file"])
-
-
-def _current(runs: Iterable[Run]) -> list[Run]:
-    """Keep runs of rows that the table has, unchanged but for names and notes, which are taken from it."""
-    kept = []
-    for run in runs:
-        row = experiments.EXPERIMENTS.get(run.experiment.id)
-        if row and run.profile in experiments.PROFILES:
-            scaled = experiments.at(row, run.profile)
-            if experiments.key(scaled) == experiments.key(run.experiment):
-                kept.append(_named(scaled, run))
-    return kept
-
-
-def _named(experiment: Experiment, run: Run) -> Run:
-    return replace(run, experiment=experiment)
-
-
-def _experiment(values: dict) -> Experiment:
-    """Rebuild a row; fields that this version does not know are left out."""
-    known = {field.name for field in fields(Experiment)}
-    return Experiment(**{name: _tuples(value) for name, value in values.items() if name in known})
-
-
-def _tuples(value):
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _record_file(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
-    return paths.record() / f"{experiment.id}-{_version(experiment, profile, fingerprint)}-seed{seed}.npz"
-
-
-def _recorded_weights(run: Run) -> Path:
-    file = _record_file(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-    return file.with_suffix(".weights.h5")
-
-
-def _version(experiment: Experiment, profile: str, fingerprint: str) -> str:
-    return f"{profile}-{experiments.key(experiment)}-{fingerprint[:8]}"
-
-
-def _packed(name: str, predictions: Predictions | None) -> dict[str, np.ndarray]:
-    if predictions is None:
-        return {}
-    return {
-        f"{name}_probabilities": predictions.probabilities.astype("float16"),
-        f"{name}_labels": predictions.labels.astype("int8"),
-        f"{name}_names": np.char.encode(predictions.names.astype(str), "utf-8"),
-        f"{name}_classes": np.array(predictions.classes),
-    }
-
-
-def _unpacked(name: str, arrays: dict[str, np.ndarray]) -> Predictions | None:
-    if f"{name}_probabilities" not in arrays:
-        return None
-    return Predictions(
-        labels=arrays[f"{name}_labels"].astype("int64"),
-        probabilities=arrays[f"{name}_probabilities"].astype("float32"),
-        names=np.char.decode(arrays[f"{name}_names"], "utf-8"),
-        classes=tuple(str(c) for c in arrays[f"{name}_classes"]),
-    )
+    return finished.current(finished.load_run(paths.record() / name) for name in mine["file"])

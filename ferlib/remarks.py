@@ -6,8 +6,8 @@ from ferlib import compare, evaluate, resampling
 from ferlib.augment import Policy
 from ferlib.evaluate import Predictions
 from ferlib.findings import listed
+from ferlib.finished import Run
 from ferlib.measures import percent, points
-from ferlib.record import Run
 
 
 def accuracy(runs: Sequence[Run]) -> resampling.Sampled:

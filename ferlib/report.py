@@ -141,7 +141,7 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
 
     Args:
         dataset: The :class:`ferlib.data.Dataset` that was used.
-        runs: The :class:`ferlib.record.Run` objects whose results are shown.
+        runs: The :class:`ferlib.finished.Run` objects whose results are shown.
         profile: Profile the notebook was asked for; None or ``"auto"`` takes the profiles of the runs.
     """
     runs = list(runs)

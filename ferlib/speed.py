@@ -131,7 +131,7 @@ def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
     """Return the seconds of training until an accuracy on PublicTest, infinite where it was not reached.
 
     Args:
-        history: Of a run, see ``record.HISTORY``. Its first epoch, which also compiles, counts as one of
+        history: Of a run, see ``finished.HISTORY``. Its first epoch, which also compiles, counts as one of
             median length.
         accuracy: 0..1.
     """

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ferlib import data, device, experiments, machine, models, paths, record
+from ferlib import data, device, experiments, finished, machine, models, paths, record
 from ferlib.data import Dataset
 from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib.finished import Run
 from ferlib.fitting import Fitting
-from ferlib.record import Run
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -48,12 +48,12 @@ def train(
         The finished run, best weights beside it.
     """
     row = experiments.at(experiment, profile)
-    if run := record.finished(row, seed, profile, dataset.fingerprint):
+    if run := finished.find(row, seed, profile, dataset.fingerprint):
         return run
     if deterministic:
         device.use_deterministic_operations()
     device.reset_peak_memory()
-    folder = record.directory(row, seed, profile, dataset.fingerprint)
+    folder = finished.directory(row, seed, profile, dataset.fingerprint)
     fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
     while not fitting.finished:
@@ -142,10 +142,10 @@ def choose_profile(profile: str = "auto") -> str:
 def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run | None:
     """Find a run that serves, in the best profile."""
     if profile != "auto":
-        return record.finished(experiments.at(row, profile), seed, profile, dataset.fingerprint)
+        return finished.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
     for name in ["full"] if has_gpu() else ["full", "cpu", "quick"]:
         named = (experiments.at(row, name), seed, name, dataset.fingerprint)
-        if run := record.finished(*named) or record.recorded(*named):
+        if run := finished.find(*named) or record.recorded(*named):
             return run
     return None
 
@@ -237,14 +237,14 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
         seed=fitting.seed,
         profile=profile,
         result={},
-        history=pd.DataFrame(fitting.history, columns=list(record.HISTORY)),
+        history=pd.DataFrame(fitting.history, columns=list(finished.HISTORY)),
         valid=valid,
         directory=folder,
     )
-    with paths.written_atomically(folder / record.WEIGHTS_FILE) as temporary:
+    with paths.written_atomically(folder / finished.WEIGHTS_FILE) as temporary:
         fitting.network.save_weights(temporary)
     run = replace(run, result=_result(run, fitting, dataset))
-    record.save(run, folder / record.RUN_FILE)
+    finished.save(run, folder / finished.RUN_FILE)
     for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
         leftover.unlink(missing_ok=True)
     return run

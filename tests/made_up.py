@@ -1,15 +1,16 @@
 """Runs that nobody trained, for tests of what is made from runs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ferlib import experiments, record
+from ferlib import experiments, finished
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
+from ferlib.finished import Run
 from ferlib.labels import CLASSES
-from ferlib.record import Run
 
 FINGERPRINT = "f" * 64
 
@@ -43,7 +44,9 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
     classes = row.classes or CLASSES
     valid, test = (predictions(accuracy, draw + split, images, classes, wrong) for split in (0, 500))
     epochs = np.arange(1, 11)
-    history = pd.DataFrame({name: np.linspace(0.3, 0.6, 10) for name in record.HISTORY}).assign(epoch=epochs)
+    history = pd.DataFrame({name: np.linspace(0.3, 0.6, 10) for name in finished.HISTORY}).assign(
+        epoch=epochs
+    )
     facts = {
         "experiment": id,
         "seed": seed,
@@ -86,3 +89,23 @@ def dataset(images=120, is_demo=False):
         Split(name, pixels, labels, np.arange(images).astype(str)) for name in ("train", "valid", "test")
     ]
     return Dataset(*splits, source="noise", fingerprint=FINGERPRINT, location=None, is_demo=is_demo, notes=())
+
+
+def directory(run: Run) -> Path:
+    """The folder of a run in runs/."""
+    return finished.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+
+
+def saved(run: Run) -> Run:
+    """The run as it stands in runs/."""
+    finished.save(run, directory(run) / finished.RUN_FILE)
+    return finished.load_run(directory(run))
+
+
+def same(first: Predictions, second: Predictions) -> bool:
+    return (
+        np.array_equal(first.labels, second.labels)
+        and np.array_equal(first.names, second.names)
+        and first.classes == second.classes
+        and np.array_equal(first.probabilities, second.probabilities)
+    )

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "ferlib"
 ORDER = [
     *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
-    *["evaluate", "calibrate", "resampling", "explain", "experiments", "record"],
+    *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["device", "fast", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],

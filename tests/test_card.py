@@ -8,7 +8,7 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import card, cli, data, evaluate, models, network, paths, record
+from ferlib import card, cli, data, evaluate, finished, models, network, paths
 from ferlib.labels import FerlibError
 
 FACTS = {"images": 120, "versions": "Python 3", "date": "2026-01-01", "commit": "abc"}
@@ -20,7 +20,7 @@ def dataset():
 
 
 @pytest.fixture
-def finished(dataset, tmp_path, monkeypatch):
+def runs(dataset, tmp_path, monkeypatch):
     """Two finished runs of the logistic row, the second better on PublicTest, and where the card goes."""
     runs = []
     for seed in (0, 1):
@@ -29,41 +29,43 @@ def finished(dataset, tmp_path, monkeypatch):
         model = models.build("logistic")
         generator = np.random.default_rng(seed)
         model.set_weights([generator.normal(0, 0.02, weight.shape) for weight in model.weights])
-        model.save_weights(folder / record.WEIGHTS_FILE)
+        model.save_weights(folder / finished.WEIGHTS_FILE)
         made = made_up.run("logistic", seed=seed, profile="cpu")
-        tested = {name: record.rounded(evaluate.predict(model, dataset.valid)) for name in ("valid", "test")}
+        tested = {
+            name: finished.rounded(evaluate.predict(model, dataset.valid)) for name in ("valid", "test")
+        }
         facts = made.result | FACTS | {"valid_accuracy": 0.5 + seed / 10}
         runs.append(replace(made, directory=folder, result=facts, **tested))
-    monkeypatch.setattr(record, "finished_runs", lambda _: runs)
+    monkeypatch.setattr(finished, "runs", lambda _: runs)
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "weights"))
     return runs
 
 
-def test_the_best_seed_on_public_test_ships_with_its_card(finished, dataset, tmp_path):
+def test_the_best_seed_on_public_test_ships_with_its_card(runs, dataset, tmp_path):
     told = card.ship("logistic", dataset)
     assert "seed 1" in told
     source = network.load_model().metadata["source"]
     assert (source["experiment"], source["seed"], source["profile"]) == ("logistic", 1, "cpu")
     text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert network.load_model().metadata["sha256"] in text
-    assert f"{100 * finished[1].test.accuracy:.1f} % of 120 images of PrivateTest" in text
+    assert f"{100 * runs[1].test.accuracy:.1f} % of 120 images of PrivateTest" in text
     assert "$" not in text and len(re.findall(r"^\| (?:angry|happy) \|", text, re.MULTILINE)) == 2
 
 
-def test_a_full_run_ships_rather_than_a_better_small_one(finished, dataset):
-    finished[0] = replace(finished[0], profile="full")
+def test_a_full_run_ships_rather_than_a_better_small_one(runs, dataset):
+    runs[0] = replace(runs[0], profile="full")
     assert "seed 0, profile full" in card.ship("logistic", dataset)
 
 
-def test_a_card_says_that_private_test_was_not_opened(finished, dataset, tmp_path):
-    finished[:] = [replace(run, test=None) for run in finished]
+def test_a_card_says_that_private_test_was_not_opened(runs, dataset, tmp_path):
+    runs[:] = [replace(run, test=None) for run in runs]
     card.ship("logistic", dataset)
     text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "images of PublicTest" in text and "has not been opened for this run" in text
 
 
-def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(finished, dataset, tmp_path):
+def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(runs, dataset, tmp_path):
     shipped = tmp_path / "MODEL_CARD.md"
     shipped.write_text("of the shipped network")
     card.ship("logistic", dataset)
@@ -83,20 +85,20 @@ def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(finished, dat
         ("prior", "cpu", False, "it is a baseline"),
     ],
 )
-def test_poor_networks_do_not_ship(finished, dataset, tmp_path, monkeypatch, model, profile, is_demo, reason):
+def test_poor_networks_do_not_ship(runs, dataset, tmp_path, monkeypatch, model, profile, is_demo, reason):
     monkeypatch.delenv("FERLIB_WEIGHTS")
     monkeypatch.setattr(card.export, "export", lambda *_: pytest.fail("exported"))
-    row = replace(finished[0].experiment, model=model)
-    finished[:] = [replace(run, profile=profile, experiment=row) for run in finished]
+    row = replace(runs[0].experiment, model=model)
+    runs[:] = [replace(run, profile=profile, experiment=row) for run in runs]
     with pytest.raises(FerlibError, match=f"{reason}.*FERLIB_WEIGHTS"):
         card.ship("logistic", replace(dataset, is_demo=is_demo))
     assert not (tmp_path / "MODEL_CARD.md").exists()
 
 
 @pytest.mark.parametrize("profile", ["full", "cpu"])
-def test_good_networks_ship_with_their_card_in_the_project(finished, dataset, tmp_path, monkeypatch, profile):
-    row = replace(finished[0].experiment, model="shallow_cnn")
-    finished[:] = [replace(run, profile=profile, experiment=row) for run in finished]
+def test_good_networks_ship_with_their_card_in_the_project(runs, dataset, tmp_path, monkeypatch, profile):
+    row = replace(runs[0].experiment, model="shallow_cnn")
+    runs[:] = [replace(run, profile=profile, experiment=row) for run in runs]
     monkeypatch.delenv("FERLIB_WEIGHTS")
     folder = tmp_path / "shipped"
     monkeypatch.setattr(models, "build", lambda _, classes, **__: models.MODELS["logistic"](classes))
@@ -106,28 +108,28 @@ def test_good_networks_ship_with_their_card_in_the_project(finished, dataset, tm
     assert (tmp_path / "MODEL_CARD.md").exists() and not (folder / "MODEL_CARD.md").exists()
 
 
-def test_without_weights_nothing_ships(finished, dataset):
+def test_without_weights_nothing_ships(runs, dataset):
     with pytest.raises(FerlibError, match="no finished run of best .*ferlib train best"):
         card.ship("best", dataset)
 
 
-def test_the_shipped_network_answers_as_its_run_did(finished, dataset):
+def test_the_shipped_network_answers_as_its_run_did(runs, dataset):
     card.ship("logistic", dataset)
     splits = {"PublicTest": dataset.valid, "PrivateTest": dataset.test}
-    checked = card.live_check(network.load_model(), finished, splits)
+    checked = card.live_check(network.load_model(), runs, splits)
     assert checked["split"].tolist() == ["PublicTest", "PrivateTest"]
     assert checked["difference"].between(0, 0.01).all() and (checked["images"] == 120).all()
     assert "seed 1" in card.live_remark(checked, network.load_model())
     mirrored = replace(dataset.valid, images=dataset.valid.images[:, ::-1])
-    other = card.live_check(network.load_model(), finished, splits | {"PublicTest": mirrored})
+    other = card.live_check(network.load_model(), runs, splits | {"PublicTest": mirrored})
     assert other["difference"][0] > 3 * checked["difference"][0] and other["other answers"][0] > 0, (
         "other pixels are noticed"
     )
 
 
-def test_runs_of_other_networks_are_not_compared(finished, dataset):
+def test_runs_of_other_networks_are_not_compared(runs, dataset):
     card.ship("logistic", dataset)
-    checked = card.live_check(network.load_model(), finished[:1], {})
+    checked = card.live_check(network.load_model(), runs[:1], {})
     assert checked.empty
     assert "not among the runs" in card.live_remark(checked, network.load_model())
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from ferlib import cluster, data, demo, paths, planning, record, train
+from ferlib import cluster, data, demo, finished, paths, planning, train
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.labels import FerlibError
 
@@ -53,7 +53,7 @@ def test_workers_that_die_lose_nothing(dataset, rows):
     assert len(killed) == 2 and len(seen) == 1
     assert [run.experiment.id for run in runs] == rows
     for run in runs:
-        assert len(run.history) == EPOCHS and (run.directory / record.WEIGHTS_FILE).exists()
+        assert len(run.history) == EPOCHS and (run.directory / finished.WEIGHTS_FILE).exists()
         before = seen.get(run.experiment.id, [])
         np.testing.assert_array_equal(run.history["seconds"][: len(before)], before)
     assert not list(paths.runs().rglob(train.CHECKPOINT))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import compare, evaluate, record
-from ferlib.record import Run
+from ferlib import compare, evaluate, finished, record
+from ferlib.finished import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,9 +72,9 @@ def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, datase
 
 def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
     run = replace(trained.run, directory=tmp_path)
-    record.save(run, tmp_path / record.RUN_FILE)
+    finished.save(run, tmp_path / finished.RUN_FILE)
     (opened,) = compare.open_private_test([run], dataset, FakeAudit())
-    stored = record.load_run(tmp_path)
+    stored = finished.load_run(tmp_path)
     np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
     assert stored.result["macro_f1"] == opened.test.macro_f1
 
@@ -142,7 +142,7 @@ def test_other_seeds_join_their_row(dataset, monkeypatch):
         made_up.run("deep_both", seed=3, profile="quick"),
         changed,
     ]
-    monkeypatch.setattr(record, "finished_runs", lambda dataset: [first, *strangers])
+    monkeypatch.setattr(finished, "runs", lambda dataset: [first, *strangers])
     monkeypatch.setattr(record, "read_record", lambda dataset: [second, first])
     assert compare.with_other_seeds([first], dataset) == [first, second]
 

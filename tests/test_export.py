@@ -9,7 +9,7 @@ import pytest
 import scenes
 from keras import layers
 
-from ferlib import evaluate, export, models, network, record
+from ferlib import evaluate, export, finished, models, network
 from ferlib.calibrate import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
 
@@ -93,7 +93,7 @@ def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def finished(tmp_path, monkeypatch, demo_dataset):
+def finish(tmp_path, monkeypatch, demo_dataset):
     """Pretend that runs are finished; exporting one only writes down which."""
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "shipped"))
     monkeypatch.setattr(export, "export", lambda run, temperature, folder: chosen.append((run, temperature)))
@@ -103,17 +103,17 @@ def finished(tmp_path, monkeypatch, demo_dataset):
         here = [dataclasses.replace(run, directory=tmp_path / str(number)) for number, run in enumerate(runs)]
         for run in here if weights else ():
             run.directory.mkdir()
-            (run.directory / record.WEIGHTS_FILE).touch()
-        monkeypatch.setattr(record, "finished_runs", lambda dataset: here)
+            (run.directory / finished.WEIGHTS_FILE).touch()
+        monkeypatch.setattr(finished, "runs", lambda dataset: here)
         return chosen
 
     return pretend
 
 
-def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finished, demo_dataset):
+def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finish, demo_dataset):
     facts = {"tested": False, "parameters": 10**6}
     small = made_up.run("deep_plain", 0.6, **facts)
-    chosen = finished(
+    chosen = finish(
         small,
         made_up.run("mini_xception", 0.5, **facts),
         made_up.run("four_block", 0.8, tested=False, parameters=10**7),
@@ -126,15 +126,15 @@ def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finishe
     assert export.network_folder(demo_dataset, profile="quick").name == "deep_both-quick-seed0"
 
 
-def test_where_private_test_was_opened_chapter_five_has_chosen(finished, demo_dataset, monkeypatch):
-    finished(*(made_up.run(id, parameters=10**6) for id in ("deep_plain", "mini_xception")))
+def test_where_private_test_was_opened_chapter_five_has_chosen(finish, demo_dataset, monkeypatch):
+    finish(*(made_up.run(id, parameters=10**6) for id in ("deep_plain", "mini_xception")))
     monkeypatch.setattr(export.compare, "results_table", lambda runs: [run.experiment.id for run in runs])
     monkeypatch.setattr(export.compare, "choose_for_real_time", lambda table, images: (table[1], "because"))
     assert export.network_folder(demo_dataset).name == "mini_xception-full-seed0"
 
 
-def test_without_weights_a_network_is_trained_quickly(finished, demo_dataset, monkeypatch):
-    finished(made_up.run("deep_plain", 0.6), weights=False)
+def test_without_weights_a_network_is_trained_quickly(finish, demo_dataset, monkeypatch):
+    finish(made_up.run("deep_plain", 0.6), weights=False)
     asked = []
 
     def obtain(ids, dataset, *, seeds, profile):
@@ -146,8 +146,8 @@ def test_without_weights_a_network_is_trained_quickly(finished, demo_dataset, mo
     assert asked == [(["deep_both"], [3], "quick")]
 
 
-def test_the_shipped_network_serves_for_the_data_it_learned_from(finished, demo_dataset, tmp_path):
-    finished(
+def test_the_shipped_network_serves_for_the_data_it_learned_from(finish, demo_dataset, tmp_path):
+    finish(
         made_up.run("deep_plain", parameters=10**6),
         made_up.run("deep_both", profile="quick", parameters=10**6),
     )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import data, evaluate, fitting, models, paths, record
+from ferlib import data, evaluate, finished, fitting, models, paths
 from ferlib.data import Split
 from ferlib.experiments import Experiment
 from ferlib.fitting import Fitting
@@ -40,7 +40,7 @@ def equal(first, second):
 
 def test_history_tells_what_happened():
     one = fit(row())
-    assert [list(line) for line in one.history] == [list(record.HISTORY)] * 3
+    assert [list(line) for line in one.history] == [list(finished.HISTORY)] * 3
     assert [line["epoch"] for line in one.history] == [1, 2, 3]
     assert one.steps == 2 and one.images == 40
     assert one.history[-1]["loss"] < one.history[0]["loss"]
@@ -281,7 +281,7 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
     one.epoch()
     changed = [not np.array_equal(a, b) for a, b in zip(before, weights(one), strict=True)]
     assert changed == [False] * len(backbone.weights) + [True] * 6
-    whole = record.rounded(evaluate.predict(one.network, split(21, seed=1)))
+    whole = finished.rounded(evaluate.predict(one.network, split(21, seed=1)))
     np.testing.assert_allclose(whole.probabilities, one.keep_best().probabilities, atol=1e-3)
 
     def forbidden(*_, **__):

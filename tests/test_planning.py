@@ -3,7 +3,7 @@ from dataclasses import replace
 import made_up
 import pytest
 
-from ferlib import device, experiments, planning, record
+from ferlib import device, experiments, finished, planning, record
 from ferlib.experiments import EXPERIMENTS
 
 
@@ -15,8 +15,8 @@ def measured(monkeypatch):
 
 
 def finish(run):
-    folder = record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-    record.save(run, folder / record.RUN_FILE)
+    folder = finished.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+    finished.save(run, folder / finished.RUN_FILE)
 
 
 def planned(ids, profile="full", seeds=(0,)):

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,69 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import experiments, models, paths, record
-from ferlib.labels import TOP_FOUR, FerlibError
-
-
-def directory(run):
-    return record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-
-
-def saved(run):
-    """The run as it stands in runs/."""
-    record.save(run, directory(run) / record.RUN_FILE)
-    return record.load_run(directory(run))
-
-
-def same(first, second):
-    return (
-        np.array_equal(first.labels, second.labels)
-        and np.array_equal(first.names, second.names)
-        and first.classes == second.classes
-        and np.array_equal(first.probabilities, second.probabilities)
-    )
-
-
-def test_round_trip():
-    run = made_up.run("mobilenet_top4", seed=3)
-    run = replace(run, valid=record.rounded(run.valid), test=record.rounded(run.test), test_tta=None)
-    read = saved(run)
-    assert read.experiment == run.experiment and read.valid.classes == TOP_FOUR
-    assert (read.seed, read.profile, read.result, read.origin) == (3, "full", run.result, "runs")
-    assert same(read.valid, run.valid) and same(read.test, run.test) and read.test_tta is None
-    pd.testing.assert_frame_equal(read.history, run.history[list(record.HISTORY)])
-    assert read.directory == directory(run)
-
-
-def test_rounding_costs_less_than_float16_does_and_is_done_once():
-    run = made_up.run("deep_plain")
-    once = record.rounded(run.valid)
-    assert once.probabilities.dtype == np.float32
-    assert 0 < np.abs(once.probabilities - run.valid.probabilities).max() < 2**-11
-    assert same(record.rounded(once), once)
-    assert same(saved(run).valid, once)
-
-
-def test_real_size_stays_small(tmp_path):
-    """110 runs with two tests of 3,589 images and a history of 150 epochs: less than 40 MB."""
-    random = np.random.default_rng(0).dirichlet(np.ones(7), 3589).astype("float32")
-    run = made_up.run("deep_plain", images=3589)
-    names = np.array([f"PublicTest_{i * 7919 % 10**8:08d}.jpg" for i in range(3589)])
-    noisy = replace(run.valid, probabilities=random, names=names)
-    run = replace(run, valid=noisy, test=noisy, test_tta=noisy, history=pd.concat([run.history] * 15))
-    record.save(run, tmp_path / "run.npz")
-    assert (tmp_path / "run.npz").stat().st_size * 110 < 40e6
-
-
-def test_model_comes_back_with_its_weights():
-    row = replace(experiments.find("shallow_plain"), switches=(("width", 0.1),))
-    run = saved(replace(made_up.run("shallow_plain"), experiment=row))
-    with pytest.raises(FerlibError, match="ferlib train shallow_plain --profile full"):
-        run.model()
-    network = models.build("shallow_cnn", 7, width=0.1)
-    network.save_weights(run.directory / record.WEIGHTS_FILE)
-    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
-    np.testing.assert_array_equal(run.model()(images), network(images))
+from ferlib import experiments, finished, models, paths, record
+from ferlib.labels import FerlibError
 
 
 def test_a_run_from_the_record_has_no_weights():
@@ -82,9 +20,9 @@ def test_a_run_from_the_record_has_no_weights():
 
 def test_the_record_keeps_the_weights_of_what_ships_alone():
     for seed in range(2):
-        run = saved(made_up.run("logistic", seed=seed))
+        run = made_up.saved(made_up.run("logistic", seed=seed))
         network = models.build("logistic")
-        network.save_weights(run.directory / record.WEIGHTS_FILE)
+        network.save_weights(run.directory / finished.WEIGHTS_FILE)
         record.publish([run])
         record.keep_weights(run)
     first, second = record.read_record(made_up.dataset())
@@ -94,94 +32,6 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
     second.weights.write_bytes(b"")
     with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
         second.model()
-
-
-def test_other_row_profile_dataset_and_seed_have_other_folders():
-    row = experiments.find("deep_plain")
-    folders = {
-        record.directory(row, 0, "full", "a" * 64),
-        record.directory(row, 1, "full", "a" * 64),
-        record.directory(row, 0, "quick", "a" * 64),
-        record.directory(row, 0, "full", "b" * 64),
-        record.directory(replace(row, epochs=61), 0, "full", "a" * 64),
-        record.directory(experiments.find("deep_batch_32"), 0, "full", "a" * 64),
-    }
-    assert len(folders) == 6
-
-
-def test_finished_runs_are_those_of_this_dataset():
-    run = made_up.run("deep_plain")
-    other = made_up.run("deep_plain", fingerprint="e" * 64)
-    assert record.finished_runs(made_up.dataset()) == []
-    assert record.finished(run.experiment, 0, "full", made_up.FINGERPRINT) is None
-    saved(run), saved(other)
-    assert [r.result["fingerprint"] for r in record.finished_runs(made_up.dataset())] == [made_up.FINGERPRINT]
-    assert record.finished(run.experiment, 0, "full", made_up.FINGERPRINT).seed == 0
-
-
-@pytest.mark.parametrize("damage", [b"", b"not a zip", None])
-def test_damaged_runs_are_told(damage):
-    run = saved(made_up.run("prior"))
-    file = run.directory / record.RUN_FILE
-    file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
-    with pytest.raises(FerlibError, match="run.npz can't be read"):
-        record.load_run(run.directory)
-
-
-def test_a_run_with_bits_turned_anywhere_is_told():
-    run = saved(made_up.run("prior"))
-    file = run.directory / record.RUN_FILE
-    whole, told = file.read_bytes(), 0
-    for start in range(0, len(whole), 97):
-        turned = bytes(byte ^ 0xFF for byte in whole[start : start + 9])
-        file.write_bytes(whole[:start] + turned + whole[start + 9 :])
-        try:
-            record.load_run(run.directory)
-        except FerlibError as error:
-            told += "run.npz can't be read" in str(error)
-    assert told > 20
-
-
-def test_a_missing_run_is_told():
-    with pytest.raises(FerlibError, match="no finished run at"):
-        record.load_run(paths.runs() / "deep_plain" / "nothing")
-
-
-def test_an_interrupted_save_leaves_the_old_run(monkeypatch):
-    run = saved(made_up.run("prior"))
-
-    def half(file, **arrays):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(np, "savez_compressed", half)
-    with pytest.raises(OSError, match="disk full"):
-        record.save(replace(run, seed=9), run.directory / record.RUN_FILE)
-    assert record.load_run(run.directory).seed == 0
-    assert [file.name for file in run.directory.iterdir()] == [record.RUN_FILE]
-
-
-def test_runs_of_another_version_are_read():
-    """Fields of the table that this version does not know are left out."""
-    run = saved(made_up.run("prior"))
-    file = run.directory / record.RUN_FILE
-    with np.load(file) as stored:
-        arrays = dict(stored)
-    about = json.loads(str(arrays["run"]))
-    about["experiment"]["invented_later"] = 1
-    np.savez(file, **arrays | {"run": np.array(json.dumps(about))})
-    assert record.load_run(run.directory).experiment == run.experiment
-
-
-def test_test_predictions_are_stored_with_the_run():
-    run = saved(made_up.run("prior", tested=False))
-    assert run.test is None
-    test = made_up.predictions(0.7, seed=5)
-    changed = record.with_test(run, test, test, test_accuracy=test.accuracy)
-    read = record.load_run(run.directory)
-    for one in (changed, read):
-        assert same(one.test, record.rounded(test)) and same(one.test_tta, record.rounded(test))
-        assert one.result == run.result | {"test_accuracy": test.accuracy}
 
 
 def test_publishing_keeps_other_rows_and_replaces_its_own():
@@ -200,7 +50,7 @@ def test_publishing_keeps_other_rows_and_replaces_its_own():
         0: 0.25,
         1: second.result["valid_accuracy"],
     }
-    assert same(runs[1].test, record.rounded(second.test))
+    assert made_up.same(runs[1].test, finished.rounded(second.test))
 
 
 def test_a_recorded_run_is_found_by_its_row():
@@ -214,18 +64,20 @@ def test_a_recorded_run_is_found_by_its_row():
 def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record(monkeypatch):
     old = made_up.run("deep_plain")
     record.publish([old])
+    finished.weights_beside(old.recorded_file).touch()
     changed = replace(old.experiment, epochs=61)
     record.publish([replace(old, experiment=changed)])
     assert len(list(paths.record().glob("*.npz"))) == len(record.read_results()) == 1
+    assert not list(paths.record().glob("*.weights.h5")), "they are those of the old row"
     monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", changed)
     (run,) = record.read_record(made_up.dataset())
     assert run.experiment == changed
 
 
-@pytest.mark.parametrize("read", [record.finished_runs, record.read_record])
+@pytest.mark.parametrize("read", [finished.runs, record.read_record])
 def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
     run = made_up.run("deep_plain")
-    saved(run)
+    made_up.saved(run)
     record.publish([run])
     renamed = replace(run.experiment, title="another name")
     monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", renamed)
@@ -253,9 +105,9 @@ def test_only_full_runs_with_test_predictions_are_recorded():
     dataset = made_up.dataset()
     with pytest.raises(FerlibError, match="notebook 05"):
         record.publish_finished(dataset)
-    saved(made_up.run("deep_plain"))
-    saved(made_up.run("prior", profile="quick"))
-    saved(made_up.run("logistic", tested=False))
+    made_up.saved(made_up.run("deep_plain"))
+    made_up.saved(made_up.run("prior", profile="quick"))
+    made_up.saved(made_up.run("logistic", tested=False))
     assert "1 runs are in" in record.publish_finished(dataset)
     assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain"]
 
@@ -281,16 +133,6 @@ def test_a_damaged_table_is_told(damage):
         FerlibError, match="results.csv is damaged or cut off; restore it .*git checkout -- /"
     ):
         record.read_record(made_up.dataset())
-
-
-@pytest.mark.parametrize("length", [0, 60, 700, 5000])
-def test_damaged_weights_are_told(length):
-    run = saved(made_up.run("logistic"))
-    file = run.directory / record.WEIGHTS_FILE
-    models.build("logistic").save_weights(file)
-    file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(FerlibError, match="best.weights.h5 can't be read whole .*delete the folder .* train"):
-        run.model()
 
 
 def test_without_a_record_there_are_no_runs():

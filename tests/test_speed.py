@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import data, record, speed
+from ferlib import data, finished, speed
 from ferlib.experiments import EXPERIMENTS
 from ferlib.labels import FerlibError
 
@@ -67,7 +67,7 @@ def test_medians_leave_the_warm_up_out_and_take_turns():
 
 
 def history(accuracies, seconds):
-    columns = {name: np.zeros(len(seconds)) for name in record.HISTORY}
+    columns = {name: np.zeros(len(seconds)) for name in finished.HISTORY}
     return pd.DataFrame(columns | {"valid_accuracy": accuracies, "seconds": seconds})
 
 

@@ -9,7 +9,7 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import data, models, paths, record, train
+from ferlib import data, finished, models, paths, record, train
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.fitting import Fitting
 from ferlib.labels import TOP_FOUR, FerlibError
@@ -70,7 +70,7 @@ def test_a_matrix_of_tiny_rows(dataset, table, counted, capsys):
     assert counted == [("first", 0), ("cnn", 0), ("first", 1), ("cnn", 1)], "the first seed of all rows first"
     for run in runs:
         files = {file.name for file in run.directory.iterdir()}
-        assert files == {record.RUN_FILE, record.WEIGHTS_FILE}, "nothing more is kept"
+        assert files == {finished.RUN_FILE, finished.WEIGHTS_FILE}, "nothing more is kept"
         assert len(run.history) == run.result["epochs"] == 2 and run.test is None
         assert run.result["valid_accuracy"] == run.valid.accuracy
     assert runs[2].valid.classes == TOP_FOUR
@@ -146,7 +146,7 @@ train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", determinist
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     (folder,) = folders[1].glob("*/*/seed0")
-    assert not (folder / record.RUN_FILE).exists()
+    assert not (folder / finished.RUN_FILE).exists()
     (folder / f".{process.pid}.{train.CHECKPOINT}").write_bytes(b"half a checkpoint")
 
     def finish(runs_folder):
@@ -160,9 +160,9 @@ train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", determinist
     for first, second in zip(undisturbed.model().weights, resumed.model().weights, strict=True):
         np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
     np.testing.assert_array_equal(undisturbed.valid.probabilities, resumed.valid.probabilities)
-    for column in set(record.HISTORY) - {"seconds"}:
+    for column in set(finished.HISTORY) - {"seconds"}:
         np.testing.assert_array_equal(undisturbed.history[column], resumed.history[column])
-    assert {file.name for file in folder.iterdir()} == {record.RUN_FILE, record.WEIGHTS_FILE}
+    assert {file.name for file in folder.iterdir()} == {finished.RUN_FILE, finished.WEIGHTS_FILE}
 
 
 LONG = Experiment(
@@ -185,7 +185,7 @@ def test_an_interrupted_checkpoint_leaves_the_one_before(dataset, monkeypatch):
     monkeypatch.setattr(np, "savez", half)
     with pytest.raises(OSError, match="disk full"):
         train.train(experiment, 0, dataset, profile="full")
-    folder = record.directory(experiment, 0, "full", dataset.fingerprint)
+    folder = finished.directory(experiment, 0, "full", dataset.fingerprint)
     assert [file.name for file in folder.iterdir()] == [train.CHECKPOINT]
     monkeypatch.setattr(np, "savez", original)
     epochs = []
@@ -195,7 +195,7 @@ def test_an_interrupted_checkpoint_leaves_the_one_before(dataset, monkeypatch):
 
 def test_a_checkpoint_of_other_code_is_left_behind(dataset):
     experiment = row(epochs=1)
-    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint = finished.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
     checkpoint.parent.mkdir(parents=True)
     np.savez(checkpoint, variable0=np.zeros(3))
     run = train.train(experiment, 0, dataset, profile="full")
@@ -214,7 +214,7 @@ def flipped(content):
 def test_a_damaged_checkpoint_starts_the_run_over(dataset, capsys, damage):
     experiment, epochs = row(), []
     options = {"profile": "full", "on_epoch": lambda fitting: epochs.append(len(fitting.history))}
-    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint = finished.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
     checkpoint.parent.mkdir(parents=True)
     np.savez(checkpoint, **_checkpoint(experiment, dataset))
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
@@ -248,7 +248,9 @@ def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch
     record.publish([full])
     (recorded,) = train.obtain(["first"], dataset, progress=False)
     assert (recorded.profile, recorded.origin) == ("full", "record")
-    record.save(full, record.directory(full.experiment, 0, "full", dataset.fingerprint) / record.RUN_FILE)
+    finished.save(
+        full, finished.directory(full.experiment, 0, "full", dataset.fingerprint) / finished.RUN_FILE
+    )
     (here,) = train.obtain(["first"], dataset, progress=False)
     assert (here.profile, here.origin) == ("full", "runs")
     assert len(counted) == 1
