@@ -11,9 +11,9 @@ def positive(text: str) -> int:
 
 
 def index(text: str) -> int:
-    """Read a number of at least 0."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a number from 0")
+    """Read the number of a camera or port, at most 65,535."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
     return int(text)
 
 

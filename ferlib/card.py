@@ -27,8 +27,9 @@ BASELINES = ("prior", "logistic")
 def ship(id: str, dataset: Dataset) -> str:
     """Export the best finished run of a row as the network in use, and write its model card.
 
-    What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline. With
-    ``FERLIB_WEIGHTS`` any run goes into that folder, its card beside it.
+    What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline. Once
+    chapter 5 has tested it, its results and Keras weights go into the record, too. With ``FERLIB_WEIGHTS``
+    any run goes into that folder, its card beside it.
 
     Args:
         id: Row of the experiment table.
@@ -51,7 +52,8 @@ def ship(id: str, dataset: Dataset) -> str:
             "set FERLIB_WEIGHTS to another folder"
         )
     graph = export.export(run, calibrate.fit_temperature(run.valid))
-    if not elsewhere:
+    if not elsewhere and run.test is not None:
+        record.publish([run])
         record.keep_weights(run)  # Grad-CAM needs the network in Keras
     target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
     text = model_card(run, load_model(graph.parent).metadata)

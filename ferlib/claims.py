@@ -18,6 +18,8 @@ from ferlib.measures import Finding, Rows
 HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "within noise", "not tested"
 """Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""
 
+_NOTHING_TO_MEASURE = ("no run", "profiles")
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -50,8 +52,7 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
         of the networks at hand, not of the way they were trained.
     """
     found = compare.rows(runs)
-    table = pd.DataFrame([_row(claim, found) for claim in CLAIMS])
-    table["why"] = [_obstacle(claim, found, dataset) for claim in CLAIMS]
+    table = pd.DataFrame([_row(claim, found, _obstacle(claim, found, dataset)) for claim in CLAIMS])
     tested = table["p"].notna() & (table["why"] == "")
     table["p"] = table["p"].where(tested)
     if tested.any():
@@ -61,14 +62,15 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     return table.rename(columns={"p": "p_holm"})
 
 
-def _row(claim, found):
-    """Measure one claim; missing values where its runs are missing."""
-    row = {"claim": claim.text, "reported": claim.reported, "measured": "", "test": ""}
-    if not found or any(id not in found for id in claim.needs):
+def _row(claim, found, why):
+    """Measure one claim; missing values where its runs are missing or of several scales."""
+    row = {"claim": claim.text, "reported": claim.reported, "measured": "", "test": "", "why": why}
+    if why.startswith(_NOTHING_TO_MEASURE):
         return row | dict.fromkeys(["effect", "low", "high", "p"], np.nan)
     finding = claim.measure(found)
     low, high = finding.effect.interval()
     row |= {"measured": finding.measured, "test": finding.test, "effect": finding.effect.value}
+    row["why"] = why or finding.untested
     return row | {"low": low, "high": high, "p": finding.effect.p() if finding.sampled else np.nan}
 
 
@@ -77,13 +79,13 @@ def _obstacle(claim, found, dataset):
     if missing := [id for id in claim.needs if id not in found]:
         return f"no run of {', '.join(missing)}"
     if not found:
-        return "no runs"
+        return "no run"
     profiles = {run.profile for id in _needed(claim, found) for run in found[id]}
+    if len(profiles) > 1:
+        return f"profiles {' and '.join(sorted(profiles))} mixed"
     if dataset.is_demo:
         return "demo faces"
-    if "quick" in profiles:
-        return "quick runs only"
-    return "" if len(profiles) == 1 else f"profiles {' and '.join(sorted(profiles))} mixed"
+    return "quick runs only" if "quick" in profiles else ""
 
 
 def _needed(claim, found):

@@ -44,7 +44,8 @@ def _told(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name is None or error.name.startswith("ferlib"):
             raise error
-        return f"this command needs {error.name}; in the project's folder run: pip install '.[report,cpu]'"
+        extras = "report,jax" if error.name.startswith("jax") else "report,cpu"
+        return f"this command needs {error.name}; in the project's folder run: pip install '.[{extras}]'"
     if isinstance(error, OSError) and error.filename is not None:
         return (
             f"{error.filename}: {error.strerror}; make room there or mend its permissions, or choose other "
@@ -86,9 +87,15 @@ def _import_keras_quietly() -> None:
         os.dup2(notices.fileno(), 2)
         try:
             import keras  # noqa: F401
+        except ValueError as error:
+            raise FerlibError(f"KERAS_BACKEND must be tensorflow or jax: {error}") from None
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _add_number(parser, flag: str, default: int | None, help: str, kind=arguments.positive) -> None:
+    parser.add_argument(flag, type=kind, default=default, metavar="N", help=help)
 
 
 # --- data -----------------------------------------------------------------------------------------
@@ -123,24 +130,18 @@ def _add_training_commands(commands) -> None:
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     train.add_argument("--all", action="store_true", help="every experiment")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
-    train.add_argument(
-        "--seeds", type=arguments.positive, default=1, metavar="N", help="train seeds 0 to N-1 (default 1)"
-    )
+    _add_number(train, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
-    train.add_argument(
-        "--workers", type=arguments.positive, metavar="N", help="share the runs among N local processes"
-    )
+    _add_number(train, "--workers", None, "share the runs among N local processes")
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     _add_profile(train)
     tune = _command(
         commands, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
     )
     tune.add_argument("id", metavar="ID", help="experiment to start from")
-    tune.add_argument(
-        "--trials", type=arguments.positive, default=30, metavar="N", help="trials to add (default 30)"
-    )
+    _add_number(tune, "--trials", 30, "trials to add (default 30)")
     tune.add_argument(
         "--storage",
         metavar="URL",
@@ -150,11 +151,12 @@ def _add_training_commands(commands) -> None:
     bench = _command(
         commands, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
     )
-    bench.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
-    bench.add_argument("--save", action="store_true", help="keep the figures in the record")
+    scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
+    scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
+    scale.add_argument("--save", action="store_true", help="keep the figures in the record")
     bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
-    _command(commands, "record", _record, "copy finished full runs into the committed record")
+    _command(commands, "record", _record, "copy finished runs, quick ones aside, into the committed record")
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
 
@@ -245,23 +247,17 @@ def _add_live_commands(commands) -> None:
     predict.add_argument("--out", metavar="DIR", help="folder for annotated copies")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
     predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
-    predict.add_argument(
-        "--every", type=arguments.positive, default=1, metavar="N", help="analyse every Nth frame (default 1)"
-    )
+    _add_number(predict, "--every", 1, "analyse every Nth frame (default 1)")
     predict.add_argument(
         "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
-    webcam.add_argument(
-        "--camera", type=arguments.index, default=0, metavar="N", help="which camera (default 0)"
-    )
+    _add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
-    webcam.add_argument(
-        "--port", type=arguments.index, default=0, metavar="N", help="port of the page (default: any)"
-    )
+    _add_number(webcam, "--port", 0, "port of the page (default: any)", arguments.index)
     _add_detector(webcam)
 
 
@@ -300,9 +296,7 @@ def _webcam(chosen) -> None:
 
 def _add_report_commands(commands) -> None:
     report = _command(commands, "report", _report, "run outdated notebooks and render HTML and PDF")
-    report.add_argument(
-        "--seeds", type=arguments.positive, default=1, metavar="N", help="seeds of each run (default 1)"
-    )
+    _add_number(report, "--seeds", 1, "seeds of each run (default 1)")
     report.add_argument(
         "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"
     )

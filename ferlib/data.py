@@ -178,6 +178,14 @@ def describe(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
+def votes_file(dataset: Dataset) -> Path | None:
+    """Return the file of the FER+ votes beside the data, None where there is none."""
+    if dataset.location is None:
+        return None
+    beside = (dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv")
+    return next((file for file in beside if file.is_file()), None)
+
+
 def _opened(path: Path) -> Dataset:
     path = path.resolve()
     return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path.name}", path)

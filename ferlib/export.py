@@ -63,7 +63,7 @@ def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None)
 def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:
     """Return the folder of the network for the live view of this data, exporting it where need be.
 
-    The shipped network serves if it learned from this data and no other profile is asked for. Otherwise
+    The shipped network serves if it learned from this data, in the profile asked for if any. Otherwise
     the finished run that chapter 5's rule chooses among those with weights is exported to the cache, and
     where there is none, the deep network is trained quickly.
 
@@ -76,9 +76,9 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
         Folder for `ferlib.network.load_model`.
     """
     shipped = weights_folder()
-    if profile in ("auto", "full") and (shipped / METADATA).exists():
-        metadata = json.loads((shipped / METADATA).read_text(encoding="utf-8"))
-        if metadata["source"].get("fingerprint") == dataset.fingerprint:
+    if (shipped / METADATA).exists():
+        source = json.loads((shipped / METADATA).read_text(encoding="utf-8"))["source"]
+        if source.get("fingerprint") == dataset.fingerprint and profile in ("auto", source.get("profile")):
             return shipped
     run = (
         _chosen(_usable(finished.runs(dataset), profile))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from ferlib import experiments
 from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.data import Dataset
 from ferlib.finished import Run
@@ -27,20 +28,23 @@ def caution(dataset: Dataset, table: pd.DataFrame) -> str:
             "The faces are drawn by a program and are not FER-2013: no number here says anything about "
             "people."
         )
-    if quick := _who(table, "quick"):
+    if quick := _who(table, table.index[table["profile"] == "quick"]):
         warnings.append(
             f"{quick} had a quick training only, seconds on a subset: it shows that everything works, not "
             "what a network can do."
         )
-    if capped := _who(table, "cpu"):
+    if capped := _who(table, [*filter(_capped, table.index[table["profile"] == "cpu"])]):
         warnings.append(f"{capped} saw all images, but on a processor and for fewer epochs than intended.")
     return " ".join(warnings)
 
 
-def _who(table, profile):
-    """Name the rows of a profile as the subject of a sentence; empty where there are none."""
-    rows = table.index[table["profile"] == profile]
-    if rows.empty:
+def _capped(id):
+    return experiments.at(experiments.find(id), "cpu").epochs < experiments.find(id).epochs
+
+
+def _who(table, rows):
+    """Name rows of a table as the subject of a sentence; empty where there are none."""
+    if not len(rows):
         return ""
     if len(rows) == len(table):
         return "All rows" if len(table) > 1 else "The network"
@@ -177,11 +181,13 @@ def costs(table: pd.DataFrame) -> str:
 
 
 def calibrations(table: pd.DataFrame) -> str:
-    """Say in how many rows scaling by a temperature lowers the calibration error, and by how much."""
-    before, after = (table[name] for name in ("calibration_error", "calibration_error_scaled"))
+    """Say in how many rows scaling by a temperature lowers the calibration error, quick ones left out."""
+    serious = at_scale(table)
+    aside = ", quick ones aside" if len(serious) < len(table) else ""
+    before, after = (serious[name] for name in ("calibration_error", "calibration_error_scaled"))
     return (
-        f"It lowers the error in {(after < before).sum()} of {len(table)} rows, {percent(before.mean())} "
-        f"to {percent(after.mean())} on average."
+        f"It lowers the error in {(after < before).sum()} of {len(serious)} rows{aside}: "
+        f"{percent(before.mean())} to {percent(after.mean())} on average."
     )
 
 
@@ -218,7 +224,8 @@ def abstract(table: pd.DataFrame, best: str, claims: pd.DataFrame, dataset: Data
     sentences = [
         f"This report names one of seven emotions in each of {images:,} grey {what}, 48 by 48 pixels, with "
         f"networks from the majority class to ResNet50. {len(table)} ways of training were run "
-        f"({runs} runs), chosen on PublicTest alone, and PrivateTest was opened once, at the end.",
+        f"({runs} runs). PublicTest alone made every choice; PrivateTest was opened for finished runs only, "
+        "and nothing was chosen by it.",
         caution(dataset, table),
         headline(table, best),
         verdicts(claims),
@@ -238,11 +245,13 @@ def lessons(table: pd.DataFrame, best: str, claims: pd.DataFrame, pairs: pd.Data
         pairs: From ``compare.paired_differences``.
     """
     row, told_apart = table.loc[best], int((pairs["p_holm"] < 0.05).sum()) if len(pairs) else 0
-    gain = np.nanmean(table["test_accuracy_tta"] - table["test_accuracy"])
+    serious = at_scale(table)
+    gain = np.nanmean(serious["test_accuracy_tta"] - serious["test_accuracy"])
+    averaged = "the rows, quick ones aside," if len(serious) < len(table) else "the rows"
     return "\n".join(
         [
             f"- `{best}` is the row to beat: {percent(row['test_accuracy'])} on PrivateTest, "
-            f"{percent(row['valid_accuracy'])} on PublicTest. Averaging views changes the rows by "
+            f"{percent(row['valid_accuracy'])} on PublicTest. Averaging views changes {averaged} by "
             f"{points(gain)} on average.",
             f"- {told_apart} of {len(pairs)} paired differences survive the correction for their number; "
             "the others are no evidence of anything.",

@@ -46,12 +46,14 @@ class Finding:
         test: What the effect is and how it was tested.
         effect: Positive where the claim is right.
         sampled: Whether chance enters, so that a p-value makes sense.
+        untested: Why the runs, though there, say nothing about the claim; empty where they do.
     """
 
     measured: str
     test: str
     effect: Sampled
     sampled: bool = True
+    untested: str = ""
 
 
 def better(first: str, second: str):
@@ -125,7 +127,10 @@ def stops_early(found: Rows) -> Finding:
         f"{used:.0f} instead of {all_epochs:.0f} epochs; test accuracy changes by {points(price.value)} "
         f"(95 % interval {points(low)} to {points(high)})"
     )
-    return Finding(measured, "share of epochs saved, over seeds", resampling.ratio(saved), sampled=False)
+    stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
+    why = "" if stopped else "early stopping ended no run before its last epoch"
+    test = "share of epochs saved, over seeds"
+    return Finding(measured, test, resampling.ratio(saved), sampled=False, untested=why)
 
 
 def large_batches(found: Rows) -> Finding:

@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats import proportion
 from tqdm import TqdmWarning
 
+from ferlib import data
 from ferlib.data import Dataset
 from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
@@ -123,10 +124,7 @@ def ferplus(dataset: Dataset) -> pd.DataFrame | None:
     Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
         Crowd-Sourced Label Distribution.
     """
-    if dataset.location is None:
-        return None
-    beside = [dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv"]
-    file = next((path for path in beside if path.is_file()), None)
+    file = data.votes_file(dataset)
     if file is None:
         return None
     votes = _read_votes(file)

@@ -23,7 +23,7 @@ def build(
 ):
     """Execute the notebooks that are out of date, then render ``report.html`` and ``report.pdf``.
 
-    The profiles ``quick`` and ``full`` train for themselves; ``auto`` reuses finished full runs. A
+    The profiles ``quick`` and ``full`` train for themselves; ``auto`` reuses finished runs. A
     quick report lives in ``reports/quick`` with its own runs and figures, so that trying the
     project out never overwrites the real report.
 
@@ -54,10 +54,14 @@ def build(
         )
     if source is not None:
         os.environ["FERLIB_DATA"] = source
-    inputs = _inputs(profile, seeds)
+    inputs, before = _inputs(profile, seeds), _serious_runs()
     executed = [
-        _execute_if_needed(path, inputs, profile, seeds, i, len(sources)) for i, path in enumerate(sources)
+        _execute_if_needed(path, inputs + before, profile, seeds, i, len(sources))
+        for i, path in enumerate(sources)
     ]
+    if (after := _serious_runs()) != before:  # which the chapters themselves have trained
+        for path, copy in zip(sources, executed, strict=True):
+            _stamp(copy, _key(path, inputs + after))
     return _render_if_needed(executed)
 
 
@@ -69,7 +73,7 @@ def _separate_quick_folders() -> None:
 
 
 def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
-    """Digest all that every notebook depends on: library, data, record, shipped network, profile, seeds."""
+    """Digest what every notebook depends on, runs aside: library, data, record, network, profile, seeds."""
     from ferlib import data
 
     dataset = data.load()
@@ -87,16 +91,24 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
         digest.update(text.encode() + b"\0")
     package = Path(__file__).parent
-    files = (package.glob("*.py"), package.glob("weights/*.json"), paths.record().glob("*.csv"))
+    votes = data.votes_file(dataset)
+    recorded = (file for file in paths.record().glob("*") if file.suffix in (".csv", ".npz", ".h5"))
+    files = (package.glob("*.py"), package.glob("weights/*.json"), recorded, [votes] if votes else [])
     for path in [path for some in files for path in sorted(some)]:
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
+def _serious_runs() -> str:
+    """List the runs that may take the place of others: all but quick ones."""
+    found = sorted(str(file.parent) for file in paths.runs().glob("*/*/seed*/run.npz"))
+    return "\n".join(folder for folder in found if not Path(folder).parent.name.startswith("quick-"))
+
+
 def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, ...], i: int, n: int) -> Path:
     """Execute one notebook unless its executed copy was made from the same inputs."""
     target = paths.executed() / path.name
-    key = hashlib.sha256(inputs.encode() + path.read_bytes()).hexdigest()
+    key = _key(path, inputs)
     if _key_of(target) == key:
         return target
     print(f"[{i + 1}/{n}] {path.stem}", file=sys.stderr)
@@ -104,6 +116,10 @@ def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, 
     _execute(path, target, {"PROFILE": profile, "SEEDS": list(seeds)}, key)
     print(f"[{i + 1}/{n}] {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return target
+
+
+def _key(path: Path, inputs: str) -> str:
+    return hashlib.sha256(inputs.encode() + path.read_bytes()).hexdigest()
 
 
 def _key_of(executed: Path) -> str | None:
@@ -147,10 +163,17 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
         raise FerlibError(
             f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
         ) from error
-    notebook = nbformat.read(working, 4)
     os.replace(working, target)
-    if unfinished := document.unfinished_cells(notebook):
+    if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
         raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
+    _stamp(target, key)
+
+
+def _stamp(target: Path, key: str) -> None:
+    """Write into an executed notebook what it was made from."""
+    import nbformat
+
+    notebook = nbformat.read(target, 4)
     notebook.metadata["ferlib"] = {"key": key}
     with paths.written_atomically(target) as temporary:
         nbformat.write(notebook, temporary)

@@ -38,6 +38,8 @@ def publish(runs: Iterable[Run]) -> Path:
     rows = []
     for run in runs:
         finished.save(run, run.recorded_file)
+        if finished.weights_beside(run.recorded_file).exists() and run.directory:  # of the run before
+            keep_weights(run)
         rows.append(run.result | {"key": experiments.key(run.experiment), "file": run.recorded_file.name})
     before = read_results()
     merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
@@ -71,7 +73,7 @@ def publish_finished(dataset: Dataset) -> str:
     if not tested:
         raise FerlibError(
             f"nothing to record: {len(candidates)} runs that are not quick in {paths.runs()}, none with test "
-            "predictions; train with --profile full, then run notebook 05, which opens the test split"
+            "predictions; train with --profile full or cpu, then run make report, which opens the test split"
         )
     table = publish(tested)
     left = len(candidates) - len(tested)

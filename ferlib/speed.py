@@ -48,7 +48,7 @@ def run(
     quick: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Measure this machine: on two CPU cores a few minutes, or one if quick.
+    """Measure this machine: on two CPU cores about ten minutes, or one if quick.
 
     Args:
         dataset: Images; PrivateTest is not read.
@@ -222,11 +222,13 @@ def _reading(dataset: Dataset, networks: list[str], quick: bool):
 def _cache_in(folder: str) -> Iterator[None]:
     before = os.environ.get("FERLIB_CACHE")
     os.environ["FERLIB_CACHE"] = folder
-    yield
-    if before is None:
-        del os.environ["FERLIB_CACHE"]
-    else:
-        os.environ["FERLIB_CACHE"] = before
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FERLIB_CACHE"]
+        else:
+            os.environ["FERLIB_CACHE"] = before
 
 
 def _written(split: Split, where: Path) -> tuple[Path, Path, Path]:

@@ -17,6 +17,7 @@ from ferlib.data import Dataset
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.finished import Run
 from ferlib.fitting import Fitting
+from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -91,16 +92,34 @@ def obtain(
             returns them in a dict by pair; None trains one after the other in this process.
 
     Returns:
-        Runs in the order of seeds within ids; a variant that stands for two rows comes once.
+        Runs in the order of seeds within ids; a variant that stands for two rows comes once. The runs of a
+        row share a profile: where some of its seeds were run at a better scale than others can be now, the
+        others are left out.
     """
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
             row, run = _stand_in(row, seed, dataset, profile, progress)
         found[row, seed] = run
+    found = _of_one_scale(found, choose_profile(profile), progress)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress)
     return list(found.values())
+
+
+def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
+    """Leave out seeds of a row that are not run, or would be trained, at the best scale of its others."""
+    scales = list(experiments.PROFILES)
+
+    def scale(pair):
+        return scales.index(found[pair].profile if found[pair] else profile)
+
+    best = {row: max(scale(pair) for pair in found if pair[0] == row) for row, _ in found}
+    kept = {pair: run for pair, run in found.items() if scale(pair) == best[pair[0]]}
+    left = [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]
+    if left and progress:
+        print(f"left out, for other seeds were run at a larger scale: {listed(left)}", file=sys.stderr)
+    return kept
 
 
 def lookup(
@@ -164,7 +183,7 @@ def _stand_in(
     if not better and _weights_available(row.model):
         return row, None
     if progress:
-        reason = "was run at full scale" if better else "runs, as there are no ImageNet weights to be had"
+        reason = "was run at a larger scale" if better else "runs, as there are no ImageNet weights to be had"
         print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
     return variant, run
 

@@ -1,6 +1,10 @@
 """Whatever goes wrong, the command says one sentence that names the file, and exits with 1."""
 
 import errno
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import made_up
@@ -28,6 +32,26 @@ def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypa
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"ferlib: {tmp_path / 'file'}") and "FERLIB_CACHE, FERLIB_RUNS" in error
     assert "None" not in error
+
+
+@pytest.mark.parametrize(
+    "backend, told",
+    [
+        ("jaxx", "KERAS_BACKEND must be tensorflow or jax"),
+        ("jax", r"needs jax.*pip install '\.\[report,jax\]'"),
+    ],
+)
+def test_a_backend_that_is_not_there_is_told(backend, told):
+    blocked = "import sys; sys.modules['jax'] = None; from ferlib import cli; cli.main(['train', '--list'])"
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", blocked], env=environment, capture_output=True, text=True)
+    assert re.search(told, done.stderr) and "Traceback" not in done.stderr
+
+
+def test_quick_figures_never_replace_real_ones(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["bench", "--quick", "--save"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])

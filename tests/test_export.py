@@ -154,6 +154,9 @@ def test_the_shipped_network_serves_for_the_data_it_learned_from(finish, demo_da
     scenes.write_network(tmp_path / "shipped", source={"fingerprint": demo_dataset.fingerprint})
     assert export.network_folder(demo_dataset) == tmp_path / "shipped"
     assert export.network_folder(demo_dataset, profile="quick") != tmp_path / "shipped"
+    own = {"fingerprint": demo_dataset.fingerprint, "profile": "cpu"}
+    scenes.write_network(tmp_path / "shipped", source=own)
+    assert export.network_folder(demo_dataset, profile="full") != tmp_path / "shipped"
     scenes.write_network(tmp_path / "shipped", source={"fingerprint": "other"})
     assert export.network_folder(demo_dataset) != tmp_path / "shipped"
 

@@ -35,16 +35,18 @@ def test_caution_speaks_up_only_where_needed(table):
     assert findings.caution(real, table) == ""
     assert "not FER-2013" in findings.caution(drawn, table)
     mixed = compare.results_table(
-        [made_up.run("deep_both", profile="quick"), made_up.run("prior", profile="cpu")]
+        [made_up.run("deep_both", profile="quick"), made_up.run("four_block", profile="cpu")]
     )
     assert "1 of 2 rows (`deep_both`) had a quick training" in findings.caution(real, mixed)
-    assert "1 of 2 rows (`prior`) saw all images, but on a processor" in findings.caution(real, mixed)
+    assert "1 of 2 rows (`four_block`) saw all images, but on a processor" in findings.caution(real, mixed)
     assert "The network had a quick training" in findings.caution(real, mixed.loc[["deep_both"]])
     quick = mixed.assign(profile="quick")
     assert "All rows had a quick training" in findings.caution(real, quick)
     assert "saw all images" not in findings.caution(real, quick)
-    many = pd.concat([quick.add_prefix(f"{n}_", axis=0) for n in range(2)] + [mixed.loc[["prior"]]])
+    many = pd.concat([quick.add_prefix(f"{n}_", axis=0) for n in range(2)] + [mixed.loc[["four_block"]]])
     assert "4 of 5 rows had a quick training" in findings.caution(real, many)
+    whole = compare.results_table([made_up.run("prior", profile="cpu")])
+    assert findings.caution(real, whole) == "", "its ten epochs are all that it was meant to have"
 
 
 def test_single_runs_are_warned_of():
@@ -114,7 +116,9 @@ def test_costs_and_calibrations_are_summed_up(table):
     table.loc["deep_both", ["milliseconds", "calibration_error_scaled"]] = 4.0, 0.05
     assert findings.costs(table).endswith("`deep_both` takes 4 times as long.")
     text = findings.calibrations(table)
-    assert f"in 1 of {len(table)} rows, 10.0 % to " in text
+    assert f"in 1 of {len(table)} rows: 10.0 % to " in text
+    table.loc["deep_plain", "profile"] = "quick"
+    assert f"in 1 of {len(table) - 1} rows, quick ones aside: " in findings.calibrations(table)
     assert findings.costs(table.assign(milliseconds=float("nan"))) == ""
 
 
@@ -123,7 +127,7 @@ def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
     assert "360 grey faces of FER-2013" in text and "(8 runs)" in text
     assert findings.headline(table, "deep_both") in text and "The network `mini_xception` is" in text
     same = findings.abstract(table, "deep_both", judged, made_up.dataset(is_demo=True), "deep_both")
-    assert "opened once, at the end. The faces are drawn" in same and "It also is the cheapest" in same
+    assert "nothing was chosen by it. The faces are drawn" in same and "It also is the cheapest" in same
     pairs = compare.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
     lessons = findings.lessons(table, "deep_both", judged, pairs)
     assert len(lessons.splitlines()) == 3

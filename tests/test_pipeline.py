@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -58,16 +59,37 @@ def test_runs_everything_once_and_only_what_changed_again(project):
     assert executed_lines(project)[3:] == ["01_first auto [0, 1]", "02_second auto [0, 1]"]
 
 
-@pytest.mark.parametrize("change", ["record", "network"])
-def test_a_new_record_or_another_network_runs_them_again(project, monkeypatch, change):
+@pytest.mark.parametrize("change", ["record", "weights", "network", "run", "quick run", "votes"])
+def test_another_record_network_or_run_or_new_votes_run_them_again(
+    project, monkeypatch, change, demo_dataset
+):
+    located = replace(demo_dataset, location=project / "archive.zip")
+    monkeypatch.setattr(data, "load", lambda source=None: located)
     pipeline.build()
-    if change == "record":
-        paths.record().mkdir(parents=True)
-        (paths.record() / "results.csv").write_text("experiment,seed")
-    else:
+    new = {
+        "record": paths.record() / "results.csv",
+        "weights": paths.record() / "lean-seed0.weights.h5",
+        "run": paths.runs() / "lean" / "cpu-0123-4567" / "seed0" / "run.npz",
+        "quick run": paths.runs() / "lean" / "quick-0123-4567" / "seed0" / "run.npz",
+        "votes": project / "ferplus.csv",
+    }
+    if change == "network":
         monkeypatch.setenv("FERLIB_WEIGHTS", str(project))
+    else:
+        new[change].parent.mkdir(parents=True, exist_ok=True)
+        new[change].write_text("experiment,seed")
     pipeline.build()
-    assert len(executed_lines(project)) == 4
+    assert len(executed_lines(project)) == (2 if change == "quick run" else 4)
+
+
+def test_what_the_chapters_train_themselves_runs_nothing_again(project):
+    run = paths.runs() / "lean" / "full-0123-4567" / "seed0" / "run.npz"
+    code = f"from pathlib import Path; p = Path({str(run)!r}); p.parent.mkdir(parents=True); p.touch()"
+    write_notebook(project, "02_second", code)
+    pipeline.build()
+    assert run.exists()
+    pipeline.build()
+    assert len(executed_lines(project)) == 2
 
 
 def test_a_failing_notebook_stops_the_build_and_the_next_build_goes_on_there(project):

@@ -29,6 +29,11 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
     assert first.weights is None and second.weights.parent == paths.record()
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
     np.testing.assert_array_equal(second.model()(images), network(images))
+    again = replace(run, directory=run.directory.parent / "again")
+    again.directory.mkdir()
+    (again.directory / finished.WEIGHTS_FILE).write_bytes(b"other weights")
+    record.publish([again])
+    assert second.weights.read_bytes() == b"other weights", "weights and results are of one training"
     second.weights.write_bytes(b"")
     with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
         second.model()
@@ -101,15 +106,16 @@ def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):
     assert [run.experiment.id for run in record.read_record(made_up.dataset())] == ["deep_plain"]
 
 
-def test_only_full_runs_with_test_predictions_are_recorded():
+def test_only_runs_that_are_tested_and_not_quick_are_recorded():
     dataset = made_up.dataset()
-    with pytest.raises(FerlibError, match="notebook 05"):
+    with pytest.raises(FerlibError, match="which opens the test split"):
         record.publish_finished(dataset)
     made_up.saved(made_up.run("deep_plain"))
+    made_up.saved(made_up.run("deep_tuned", profile="cpu"))
     made_up.saved(made_up.run("prior", profile="quick"))
     made_up.saved(made_up.run("logistic", tested=False))
-    assert "1 runs are in" in record.publish_finished(dataset)
-    assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain"]
+    assert "2 runs are in" in record.publish_finished(dataset)
+    assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain", "deep_tuned"]
 
 
 @pytest.mark.parametrize(

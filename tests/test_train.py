@@ -265,6 +265,18 @@ def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeyp
     assert run.profile == "full" and counted == [("first", 0)]
 
 
+def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
+    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    runs = train.obtain(["first", "second"], dataset, seeds=[0, 1])
+    assert [(run.experiment.id, run.seed, run.profile) for run in runs] == [
+        ("first", 0, "cpu"),
+        ("second", 0, "quick"),
+        ("second", 1, "quick"),
+    ]
+    assert "left out, for other seeds were run at a larger scale: first seed 1" in capsys.readouterr().err
+    assert len(counted) == 2
+
+
 def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
     record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     other = replace(dataset, fingerprint="0" * 64)

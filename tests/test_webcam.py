@@ -97,7 +97,9 @@ def test_a_detector_without_its_model_is_said_before_the_page_opens(network, fil
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("words", [["--camera", "-1"], ["--camera", "x"], ["--port", "-1"]])
+@pytest.mark.parametrize(
+    "words", [["--camera", "-1"], ["--camera", "x"], ["--camera", "99999999999"], ["--port", "70000"]]
+)
 def test_numbers_that_cannot_be_are_wrong_usage(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["webcam", *words])
