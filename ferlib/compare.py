@@ -1,4 +1,4 @@
-"""Runs side by side on PrivateTest: the one place that opens it, tables over seeds, paired differences."""
+"""Runs side by side on PrivateTest: the one place that opens it, and tables over seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +22,7 @@ REAL_TIME_PARAMETERS = 5_000_000
 
 ACCURACY_COLUMNS = {
     "profile": "profile",
+    "classes": "classes",
     "seeds": "seeds",
     "train_accuracy": "training %",
     "valid_accuracy": "PublicTest %",
@@ -55,26 +56,15 @@ CALIBRATION_COLUMNS = {
 }
 """Columns of `results_table` to headings of the tables that people read, for `display_table`."""
 
-PAIRS = (
-    ("shallow_plain", "shallow_augmented"),
-    ("shallow_plain", "shallow_both"),
-    ("deep_plain", "deep_augmented"),
-    ("deep_augmented", "deep_both"),
-    ("shallow_both", "deep_both"),
-    ("four_block", "deep_both"),
-    ("mini_xception", "deep_both"),
-    ("mobilenet_frozen", "mobilenet_finetuned"),
-    ("deep_both", "mobilenet_finetuned"),
-    ("deep_no_batch_norm", "deep_augmented"),
-    ("deep_no_dropout", "deep_augmented"),
-    ("deep_class_weights", "deep_augmented"),
-    ("deep_fixed_epochs", "deep_augmented"),
-)
-"""Pairs of rows whose difference says something: the second is what the report would rather use."""
-
 _MEANS = (
     *("train_accuracy", "valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy"),
-    *("leak_free_accuracy", "test_accuracy_tta", "calibration_error", "calibration_error_scaled"),
+    *(
+        "leak_free_accuracy",
+        "leak_free_balanced_accuracy",
+        "test_accuracy_tta",
+        "calibration_error",
+        "calibration_error_scaled",
+    ),
     *("temperature", "parameters", "macs", "milliseconds", "train_seconds", "seconds_per_epoch"),
     *("steps_per_epoch", "peak_memory_mb", "epochs"),
 )
@@ -105,7 +95,8 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
     network = run.model()
     test, averaged = map(finished.rounded, evaluate.predict_views(network, part, views=views))
-    clean, temperature = on_leak_free(test, run, dataset, audit), calibrate.fit_temperature(run.valid)
+    clean = on_leak_free(test, run, dataset.test, audit.leak_free("test"))
+    temperature = calibrate.fit_temperature(run.valid)
     scaled = calibrate.with_temperature(test, temperature)
     bar.update()
     return finished.with_test(
@@ -129,11 +120,35 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     )
 
 
-def on_leak_free(predictions: Predictions, run: Run, dataset: Dataset, audit: Audit) -> Predictions:
-    """Return a run's predictions on the PrivateTest images without a copy, exact or near, in training."""
+def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
+    """Return runs with those predictions alone whose images have no copy, exact or near, in training.
+
+    Args:
+        runs: Runs with test predictions; their results stay as they are.
+        dataset: The images.
+        audit: Its audit.
+    """
+    return [
+        replace(
+            run,
+            valid=on_leak_free(run.valid, run, dataset.valid, audit.leak_free("valid")),
+            test=on_leak_free(run.test, run, dataset.test, audit.leak_free("test")),
+        )
+        for run in runs
+    ]
+
+
+def on_leak_free(predictions: Predictions, run: Run, split: Split, clean: np.ndarray) -> Predictions:
+    """Return a run's predictions on the images of a split that have no copy in training.
+
+    Args:
+        predictions: Of all images of the split that the run is tested on.
+        run: Whose predictions they are.
+        split: PublicTest or PrivateTest.
+        clean: Which of its images have no copy, bool (n,), from ``Audit.leak_free``.
+    """
     # The audit's answers travel in place of the names, to meet the same selection of images.
-    kept = images_of(run, replace(dataset.test, names=audit.leak_free("test"))).names
-    return predictions.take(kept)
+    return predictions.take(images_of(run, replace(split, names=clean)).names)
 
 
 def images_of(run: Run, split: Split) -> Split:
@@ -214,43 +229,6 @@ def _summary(runs: Sequence[Run]) -> dict:
         "reported": experiment.reported,
         "reported_note": experiment.reported_note,
     }
-
-
-def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """Compare pairs of rows on the images of PrivateTest.
-
-    Args:
-        runs: Runs with test predictions.
-        pairs: Ids (first, second); pairs with a row that was not run, or that was run in another
-            profile than its partner, are left out.
-
-    Returns:
-        One row a pair: ``first``, ``second``, ``seeds`` (of each), ``difference`` (second minus first,
-        -1..1), its 95 % interval ``low`` to ``high`` and ``p`` over images and seeds, ``p_holm`` (corrected
-        for the number of pairs), and ``p_mcnemar``, the median over all pairs of seeds of McNemar's exact p,
-        which asks about two trained networks, not about two ways of training.
-    """
-    found, table = rows(runs), []
-    for first, second in pairs:
-        if not {first, second} <= set(found) or found[first][0].profile != found[second][0].profile:
-            continue
-        difference = private_accuracy(found[second]) - private_accuracy(found[first])
-        low, high = difference.interval()
-        tests = [evaluate.mcnemar(a.test, b.test).p for a in found[first] for b in found[second]]
-        table.append(
-            {
-                "first": first,
-                "second": second,
-                "seeds": f"{len(found[first])}, {len(found[second])}",
-                "difference": difference.value,
-                "low": low,
-                "high": high,
-                "p_mcnemar": float(np.median(tests)),
-                "p": difference.p(),
-            }
-        )
-    frame = pd.DataFrame(table)
-    return frame.assign(p_holm=holm(frame["p"])) if table else frame
 
 
 def holm(ps: Sequence[float]) -> np.ndarray:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import evaluate, fast, finished, models, paths
+from ferlib import evaluate, fast, finished, models, optimizers, paths
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Split
 from ferlib.experiments import Experiment
@@ -57,7 +57,7 @@ class Fitting:
                 valid = replace(valid, images=bottleneck_features(backbone, valid.images))
             self._training = _training_model(self._learner, experiment, seed)
             self._training.compile(
-                _optimizer(experiment, self.steps),
+                optimizers.optimizer(experiment, self.steps),
                 keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
                 metrics=["accuracy"],
             )
@@ -279,29 +279,6 @@ def _training_model(learner: keras.Model, experiment: Experiment, seed: int) -> 
     inputs = keras.Input(learner.input_shape[1:])
     changed = inputs if experiment.policy == "none" else Augment(policy, seed)(inputs)
     return keras.Model(inputs, learner(changed))
-
-
-def _optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
-    total = steps * experiment.epochs
-    rate = experiment.learning_rate
-    if experiment.schedule == "cosine":
-        warmup = round(experiment.warmup * total)
-        rising = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup}
-        start = rising if warmup else {"initial_learning_rate": rate}
-        rate = keras.optimizers.schedules.CosineDecay(**start, decay_steps=max(1, total - warmup))
-    chosen = {
-        "learning_rate": rate,
-        "weight_decay": experiment.weight_decay or None,
-        "use_ema": experiment.ema > 0,
-        # The average must forget the random start long before a short run ends.
-        "ema_momentum": min(experiment.ema, max(0.0, 1 - 10 / total)),
-    }
-    if experiment.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **chosen)
-    else:
-        optimizer = keras.optimizers.Adam(**chosen)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def _class_weights(split: Split) -> dict[int, float]:

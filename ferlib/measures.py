@@ -199,7 +199,7 @@ def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple
         share = resampling.ratio(wrong & there, wrong, row=best)
         names = " or ".join(classes[other] for other in others)
         texts.append(
-            f"{name} to {names}: {percent(share.value)} of its mistakes, {percent(expected)} expected"
+            f"{name} to {names}: {percent(share.value)} of its mistakes, {percent(expected)} by chance"
         )
         effects.append(share - expected)
     return f"{best}: " + "; ".join(texts), resampling.smallest(effects)
@@ -207,7 +207,8 @@ def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple
 
 def goes_to(true: Sequence[str], targets: Sequence[str]):
     """Measure whether mistakes on each of some true classes go to certain others."""
-    test = "share of mistakes beyond the share of images" + (", the smallest" if len(true) > 1 else "")
+    test = "share of mistakes minus chance, which is the classes' share of the other images"
+    test += ", the smallest" if len(true) > 1 else ""
 
     def measure(found: Rows) -> Finding:
         measured, effect = _mistaken(found, true, targets)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import compare, diagrams, evaluate, plots, remarks, report
+from ferlib import compare, diagrams, evaluate, experiments, optimizers, plots, remarks, report
 from ferlib.augment import Augment, Policy
 from ferlib.finished import Run
 from ferlib.measures import percent
@@ -53,8 +53,9 @@ def show_results(runs: Iterable[Run], name: str) -> None:
     report.table(
         recipes(runs),
         f"{name}_recipes",
-        caption="How the rows were trained, as they ran. Patience is the number of epochs without a better "
-        "PublicTest accuracy after which training stops.",
+        caption="How the rows were trained, as they ran; “15 of 40” is less than the row was meant to have. "
+        "Patience is the number of epochs without a better PublicTest accuracy after which training "
+        "stops, warm-up the share of all steps in which the learning rate rises.",
     )
     table = results(runs)
     best = table[table["classes"] == table["classes"].max()]["PublicTest %"].idxmax()
@@ -178,7 +179,8 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
 
     Returns:
         Indexed by ``row``: number of images, policy of augmentation, optimizer, learning rate, schedule,
-        weight decay, batch size, most epochs, patience, label smoothing and decay of the weights' average.
+        warm-up, weight decay, batch size, most epochs and patience (with what the row was meant to have where
+        that is more), label smoothing and decay of the weights' average.
     """
     names = {
         "images": "images",
@@ -186,21 +188,29 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         "optimizer": "optimizer",
         "learning_rate": "learning rate",
         "schedule": "schedule",
+        "warmup": "warm-up",
         "weight_decay": "weight decay",
         "batch_size": "batch",
-        "epochs": "epochs",
-        "patience": "patience",
         "label_smoothing": "smoothing",
-        "ema": "averaging",
     }
     table = {}
     for id, (run, *_) in compare.rows(runs).items():
-        row = {heading: getattr(run.experiment, field) for field, heading in names.items()}
-        table[id] = row | {"images": run.result.get("images", run.experiment.images)}
+        row, meant = run.experiment, experiments.find(id)
+        table[id] = {heading: getattr(row, field) for field, heading in names.items()} | {
+            "images": run.result.get("images", row.images),
+            "epochs": _of(row.epochs, meant.epochs),
+            "patience": _of(row.patience, meant.patience),
+            "averaging": optimizers.averaging(row, row.epochs * run.result["steps_per_epoch"]),
+        }
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
-    for number in ("learning rate", "weight decay", "smoothing", "averaging"):
+    for number in ("learning rate", "warm-up", "weight decay", "smoothing", "averaging"):
         frame[number] = frame[number].map("{:.3g}".format)
-    return frame.astype({"patience": "Int64"})
+    return frame
+
+
+def _of(number: int | None, meant: int | None) -> str:
+    """Write a number with the one that was meant where that is another."""
+    return "–" if number is None else f"{number}" if number == meant else f"{number} of {meant}"
 
 
 def augmented(images: np.ndarray, policy: Policy, *, versions: int = 6, seed: int = 0) -> list[np.ndarray]:

@@ -13,8 +13,8 @@ ORDER = [
     *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "faces", "audit"],
     *["augment", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
-    *["device", "fast", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "measures", "claims", "findings", "remarks", "mistakes"],
+    *["device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
+    *["compare", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
     *[

@@ -147,27 +147,6 @@ def test_other_seeds_join_their_row(dataset, monkeypatch):
     assert compare.with_other_seeds([first], dataset) == [first, second]
 
 
-def test_paired_differences_see_what_differs():
-    runs = [
-        made_up.run(id, share, seed)
-        for id, share in [("deep_both", 0.8), ("deep_plain", 0.6)]
-        for seed in (0, 1)
-    ]
-    pairs = [("deep_plain", "deep_both"), ("deep_plain", "deep_plain"), ("deep_plain", "prior")]
-    table = compare.paired_differences(runs, pairs)
-    assert len(table) == 2  # nobody ran prior
-    better, same = table.iloc[0], table.iloc[1]
-    assert better["difference"] == pytest.approx(0.2, abs=0.06) and better["low"] > 0
-    assert better["p_holm"] == pytest.approx(2 * better["p"]) and better["p"] < 0.01
-    assert better["p_mcnemar"] < 0.001 and better["seeds"] == "2, 2"
-    assert same["difference"] == 0 and same["p"] == 1
-
-
-def test_pairs_of_different_profiles_are_left_out():
-    runs = [made_up.run("deep_both"), made_up.run("deep_plain", profile="quick", images=500)]
-    assert compare.paired_differences(runs, [("deep_plain", "deep_both")]).empty
-
-
 def test_holm_multiplies_the_smallest_most():
     assert compare.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
 

@@ -2,7 +2,7 @@ import made_up
 import pandas as pd
 import pytest
 
-from ferlib import claims, compare, findings
+from ferlib import claims, compare, differences, findings
 
 SHARES = {"shallow_plain": 0.5, "deep_plain": 0.6, "deep_both": 0.75, "mini_xception": 0.66}
 
@@ -124,11 +124,12 @@ def test_costs_and_calibrations_are_summed_up(table):
 
 def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
     text = findings.abstract(table, "deep_both", judged, made_up.dataset(), "mini_xception")
-    assert "360 grey faces of FER-2013" in text and "(8 runs)" in text
+    assert "grey faces of FER-2013" in text and "120 (PrivateTest) to judge by" in text and "(8 runs)" in text
     assert findings.headline(table, "deep_both") in text and "The network `mini_xception` is" in text
     same = findings.abstract(table, "deep_both", judged, made_up.dataset(is_demo=True), "deep_both")
-    assert "nothing was chosen by it. The faces are drawn" in same and "It also is the cheapest" in same
-    pairs = compare.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
-    lessons = findings.lessons(table, "deep_both", judged, pairs)
-    assert len(lessons.splitlines()) == 3
+    assert "nothing was chosen by it. The faces are drawn" in same and "It is the one that watches" in same
+    pairs = differences.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
+    assert len(findings.lessons(table, "deep_both", judged, pairs, "").splitlines()) == 3
+    lessons = findings.lessons(table, "deep_both", judged, pairs, "Leaks matter.")
+    assert "- Leaks matter." in lessons.splitlines()
     assert "+1.0 points" in lessons and "1 of 2 paired differences" in lessons

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import data, evaluate, finished, fitting, models, paths
+from ferlib import data, evaluate, finished, fitting, models, optimizers, paths
 from ferlib.data import Split
 from ferlib.experiments import Experiment
 from ferlib.fitting import Fitting
@@ -213,14 +213,14 @@ def test_averaged_weights_are_evaluated_and_raw_weights_go_on():
 
 
 def test_short_runs_average_over_a_tenth_of_their_steps():
-    assert fitting._optimizer(row(ema=0.999, epochs=10), steps=10).ema_momentum == pytest.approx(0.9)
-    assert fitting._optimizer(row(ema=0.999, epochs=100), steps=900).ema_momentum == 0.999
-    assert not fitting._optimizer(row(), steps=10).use_ema
+    assert optimizers.optimizer(row(ema=0.999, epochs=10), steps=10).ema_momentum == pytest.approx(0.9)
+    assert optimizers.optimizer(row(ema=0.999, epochs=100), steps=900).ema_momentum == 0.999
+    assert not optimizers.optimizer(row(), steps=10).use_ema
 
 
 def test_cosine_rises_and_falls():
     experiment = row(optimizer="sgd", schedule="cosine", warmup=0.2, epochs=10, weight_decay=0.01)
-    optimizer = fitting._optimizer(experiment, steps=10)
+    optimizer = optimizers.optimizer(experiment, steps=10)
     schedule = optimizer._learning_rate
     rates = [float(schedule(step)) for step in (0, 10, 20, 60, 100)]
     assert rates == pytest.approx([0, 5e-4, 1e-3, 5e-4, 0], abs=1e-7)
@@ -244,7 +244,7 @@ def test_plateau_rate_reaches_the_optimizer(monkeypatch):
 def test_weight_decay_shrinks_kernels_and_leaves_biases():
     experiment = row(optimizer="sgd", learning_rate=0.5, weight_decay=0.2, epochs=1, batch_size=40)
     network = models.build("logistic")
-    optimizer = fitting._optimizer(experiment, steps=1)
+    optimizer = optimizers.optimizer(experiment, steps=1)
     kernel, bias = network.trainable_variables
     kernel.assign(np.ones(kernel.shape)), bias.assign(np.ones(bias.shape))
     optimizer.apply([np.zeros(kernel.shape, "float32"), np.zeros(7, "float32")], [kernel, bias])

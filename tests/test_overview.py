@@ -1,6 +1,5 @@
 import made_up
 import numpy as np
-import pandas as pd
 import pytest
 
 from ferlib import experiments, models, overview, remarks
@@ -41,8 +40,18 @@ def test_recipes_show_what_was_set(runs):
     table = overview.recipes([*runs, made_up.run("deep_both")])
     assert table.loc["deep_both", "augmentation"] == "standard"
     assert table.loc["deep_both", "learning rate"] == f"{experiments.find('deep_both').learning_rate:g}"
-    assert table.loc["shallow_plain", "patience"] == experiments.find("shallow_plain").patience
-    assert pd.isna(table.loc["deep_both", "patience"])
+    assert table.loc["shallow_plain", "patience"] == f"{experiments.find('shallow_plain').patience}"
+    assert table.loc["deep_both", "patience"] == "–"
+
+
+def test_recipes_show_what_ran_beside_what_was_meant():
+    meant = experiments.find("shallow_both")
+    run = made_up.run("shallow_both", profile="cpu")
+    run.result["steps_per_epoch"] = 20
+    shown = overview.recipes([run]).loc["shallow_both"]
+    assert shown["epochs"] == f"{run.experiment.epochs} of {meant.epochs}"
+    steps = run.experiment.epochs * run.result["steps_per_epoch"]
+    assert shown["averaging"] == f"{1 - 10 / steps:.3g}" != f"{meant.ema:.3g}"
 
 
 def test_augmented_versions_differ():

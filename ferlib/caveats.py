@@ -1,0 +1,89 @@
+"""Sentences about how far results can be trusted: budgets, times, and test images that stand in training."""
+
+import numpy as np
+import pandas as pd
+
+from ferlib import experiments
+from ferlib.words import listed, percent, points
+
+
+def capped(id: str) -> bool:
+    """Say whether a row has fewer epochs in the profile ``cpu`` than it is meant to have."""
+    return experiments.at(experiments.find(id), "cpu").epochs < experiments.find(id).epochs
+
+
+def budget(table: pd.DataFrame) -> str:
+    """Say how many of their epochs rows were allowed on a processor, with and without augmentation.
+
+    Args:
+        table: From ``compare.results_table``.
+    """
+    shortened = [experiments.find(id) for id in table.index[table["profile"] == "cpu"] if capped(id)]
+    allowed = {True: [], False: []}
+    for row in shortened:
+        allowed[row.policy != "none"].append(experiments.at(row, "cpu").epochs / row.epochs)
+    if not all(allowed.values()):
+        return ""
+    augmented, plain = (percent(float(np.median(allowed[key])), 0) for key in (True, False))
+    return (
+        f"Of the {len(shortened)} rows with fewer epochs than intended, those with augmentation were allowed "
+        f"{augmented} of their epochs (median), those without {plain}. Augmentation needs epochs, so what is "
+        "said here of the two holds for short training."
+    )
+
+
+def uneven_times(table: pd.DataFrame) -> str:
+    """Say how far apart the times of one and the same network lie on the same hardware."""
+    alike = table[table["profile"] == "cpu"].groupby(["parameters", "macs", "device"])["seconds_per_epoch"]
+    if not len(alike):
+        return ""
+    times = max((group for _, group in alike), key=lambda group: group.max() / group.min())
+    if times.max() < 1.2 * times.min():
+        return ""
+    return (
+        "Rows shared the machine with other work, so times are no more than orders of magnitude: an epoch of "
+        f"the same network took {times.min():.0f} s in `{times.idxmin()}` and {times.max():.0f} s in "
+        f"`{times.idxmax()}`."
+    )
+
+
+def leaks(gains: pd.DataFrame) -> str:
+    """Say what leaving out leaked images does to the comparison of augmented rows with others.
+
+    Args:
+        gains: From ``differences.gain_without_leaks``.
+    """
+    if gains.empty:
+        return ""
+    most = gains.loc[gains["gain"].abs().idxmax()]
+    turned = int((np.sign(gains["difference"]) != np.sign(gains["leak_free"])).sum())
+    reason = (
+        ": a network that sees every training image unchanged remembers the faces that come back in the test"
+        if gains["gain"].mean() > 0
+        else ""
+    )
+    return (
+        f"In the {len(gains)} pairs whose second row alone is augmented, its lead changes by "
+        f"{points(gains['gain'].mean())} on average when faces with a copy in training are left out, most in "
+        f"`{most['second']}` against `{most['first']}`, from {points(most['difference'])} to "
+        f"{points(most['leak_free'])}; {turned} of the differences change their sign{reason}."
+    )
+
+
+def changed_verdicts(judged: pd.DataFrame, clean: pd.DataFrame) -> str:
+    """Say which claims are judged differently on leak-free images.
+
+    Args:
+        judged: From ``claims.claims_table``.
+        clean: Likewise, of the runs that ``compare.leak_free`` returns.
+    """
+    changed = judged["verdict"].to_numpy() != clean["verdict"].to_numpy()
+    if not changed.any():
+        return "On leak-free images every verdict is the same."
+    parts = [
+        f"“{claim}” ({one}; leak-free: {two})"
+        for claim, one, two in zip(
+            judged["claim"][changed], judged["verdict"][changed], clean["verdict"][changed], strict=True
+        )
+    ]
+    return f"On leak-free images {len(parts)} of {len(judged)} verdicts are others: {listed(parts)}."
