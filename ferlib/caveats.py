@@ -12,29 +12,33 @@ def capped(id: str) -> bool:
     return experiments.at(experiments.find(id), "cpu").epochs < experiments.find(id).epochs
 
 
-def budget(table: pd.DataFrame) -> str:
-    """Say how many of their epochs rows were allowed on a processor, with and without augmentation.
+def budget(gains: pd.DataFrame) -> str:
+    """Say how many of their epochs augmented rows and their partners were allowed on a processor.
 
     Args:
-        table: From ``compare.results_table``.
+        gains: From ``differences.gain_without_leaks``.
     """
-    shortened = [experiments.find(id) for id in table.index[table["profile"] == "cpu"] if capped(id)]
-    allowed = {True: [], False: []}
-    for row in shortened:
-        allowed[row.policy != "none"].append(experiments.at(row, "cpu").epochs / row.epochs)
-    if not all(allowed.values()):
+    if gains.empty:
         return ""
-    augmented, plain = (percent(float(np.median(allowed[key])), 0) for key in (True, False))
-    return (
-        f"Of the {len(shortened)} rows with fewer epochs than intended, those with augmentation were allowed "
-        f"{augmented} of their epochs (median), those without {plain}. Augmentation needs epochs, so what is "
-        "said here of the two holds for short training."
+    plain, augmented = (
+        percent(float(np.median([_allowed(id) for id in gains[name]])), 0) for name in ("first", "second")
     )
+    return (
+        f"On a processor these augmented rows were allowed {augmented} of the epochs that they are meant to "
+        f"have (median), their partners {plain}. Augmentation needs epochs, so what is said here of it holds "
+        "for short training."
+    )
+
+
+def _allowed(id):
+    return experiments.at(experiments.find(id), "cpu").epochs / experiments.find(id).epochs
 
 
 def uneven_times(table: pd.DataFrame) -> str:
     """Say how far apart the times of one and the same network lie on the same hardware."""
-    alike = table[table["profile"] == "cpu"].groupby(["parameters", "macs", "device"])["seconds_per_epoch"]
+    frozen = np.array([experiments.find(id).frozen for id in table.index], bool)  # only a head is trained
+    trained = table[(table["profile"] == "cpu") & ~frozen]
+    alike = trained.groupby(["parameters", "macs", "device"])["seconds_per_epoch"]
     if not len(alike):
         return ""
     times = max((group for _, group in alike), key=lambda group: group.max() / group.min())
@@ -63,10 +67,10 @@ def leaks(gains: pd.DataFrame) -> str:
         else ""
     )
     return (
-        f"In the {len(gains)} pairs whose second row alone is augmented, its lead changes by "
-        f"{points(gains['gain'].mean())} on average when faces with a copy in training are left out, most in "
-        f"`{most['second']}` against `{most['first']}`, from {points(most['difference'])} to "
-        f"{points(most['leak_free'])}; {turned} of the differences change their sign{reason}."
+        f"In {len(gains)} pairs the second row alone is augmented. On faces without a copy in training it "
+        f"gains {points(gains['gain'].mean())} on the first, on average of the pairs, most in `{most['second']}` "
+        f"against `{most['first']}` (from {points(most['difference'])} to {points(most['leak_free'])}), and "
+        f"{turned} of the {len(gains)} differences change their sign{reason}."
     )
 
 

@@ -23,7 +23,6 @@ PAIRS = (
     ("deep_no_batch_norm", "deep_augmented"),
     ("deep_no_dropout", "deep_augmented"),
     ("deep_class_weights", "deep_augmented"),
-    ("deep_fixed_epochs", "deep_augmented"),
 )
 """Pairs of rows whose difference says something: the second is what the report would rather use."""
 

@@ -156,8 +156,8 @@ def batch_ablation(table: pd.DataFrame) -> str:
     best = table["test_accuracy"].idxmax()
     spread = table["test_accuracy"].max() - table["test_accuracy"].min()
     return (
-        f"From the smallest batch to the largest, steps an epoch fall from {first['steps_per_epoch']:.0f} to "
-        f"{last['steps_per_epoch']:.0f}, seconds an epoch go from {first['seconds_per_epoch']:.1f} to "
+        f"From the smallest batch to the largest, steps an epoch fall from {first['steps_per_epoch']:,.0f} "
+        f"to {last['steps_per_epoch']:,.0f}, seconds an epoch go from {first['seconds_per_epoch']:.1f} to "
         f"{last['seconds_per_epoch']:.1f}, and memory from {first['peak_memory_mb']:,.0f} to "
         f"{last['peak_memory_mb']:,.0f} MB. `{best}` reads highest, "
         f"{percent(table.loc[best, 'test_accuracy'])}; highest and lowest lie {100 * spread:.1f} points "
@@ -218,7 +218,6 @@ def abstract(
     """
     what = "drawn demo faces in the format of FER-2013" if dataset.is_demo else "faces of FER-2013"
     runs = int(table["seeds"].sum())
-    chosen = "It" if choice == best else f"The network `{choice}`"
     sentences = [
         f"This report trains networks to name one of seven emotions in grey {what}, 48 by 48 pixels: "
         f"{len(dataset.train):,} to learn from, {len(dataset.valid):,} (PublicTest) to choose by and "
@@ -229,8 +228,8 @@ def abstract(
         headline(table, best),
         leaked,
         verdicts(claims),
-        f"{chosen} is the one that watches video in the last chapter: of the networks under five million "
-        "parameters none that is cheaper comes within a standard error of the best on PublicTest.",
+        f"`{choice}` watches video in the last chapter: no cheaper network of those under five million "
+        "parameters comes within a standard error of the best of these on PublicTest.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 

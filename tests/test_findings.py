@@ -91,13 +91,13 @@ def test_verdicts_are_counted_and_listed(judged):
     assert order == sorted(order, key=["Hold", "Does", "With", "Not "].index)
 
 
-def test_batches_are_compared_with_the_width_of_an_interval():
+def test_batches_are_told_by_steps_time_and_memory():
     runs = [
         made_up.run(f"deep_batch_{size}", 0.6, steps_per_epoch=28709 / size, seconds_per_epoch=600 / size)
         for size in (16, 512)
     ]
     text = findings.batch_ablation(compare.results_table(runs))
-    assert "fall from 1794 to 56" in text and "go from 37.5 to 1.2" in text
+    assert "fall from 1,794 to 56" in text and "go from 37.5 to 1.2" in text
     assert "900 to 900 MB" in text
 
 
@@ -125,9 +125,9 @@ def test_costs_and_calibrations_are_summed_up(table):
 def test_abstract_and_lessons_are_made_of_the_results(table, judged, runs):
     text = findings.abstract(table, "deep_both", judged, made_up.dataset(), "mini_xception")
     assert "grey faces of FER-2013" in text and "120 (PrivateTest) to judge by" in text and "(8 runs)" in text
-    assert findings.headline(table, "deep_both") in text and "The network `mini_xception` is" in text
+    assert findings.headline(table, "deep_both") in text and "`mini_xception` watches video" in text
     same = findings.abstract(table, "deep_both", judged, made_up.dataset(is_demo=True), "deep_both")
-    assert "nothing was chosen by it. The faces are drawn" in same and "It is the one that watches" in same
+    assert "nothing was chosen by it. The faces are drawn" in same and "`deep_both` watches video" in same
     pairs = differences.paired_differences(runs, [("deep_plain", "deep_both"), ("deep_plain", "deep_plain")])
     assert len(findings.lessons(table, "deep_both", judged, pairs, "").splitlines()) == 3
     lessons = findings.lessons(table, "deep_both", judged, pairs, "Leaks matter.")
