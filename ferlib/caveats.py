@@ -66,11 +66,12 @@ def leaks(gains: pd.DataFrame) -> str:
         if gains["gain"].mean() > 0
         else ""
     )
+    lead = f"`{most['second']}` against `{most['first']}`"
     return (
         f"In {len(gains)} pairs the second row alone is augmented. On faces without a copy in training it "
-        f"gains {points(gains['gain'].mean())} on the first, on average of the pairs, most in `{most['second']}` "
-        f"against `{most['first']}` (from {points(most['difference'])} to {points(most['leak_free'])}), and "
-        f"{turned} of the {len(gains)} differences change their sign{reason}."
+        f"gains {points(gains['gain'].mean())} on the first, on average of the pairs, most in {lead} (from "
+        f"{points(most['difference'])} to {points(most['leak_free'])}), and {turned} of the {len(gains)} "
+        f"differences change their sign{reason}."
     )
 
 

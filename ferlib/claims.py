@@ -62,6 +62,27 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     return table.rename(columns={"p": "p_holm"})
 
 
+def with_leak_free(judged: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims for people to read, with the verdicts on leak-free images.
+
+    Args:
+        judged: From `claims_table`.
+        clean: Likewise, of the runs that ``compare.leak_free`` returns.
+    """
+    remark = judged["why"].where(judged["why"] != "", judged["seeds"].map({1: "one seed"}).fillna(""))
+    reported = judged["reported"].map(lambda text: f" (reported: {text})" if text else "")
+    return pd.DataFrame(
+        {
+            "claim": judged["claim"] + reported,
+            "measured": judged["measured"],
+            "effect": judged["test"],
+            "p": judged["p_holm"],
+            "verdict": judged["verdict"] + remark.map(lambda text: f" ({text})" if text else ""),
+            "leak-free": clean["verdict"],
+        }
+    )
+
+
 def _row(claim, found, why):
     """Measure one claim; missing values where its runs are missing or of several scales."""
     row = {"claim": claim.text, "reported": claim.reported, "measured": "", "test": "", "why": why}

@@ -52,6 +52,7 @@ def page(chapters: Sequence[Chapter]) -> str:
         chapters: All chapters of the report.
     """
     told = [(number, chapter.facts) for number, chapter in enumerate(chapters, start=1) if chapter.facts]
+    notes = any(facts["notes"] for _, facts in told)
     rows = {
         "Parameters": _by_chapter(
             [(number, chapter.parameters) for number, chapter in enumerate(chapters, start=1)],
@@ -60,7 +61,7 @@ def page(chapters: Sequence[Chapter]) -> str:
         "Profile": _by_chapter(told, _profile),
         "Data": _by_chapter(told, lambda facts: facts["data"]),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
-        "Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none"),
+        **({"Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none")} if notes else {}),
         "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
         "Versions": _by_chapter(told, lambda facts: _listed(facts["versions"])),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),

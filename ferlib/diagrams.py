@@ -75,13 +75,18 @@ def stages(model: keras.Model) -> list[Stage]:
     """
     found = [Stage("input", tuple(model.input.shape[1:]))]
     for layer in model.operations:  # layers and bare functions, such as resizing
-        if isinstance(layer, (layers.InputLayer, *_SILENT)):
+        if isinstance(layer, (layers.InputLayer, *_SILENT)) or _is_stride(layer):
             continue
         if _begins_stage(layer, found[-1]):
             found.append(Stage("convolution" if isinstance(layer, tuple(_CONVOLUTIONS)) else "dense", ()))
         _join(found[-1], layer)
     found[-1].kind = "output"
     return found
+
+
+def _is_stride(layer):
+    """Say whether a layer is the stride of the convolution behind it: pooling over windows of one pixel."""
+    return isinstance(layer, layers.MaxPooling2D) and layer.pool_size == (1, 1)
 
 
 def _begins_stage(layer, stage):

@@ -7,6 +7,8 @@ import pandas as pd
 
 from ferlib import compare, evaluate, experiments
 from ferlib.finished import Run
+from ferlib.resampling import RESAMPLES
+from ferlib.words import p_value
 
 PAIRS = (
     ("shallow_plain", "shallow_augmented"),
@@ -86,6 +88,21 @@ def side_by_side(pairs: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
         ]
         shown[f"p{suffix}"] = frame["p_holm"]
     return shown.assign(McNemar=pairs["p_mcnemar"])
+
+
+def count(pairs: pd.DataFrame, clean: pd.DataFrame) -> str:
+    """Say how many differences are told apart, and below which value no corrected p-value can fall.
+
+    Args:
+        pairs: From `paired_differences`.
+        clean: Likewise, on leak-free images.
+    """
+    lowest = 2 * len(pairs) / (RESAMPLES + 1)
+    sure, sure_clean = ((frame["p_holm"] < 0.05).sum() for frame in (pairs, clean))
+    return (
+        f"{sure} of {len(pairs)} are below 0.05 on all images, {sure_clean} on leak-free ones; with "
+        f"{RESAMPLES:,} resamples and this correction the smallest possible p is {p_value(lowest)}."
+    )
 
 
 def gain_without_leaks(pairs: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:

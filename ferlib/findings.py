@@ -53,20 +53,6 @@ def warning(dataset: Dataset, runs: Iterable[Run]) -> str:
     return caution(dataset, pd.DataFrame({run.experiment.id: {"profile": run.profile} for run in runs}).T)
 
 
-def crowd(sides: pd.DataFrame) -> str:
-    """Say whom the annotators of FER+ side with.
-
-    Args:
-        sides: From ``mistakes.crowd``, indexed by group, with a row ``mistakes``.
-    """
-    row = sides.loc["mistakes"]
-    other = 1 - row["label"] - row["prediction"]
-    return (
-        f"On {row['images']:.0f} misread faces the crowd sides with the label in {percent(row['label'])}, "
-        f"with the network in {percent(row['prediction'])}, and with neither in {percent(other)}."
-    )
-
-
 def headline(table: pd.DataFrame, best: str) -> str:
     """Say how the row that PublicTest chose does on PrivateTest."""
     row = table.loc[best]

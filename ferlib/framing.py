@@ -1,13 +1,17 @@
-"""How FER-2013 frames its faces, and which margin around a detected box frames a face like that."""
+"""How FER-2013 frames its faces, which margin frames a found face like that, and what finding faces costs."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import pandas as pd
+from statsmodels.stats import proportion
 
 from ferlib import faces
 from ferlib.data import Split
 from ferlib.labels import IMAGE_SIZE
 from ferlib.network import Network
+from ferlib.words import percent
 
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
@@ -86,3 +90,53 @@ def margin_like_fer2013(boxes: pd.DataFrame) -> float:
         boxes: From `find_boxes`.
     """
     return float((1 / boxes["share"].median() - 1) / 2)
+
+
+def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tuple]]:
+    """Show one face after the other, each at a place that is known.
+
+    Args:
+        images: uint8 (n, 48, 48, 1).
+        seed: Of the places.
+
+    Returns:
+        A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
+    """
+    frames, boxes, generator = [], [], np.random.default_rng(seed)
+    for image in images:
+        face = in_a_picture(image)
+        side = len(face)
+        left, top = generator.integers(0, (640 - side, 480 - side))
+        frame = np.full((480, 640, 3), 120, np.uint8)
+        frame[top : top + side, left : left + side] = face[..., np.newaxis]
+        frames.append(frame)
+        boxes.append((int(left) + side // 4, int(top) + side // 4, side // 2, side // 2))
+    return frames, boxes
+
+
+def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> str:
+    """Say whether faces in pictures are found and read as the network reads the images themselves.
+
+    Args:
+        through: The emotion that the whole chain gives to each face; None where it was not found.
+        alone: The emotion that the network gives to each image itself.
+    """
+    pairs = list(zip(through, alone, strict=True))
+    found = [(emotion, direct) for emotion, direct in pairs if emotion is not None]
+    same = sum(emotion == direct for emotion, direct in found)
+    chain = "As well as the network alone" if same == len(pairs) else "Not as well as the network alone"
+    told = (
+        f"{chain}: of {len(pairs):,} faces pasted into pictures, {_share(len(found), len(pairs))} are found"
+    )
+    if not found:
+        return f"{told}."
+    return (
+        f"{told}; of those found, {_share(same, len(found))} get the answer that the network gives to the "
+        f"image itself; both hold for {_share(same, len(pairs))} of all."
+    )
+
+
+def _share(count, total):
+    """Write a share with its 95 % Wilson interval."""
+    low, high = proportion.proportion_confint(count, total, method="wilson")
+    return f"{percent(count / total)} (95 % interval {percent(low)} to {percent(high)})"

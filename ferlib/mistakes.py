@@ -10,10 +10,11 @@ from scipy import stats
 from statsmodels.stats import proportion
 from tqdm import TqdmWarning
 
-from ferlib import data
+from ferlib import compare, data
 from ferlib.data import Dataset
 from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
+from ferlib.words import listed, p_value, percent
 
 FLAGS = {
     "faceless": "no face found",
@@ -67,7 +68,8 @@ def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid"
 
     Returns:
         One row a flag: ``flag``, ``images`` (with it), ``accuracy`` on them with its 95 % Wilson interval
-        ``low`` to ``high``, ``accuracy_without``, and ``p`` of Fisher's exact test that both are equal.
+        ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
+        ``p_holm``, corrected for the number of flags that any image has (missing where none has it).
     """
     flagged = _joined(predictions, images[images["split"] == split])
     rows = []
@@ -87,7 +89,30 @@ def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid"
                 "p": stats.fisher_exact(table).pvalue,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    tested = table["images"] > 0
+    table.loc[tested, "p_holm"] = compare.holm(table.loc[tested, "p"]) if tested.any() else np.nan
+    return table
+
+
+def told_of_flags(flags: pd.DataFrame) -> str:
+    """Say which flags go with another accuracy after the correction for their number.
+
+    Args:
+        flags: From `by_flag`.
+    """
+    tested = flags[flags["images"] > 0]
+    sure = tested[tested["p_holm"] < 0.05]
+    above = sure["accuracy"] > sure["accuracy_without"]
+    parts = [
+        f"{word} on images flagged {listed([f'“{flag}”' for flag in some['flag']])}"
+        for word, some in (("higher", sure[above]), ("lower", sure[~above]))
+        if len(some)
+    ]
+    count = f"After Holm's correction for {len(tested)} tests"
+    if not parts:
+        return f"{count} no flag goes with another accuracy."
+    return f"{count} accuracy is {' and '.join(parts)} (p < 0.05)."
 
 
 def label_doubts(predictions: Predictions) -> np.ndarray:
@@ -104,6 +129,22 @@ def label_doubts(predictions: Predictions) -> np.ndarray:
         from cleanlab.filter import find_label_issues
     return find_label_issues(
         predictions.labels, predictions.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    )
+
+
+def told_of_doubts(predictions: Predictions, doubted: np.ndarray) -> str:
+    """Say how many labels are doubted, and how many of those belong to misread images.
+
+    Args:
+        predictions: What the labels were doubted by.
+        doubted: From `label_doubts`.
+    """
+    wrong, behind = (~predictions.correct).sum(), (~predictions.correct[doubted]).sum()
+    of_them = "All of them" if behind == len(doubted) else f"{behind:,} of them"
+    share = percent(behind / max(wrong, 1))
+    return (
+        f"{len(doubted):,} labels are doubted ({percent(len(doubted) / len(predictions))} of the images). "
+        f"{of_them} belong to misread faces; that is {share} of the {wrong:,} mistakes."
     )
 
 
@@ -153,9 +194,10 @@ def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np
         groups: Name to bool (n,), groups of images to count in.
 
     Returns:
-        One row a group: ``group``, ``images`` that were voted on, and the shares of those in which most
-        votes are for the ``label``, the ``prediction`` (where it differs), ``another emotion``, ``no
-        emotion`` (contempt, unknown, no face), or ``tied``.
+        One row a group: ``group``, ``images`` that were voted on, and the shares of those in which more
+        votes than for anything else, not necessarily more than half of them, are for the ``label``, the
+        ``prediction`` (where it differs), ``another emotion``, ``no emotion`` (contempt, unknown, no
+        face), or in which two or more answers are ``tied`` for the first place.
     """
     ballots = _joined(predictions, votes[votes["split"] == "valid"])[[*CLASSES, *NO_VOTE]]
     voted = ballots.notna().all(axis=1).to_numpy()
@@ -171,6 +213,38 @@ def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np
         shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
         rows.append({"group": name, "images": len(sides), **shares})
     return pd.DataFrame(rows)
+
+
+def told_of_crowd(sides: pd.DataFrame) -> str:
+    """Say whom the crowd sides with on mistakes, and whether doubted labels differ from the others in that.
+
+    Args:
+        sides: From `crowd`, indexed by group, with the rows ``mistakes``, ``doubted labels`` and ``other
+            mistakes``, of which the last two share no image.
+    """
+    shares = sides[["label", "prediction"]].assign(neither=1 - sides["label"] - sides["prediction"])
+    if not sides.loc["mistakes", "images"]:
+        return "No misread face was voted on."
+    told = (
+        f"On {sides.loc['mistakes', 'images']:,.0f} misread faces the crowd sides with the label in "
+        f"{percent(shares.loc['mistakes', 'label'])}, with the network in "
+        f"{percent(shares.loc['mistakes', 'prediction'])}, and with neither, ties included, in "
+        f"{percent(shares.loc['mistakes', 'neither'])}."
+    )
+    counts = shares.mul(sides["images"], axis=0).loc[["doubted labels", "other mistakes"]].round()
+    counts = counts.loc[:, counts.sum() > 0]
+    if (counts.sum(axis=1) == 0).any() or counts.shape[1] < 2:
+        return told
+    p = stats.chi2_contingency(counts.to_numpy()).pvalue
+    doubted, other = (
+        f"{percent(row['label'])}, {percent(row['prediction'])} and {percent(row['neither'])}"
+        for row in (shares.loc[group] for group in counts.index)
+    )
+    verdict = "the two differ" if p < 0.05 else "no difference between the two can be shown"
+    return (
+        f"{told} For doubted labels these three shares are {doubted}, for the other mistakes {other} "
+        f"($\\chi^2$ test, p {'' if p < 0.001 else '= '}{p_value(p)}): {verdict}."
+    )
 
 
 def _read_votes(file: Path) -> pd.DataFrame:

@@ -167,7 +167,7 @@ def _narrowing(model: keras.Model) -> str:
     first, last = maps[0], maps[-1]
     return (
         f"From {first[0]}×{first[1]} pixels the maps shrink to {last[0]}×{last[1]} while their number goes "
-        f"from {first[2]} to {last[2]}: fewer places, more kinds of features."
+        f"from {first[2]} to {last[2]:,}."
     )
 
 

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ferlib import draw, faces, live
-from ferlib import framing as framing_of
 from ferlib.data import Dataset
 from ferlib.media import Frame
 from ferlib.network import Face, Network
@@ -82,28 +81,6 @@ def hand_held(picture: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.nd
         frame = cv2.warpAffine(picture, moved, (width, height), borderMode=cv2.BORDER_REPLICATE)
         noisy = frame + generator.normal(0, 6, frame.shape)
         yield np.clip(noisy, 0, 255).astype(np.uint8)
-
-
-def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tuple]]:
-    """Show one face after the other, each at a place that is known.
-
-    Args:
-        images: uint8 (n, 48, 48, 1).
-        seed: Of the places.
-
-    Returns:
-        A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
-    """
-    frames, boxes, generator = [], [], np.random.default_rng(seed)
-    for image in images:
-        face = framing_of.in_a_picture(image)
-        side = len(face)
-        left, top = generator.integers(0, (SIZE[0] - side, SIZE[1] - side))
-        frame = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
-        frame[top : top + side, left : left + side] = face[..., np.newaxis]
-        frames.append(frame)
-        boxes.append((int(left) + side // 4, int(top) + side // 4, side // 2, side // 2))
-    return frames, boxes
 
 
 def answers_in(frames: list[np.ndarray], boxes: list[tuple], network: Network) -> list[Face | None]:
@@ -244,8 +221,7 @@ def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) 
         cases: From `hard_cases`.
         read: From `read_cases`.
     """
-    columns = 4
-    fig, axes = plt.subplots(-(-len(cases) // columns), columns, figsize=(10, 4.6), squeeze=False)
+    fig, axes = plt.subplots(-(-len(cases) // 4), 4, figsize=(10, 4.6), squeeze=False)
     for ax in axes.flat[len(cases) :]:
         ax.remove()
     for ax, (name, case) in zip(axes.flat, cases.items(), strict=False):
@@ -309,11 +285,24 @@ def origin(network: Network, dataset: Dataset) -> str:
 
 
 def told_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) -> str:
-    """Say which cases go well, and which go wrong and how."""
+    """Say which cases go well, which go wrong and how, and where another emotion is read than at first.
+
+    Args:
+        cases: From `hard_cases`; the first is the untouched picture.
+        read: From `read_cases`.
+    """
     good = [name for name, case in cases.items() if case.is_read_rightly(read[name])]
     missed = [name for name in cases if name not in good and not read[name]]
     invented = [name for name in cases if name not in good and read[name]]
-    sentences = [f"Found as a person would: {listed(good)}."] if good else []
-    sentences += [f"Missed: {listed(missed)}."] if missed else []
-    sentences += [f"Something else was taken for a face: {listed(invented)}."] if invented else []
+    sentences = [f"Face found, or rightly none: {listed(good)}."] if good else []
+    sentences += [f"Face missed: {listed(missed)}."] if missed else []
+    if invented:
+        sentences.append(f"A wrong place, or something else, was taken for the face: {listed(invented)}.")
+    first, *others = [name for name in cases if isinstance(cases[name].box, tuple)]
+    told = {name: read[name][0].emotion for name in good if read[name]}
+    changed = [
+        f"{name} ({told[name]})" for name in others if told.get(name, told.get(first)) != told.get(first)
+    ]
+    if changed and first in told:
+        sentences.append(f"Found, but read otherwise than {first} ({told[first]}): {listed(changed)}.")
     return " ".join(sentences)

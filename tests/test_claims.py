@@ -78,6 +78,15 @@ def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
     assert set(claims.claims_table([], DATASET)["verdict"]) == {UNTESTED}
 
 
+def test_leak_free_verdicts_stand_beside_the_others():
+    table = claims.claims_table(pair("shallow_tuned", "shallow_plain"), DATASET)
+    shown = claims.with_leak_free(table, table.assign(verdict=UNTESTED))
+    assert shown["claim"][0] == "Tuning the training lifts the shallow CNN (reported: 56.31 % to 61.1 %)"
+    assert shown["verdict"][0].startswith(table["verdict"][0]) and set(shown["leak-free"]) == {UNTESTED}
+    assert "minus shallow_plain" in shown["effect"][0]
+    assert "(no run of" in shown["verdict"][1]
+
+
 def test_p_values_are_corrected_for_all_claims():
     runs = pair("deep_both", "deep_plain") + pair("shallow_tuned", "shallow_plain")
     table = claims.claims_table(runs, DATASET)

@@ -21,6 +21,13 @@ def test_every_parameter_stands_in_one_stage(name):
     assert sum(stage.parameters for stage in diagrams.stages(model)) == model.count_params()
 
 
+def test_a_stage_that_keeps_its_resolution_pools_nothing():
+    """The stride of mini-Xception's shortcuts is written as pooling over one pixel, at the place before."""
+    found = [stage for stage in diagrams.stages(models.build("mini_xception")) if stage.resolution]
+    pooled = {stage.shape[0]: stage.lines().count("max pool") for stage in found}
+    assert pooled == {46: 0, 44: 0, 22: 1, 11: 1, 6: 1, 3: 1}
+
+
 def test_mobilenet_collapses_to_a_stage_a_resolution():
     found = diagrams.stages(models.build("mobilenet_scratch", image_size=96))
     assert [stage.shape[0] for stage in found if stage.kind == "convolution"] == [48, 24, 12, 6, 3]

@@ -72,6 +72,8 @@ def test_leaked_images_favour_who_remembers_them(leaked):
     shown = differences.side_by_side(*tables)
     assert shown["difference %"][0] < -15 and abs(shown["difference %, leak-free"][0]) < 12
     assert shown["p"][0] == tables[0]["p_holm"][0] and "to +" not in shown["95 % interval"][0]
+    told = differences.count(*tables)
+    assert "1 of 2 are below 0.05 on all images, 0 on leak-free ones" in told and "4,000 resamples" in told
     gains = differences.gain_without_leaks(*tables)
     assert gains["second"].tolist() == ["shallow_augmented"], "in the other pair neither is augmented"
     assert (

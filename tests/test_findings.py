@@ -55,15 +55,6 @@ def test_single_runs_are_warned_of():
     assert findings.warning(made_up.dataset(), [made_up.run("deep_both")]) == ""
 
 
-def test_the_crowd_sides_with_someone():
-    sides = pd.DataFrame(
-        {"images": [40], "label": [0.5], "prediction": [0.3], "tied": [0.2]}, index=["mistakes"]
-    )
-    text = findings.crowd(sides)
-    assert "On 40 misread faces" in text and "label in 50.0 %" in text
-    assert "network in 30.0 %" in text and "neither in 20.0 %" in text
-
-
 def test_rows_are_held_against_reported_figures(table):
     text = findings.against_reports(table)
     assert text.startswith("4 rows have a figure reported elsewhere: 1 of them lie above it")

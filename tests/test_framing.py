@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scenes
+from statsmodels.stats import proportion
 
 from ferlib import framing
 from ferlib.data import Split
@@ -45,3 +46,24 @@ def test_the_margin_of_fer2013_reads_best(tmp_path, split, boxes):
     table = framing.accuracy_by_margin(network, split, boxes, np.array([-0.25, 0.0, 0.4])).set_index("margin")
     assert table.loc[0.0, "accuracy"] == 1 and table.loc[0.0, "difference"] == 0
     assert table["accuracy"].drop(0.0).max() < 0.9 and (table["difference"] <= 0).all()
+
+
+def test_a_parade_shows_every_face_at_its_place(split):
+    frames, boxes = framing.parade(split.images[1:])
+    assert len(set(boxes)) == 7 and all(frame.shape == (480, 640, 3) for frame in frames)
+    left, top, width, height = boxes[3]
+    assert (width, height) == (144, 144)
+    shown = frames[3][top : top + height, left : left + width, 0]
+    expected = framing.in_a_picture(split.images[4])[72:216, 72:216]
+    np.testing.assert_array_equal(shown, expected)
+
+
+def test_the_whole_chain_is_told_with_intervals():
+    alone = ["happy"] * 10
+    told = framing.whole_chain(["happy"] * 6 + ["sad"] * 2 + [None] * 2, alone)
+    assert told.startswith("Not as well as the network alone: of 10 faces pasted into pictures, 80.0 % (95 %")
+    low, high = proportion.proportion_confint(6, 8, method="wilson")
+    assert f"75.0 % (95 % interval {100 * low:.1f} % to {100 * high:.1f} %) get the answer" in told
+    assert "both hold for 60.0 % (95 %" in told
+    assert framing.whole_chain(alone, alone).startswith("As well as the network alone")
+    assert framing.whole_chain([None], ["sad"]).endswith(" are found.")

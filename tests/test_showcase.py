@@ -4,7 +4,7 @@ import pytest
 import scenes
 from skimage import data as photos
 
-from ferlib import live, plots, showcase
+from ferlib import framing, live, plots, showcase
 from ferlib.labels import CLASSES
 from ferlib.network import Face, load_model
 
@@ -45,10 +45,9 @@ def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
     assert live.overlap(read[0].box, BOX) > 0.6
 
 
-def test_a_parade_shows_every_face_at_its_place(network):
+def test_answers_are_those_at_the_place_asked_for(network):
     images = np.stack([scenes.face(emotion) for emotion in CLASSES])[..., None]
-    frames, boxes = showcase.parade(images)
-    assert len(set(boxes)) == 7 and all(frame.shape == (480, 640, 3) for frame in frames)
+    frames, boxes = framing.parade(images)
     read = showcase.answers_in([*frames, np.zeros_like(frames[0])], [*boxes, BOX], network)
     assert [face and face.emotion for face in read] == [*CLASSES, None]
     elsewhere = [((left + 320) % 640, top, *size) for left, top, *size in boxes]
@@ -96,9 +95,19 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
     colours = {name: title.get_color() for name, title in titles.items()}
     assert colours["as it is"] == colours["a cat"] == plots.RIGHT and colours["far away"] == plots.WRONG
     told = showcase.told_of_cases(cases, read)
-    assert told.startswith("Found as a person would: as it is and a cat. Missed: turned by 45°, in the dark")
+    assert told.startswith("Face found, or rightly none: as it is and a cat. Face missed: turned by 45°, in")
     invented = showcase.told_of_cases(cases, read | {"a cat": [person("sad")]})
-    assert "Something else was taken for a face: a cat." in invented
+    assert invented.endswith("A wrong place, or something else, was taken for the face: a cat.")
+
+
+def test_a_face_that_is_read_otherwise_than_untouched_is_told(cases):
+    read = {name: [] for name in cases} | {"as it is": [person("happy", cases["as it is"].box)]}
+    same = read | {"in the dark": [person("happy", cases["in the dark"].box)]}
+    assert "otherwise" not in showcase.told_of_cases(cases, same)
+    other = read | {"in the dark": [person("angry", cases["in the dark"].box)]}
+    told = showcase.told_of_cases(cases, other)
+    assert told.endswith("Found, but read otherwise than as it is (happy): in the dark (angry).")
+    assert "otherwise" not in showcase.told_of_cases(cases, other | {"as it is": []})
 
 
 def test_the_steps_show_box_crop_and_bars():
