@@ -178,7 +178,7 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         runs: Finished runs.
 
     Returns:
-        Indexed by ``row``: number of images, policy of augmentation, optimizer, learning rate, schedule,
+        Indexed by ``row``: number of images, policy of augmentation, optimizer, learning rate with schedule,
         warm-up, weight decay, batch size, most epochs and patience (with what the row was meant to have where
         that is more), label smoothing and decay of the weights' average.
     """
@@ -187,7 +187,6 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         "policy": "augmentation",
         "optimizer": "optimizer",
         "learning_rate": "learning rate",
-        "schedule": "schedule",
         "warmup": "warm-up",
         "weight_decay": "weight decay",
         "batch_size": "batch",
@@ -198,12 +197,13 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         row, meant = run.experiment, experiments.find(id)
         table[id] = {heading: getattr(row, field) for field, heading in names.items()} | {
             "images": run.result.get("images", row.images),
+            "learning rate": f"{row.learning_rate:.3g} {row.schedule}",
             "epochs": _of(row.epochs, meant.epochs),
             "patience": _of(row.patience, meant.patience),
             "averaging": optimizers.averaging(row, row.epochs * run.result["steps_per_epoch"]),
         }
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
-    for number in ("learning rate", "warm-up", "weight decay", "smoothing", "averaging"):
+    for number in ("warm-up", "weight decay", "smoothing", "averaging"):
         frame[number] = frame[number].map("{:.3g}".format)
     return frame
 

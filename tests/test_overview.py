@@ -39,7 +39,9 @@ def test_results_are_means_over_seeds_in_percent(runs):
 def test_recipes_show_what_was_set(runs):
     table = overview.recipes([*runs, made_up.run("deep_both")])
     assert table.loc["deep_both", "augmentation"] == "standard"
-    assert table.loc["deep_both", "learning rate"] == f"{experiments.find('deep_both').learning_rate:g}"
+    assert (
+        table.loc["deep_both", "learning rate"] == f"{experiments.find('deep_both').learning_rate:g} cosine"
+    )
     assert table.loc["shallow_plain", "patience"] == f"{experiments.find('shallow_plain').patience}"
     assert table.loc["deep_both", "patience"] == "–"
 
