@@ -12,10 +12,10 @@ from ferlib.labels import IMAGE_SIZE, FerlibError
 MARGIN = 0.0
 """Pixels added around a detected box on every side, as a share of its width, before it is resized.
 
-Measured with `ferlib.framing.accuracy_by_margin` on PublicTest, the 2,636 of its 3,589 images in which the
-cascade finds one face: the shipped network reads them equally well with every margin from -0.06 to 0.08
-(67.5 to 67.9 %, one standard error is 0.9 points) and 2 to 4 points worse at -0.1 and 0.2. So the box is
-taken as it is.
+Chapter 7 measures it with `ferlib.framing.accuracy_by_margin` on images of PublicTest in which the cascade
+finds one face. The network that shipped first read all 2,636 of them equally well with every margin from
+-0.06 to 0.08 (within one standard error) and 2 to 4 points worse at -0.1 and 0.2. So the box is taken as it
+is.
 """
 
 LARGEST_SEARCHED = 640
