@@ -68,10 +68,10 @@ def leaks(gains: pd.DataFrame) -> str:
     )
     lead = f"`{most['second']}` against `{most['first']}`"
     return (
-        f"In {len(gains)} pairs the second row alone is augmented. On faces without a copy in training it "
-        f"gains {points(gains['gain'].mean())} on the first, on average of the pairs, most in {lead} (from "
-        f"{points(most['difference'])} to {points(most['leak_free'])}), and {turned} of the {len(gains)} "
-        f"differences change their sign{reason}."
+        f"In {len(gains)} of the pairs compared the second row alone is augmented. On faces without a copy "
+        f"in training it gains {points(gains['gain'].mean())} on the first, on average of the pairs, most in "
+        f"{lead} (from {points(most['difference'])} to {points(most['leak_free'])}), and {turned} of the "
+        f"{len(gains)} differences change their sign{reason}."
     )
 
 

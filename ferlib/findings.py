@@ -180,12 +180,14 @@ def calibration(row: Mapping[str, float]) -> str:
         row: A run's result, or a row of ``compare.results_table``.
     """
     sort = "over" if row["temperature"] > 1 else "under"
-    change = row["calibration_error_scaled"] - row["calibration_error"]
-    effect = "falls" if change < 0 else "does not fall: it goes"
+    before, after = (percent(row[name]) for name in ("calibration_error", "calibration_error_scaled"))
+    falls = row["calibration_error_scaled"] < row["calibration_error"]
+    effect = f"{'falls' if falls else 'does not fall: it goes'} from {before} to {after}"
+    if before == after:
+        effect = f"stays at {before}"
     return (
         f"The temperature fitted on PublicTest is {row['temperature']:.2f}: the network was {sort}confident. "
-        f"On PrivateTest its expected calibration error {effect} from {percent(row['calibration_error'])} to "
-        f"{percent(row['calibration_error_scaled'])}; no prediction changes."
+        f"On PrivateTest its expected calibration error {effect}; no prediction changes."
     )
 
 
@@ -207,9 +209,9 @@ def abstract(
     sentences = [
         f"This report trains networks to name one of seven emotions in grey {what}, 48 by 48 pixels: "
         f"{len(dataset.train):,} to learn from, {len(dataset.valid):,} (PublicTest) to choose by and "
-        f"{len(dataset.test):,} (PrivateTest) to judge by. {len(table)} ways of training were run "
-        f"({runs} runs). PublicTest alone made every choice; PrivateTest was opened for finished runs only, "
-        "and nothing was chosen by it.",
+        f"{len(dataset.test):,} (PrivateTest) to judge by. {len(table)} ways of training, here called "
+        f"rows, were run {runs} times in all. PublicTest alone made every choice; PrivateTest was opened for "
+        "finished runs only, and nothing was chosen by it.",
         caution(dataset, table),
         headline(table, best),
         leaked,

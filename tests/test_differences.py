@@ -81,7 +81,7 @@ def test_leaked_images_favour_who_remembers_them(leaked):
         and gains["gain"][0] > 0.1
     )
     told = caveats.leaks(gains)
-    assert "In 1 pairs" in told and "remembers the faces" in told
+    assert "In 1 of the pairs compared" in told and "remembers the faces" in told
     assert f"to {100 * gains['leak_free'][0]:+.1f}".replace("-", "−") in told
     assert "remembers" not in caveats.leaks(gains.assign(gain=-gains["gain"]))
     assert caveats.leaks(gains.head(0)) == ""

@@ -57,13 +57,16 @@ def test_the_extent_counts_rows_runs_and_seeds(runs):
 def test_all_in_which_recipes_differ_is_named():
     ids = ("deep_both", "lean", "deep_augmented", "deep_no_dropout", "shallow_both", "four_block")
     runs = [made_up.run(id, profile="cpu") for id in ids]
+    epochs = {run.experiment.id: run.experiment.epochs for run in runs}
     text = remarks.apart(runs, "deep_both", "lean")
     assert text == (
         "`deep_both` and `lean` differ in the network with its dropout, batch size (128 and 64) and most "
-        "epochs (20 and 30); the difference cannot be put down to one of these."
+        f"epochs ({epochs['deep_both']} and {epochs['lean']}); the difference cannot be put down to one of "
+        "these."
     )
     assert remarks.apart(runs, "shallow_both", "four_block").startswith(
-        "`shallow_both` and `four_block` differ in the network with its dropout and most epochs (15 and 6);"
+        "`shallow_both` and `four_block` differ in the network with its dropout and most epochs "
+        f"({epochs['shallow_both']} and {epochs['four_block']});"
     )
     alone = remarks.apart(runs, "deep_augmented", "deep_no_dropout")
     assert alone.endswith("differ in the network's switches alone.")
