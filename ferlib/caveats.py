@@ -9,7 +9,7 @@ from ferlib.words import listed, percent, points
 
 def capped(id: str) -> bool:
     """Say whether a row has fewer epochs in the profile ``cpu`` than it is meant to have."""
-    return experiments.at(experiments.find(id), "cpu").epochs < experiments.find(id).epochs
+    return _allowed(id) < 1
 
 
 def budget(gains: pd.DataFrame) -> str:

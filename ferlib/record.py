@@ -38,8 +38,9 @@ def publish(runs: Iterable[Run]) -> Path:
     rows = []
     for run in runs:
         finished.save(run, run.recorded_file)
-        if finished.weights_beside(run.recorded_file).exists() and run.directory:  # of the run before
-            keep_weights(run)
+        beside = finished.weights_beside(run.recorded_file)
+        if run.directory and beside.exists():  # those of the run before, which results must not outlive
+            keep_weights(run) if run.weights else beside.unlink()
         rows.append(run.result | {"key": experiments.key(run.experiment), "file": run.recorded_file.name})
     before = read_results()
     merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)

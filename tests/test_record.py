@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import experiments, finished, models, paths, record
+from ferlib import evaluate, experiments, finished, models, paths, record
 from ferlib.labels import FerlibError
 
 
@@ -34,6 +34,11 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
     (again.directory / finished.WEIGHTS_FILE).write_bytes(b"other weights")
     record.publish([again])
     assert second.weights.read_bytes() == b"other weights", "weights and results are of one training"
+    record.publish([replace(run, directory=run.directory.parent / "without weights")])
+    assert second.weights is None
+    record.publish([again])
+    assert second.weights is None, "only what ships keeps its weights"
+    record.keep_weights(again)
     second.weights.write_bytes(b"")
     with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
         second.model()
@@ -157,3 +162,13 @@ def test_the_readme_shows_every_recorded_row(monkeypatch):
         settings = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)}"
         assert f"| {row.group}: {row.title} | {settings} | {accuracies} |" in told
     assert told.count("\n|") == 2 + results.groupby(["experiment", "profile"]).ngroups
+
+
+def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
+    (run,) = [run for run in record.read_record(real_dataset) if run.weights]
+    some = real_dataset.valid.take(range(64))
+    assert some.names.tolist() == run.valid.names[:64].tolist()
+    predicted = evaluate.predict(run.model(), some).probabilities
+    np.testing.assert_allclose(predicted, run.valid.probabilities[:64], atol=5e-3)
