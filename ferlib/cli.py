@@ -130,7 +130,9 @@ def _add_training_commands(commands) -> None:
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     train.add_argument("--all", action="store_true", help="every experiment")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
-    _add_number(train, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    which = train.add_mutually_exclusive_group()
+    _add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    _add_number(which, "--seed", None, "train seed N alone", arguments.index)
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
@@ -164,10 +166,9 @@ def _add_training_commands(commands) -> None:
 def _add_profile(parser) -> None:
     parser.add_argument(
         "--profile",
-        choices=("auto", "quick", "cpu", "full"),
+        choices=("auto", "quick", "full"),
         default="auto",
-        help="quick: a subset and few epochs; cpu: all images, fewer epochs; full: the real thing; "
-        "auto: full on a GPU, else quick",
+        help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
     )
 
 
@@ -183,7 +184,7 @@ def _train(chosen) -> int | None:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
     dataset = data.load(chosen.data)
-    seeds = tuple(range(chosen.seeds))
+    seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
         return 0

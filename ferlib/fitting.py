@@ -10,13 +10,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import evaluate, fast, finished, models, optimizers, paths
+from ferlib import data, device, evaluate, fast, finished, models, optimizers, paths
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Split
 from ferlib.experiments import Experiment
 
 PLATEAU_FACTOR = 0.5
 """What a plateau schedule multiplies the learning rate by."""
+
+SAMPLE = 7178
+"""Training images on which a finished network is measured: as many as both test splits have."""
 
 
 class Fitting:
@@ -35,6 +38,7 @@ class Fitting:
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
         images: Number of training images.
+        precision: Keras dtype policy of the network.
         steps: Steps an epoch, the last with the rest of the images.
         history: One dict an epoch, keys `finished.HISTORY`.
     """
@@ -48,7 +52,10 @@ class Fitting:
         self.images = len(train)
         self.steps = math.ceil(len(train) / experiment.batch_size)
         self._best: dict[str, list | np.ndarray] = {}
-        with _precision(experiment.precision):
+        self.precision = experiment.precision
+        if self.precision == "auto":
+            self.precision = device.precision(experiment.model in models.DEPTHWISE)
+        with _precision(self.precision):
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network
             if experiment.frozen:
@@ -117,6 +124,14 @@ class Fitting:
         for weight, value in zip(self._learner.weights, self._best["weights"], strict=True):
             weight.assign(value)
         return self._predictions(self._best["probabilities"])
+
+    def training_accuracy(self) -> float:
+        """Return the accuracy on training images as they are, without augmentation and dropout.
+
+        Of all of them or of a fixed sample of `SAMPLE`, with the weights as they are.
+        """
+        split = self._train if len(self._train) <= SAMPLE else data.subset(self._train, SAMPLE, 0)
+        return evaluate.predict(self._learner, split).accuracy
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `restore` needs to go on as if nothing had happened."""

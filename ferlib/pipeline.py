@@ -15,7 +15,7 @@ from ferlib.labels import FerlibError
 _NOTICES = re.compile(
     r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
 )
-_PROFILES = ("auto", "quick", "cpu", "full")
+_PROFILES = ("auto", "quick", "full")
 
 
 def build(

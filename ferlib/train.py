@@ -6,20 +6,24 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from time import monotonic
 
 import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ferlib import data, device, experiments, finished, machine, models, paths, record
-from ferlib.data import Dataset
+from ferlib import data, device, evaluate, experiments, finished, machine, models, paths, record
+from ferlib.data import Dataset, Split
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.finished import Run
 from ferlib.fitting import Fitting
 from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
+
+CHECKPOINT_SECONDS = 30
+"""Training that a killed process loses at most, beside the epoch that it was in."""
 
 
 def train(
@@ -33,8 +37,8 @@ def train(
 ) -> Run:
     """Train one row, or go on where it was stopped, or return it if it was finished.
 
-    After each epoch all that is needed to go on is stored, so a process may be killed at any moment. Only
-    the training split and PublicTest are read.
+    Now and then all that is needed to go on is stored, so a process may be killed at any moment and loses
+    `CHECKPOINT_SECONDS` or an epoch at most. Only the training split and PublicTest are read.
 
     Args:
         experiment: Row of the experiment table, before scaling.
@@ -57,10 +61,13 @@ def train(
     folder = finished.directory(row, seed, profile, dataset.fingerprint)
     fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
+    stored = monotonic()
     while not fitting.finished:
         fitting.epoch()
-        with paths.written_atomically(folder / CHECKPOINT) as temporary:
-            np.savez(temporary, **fitting.state())
+        if monotonic() - stored >= CHECKPOINT_SECONDS:
+            with paths.written_atomically(folder / CHECKPOINT) as temporary:
+                np.savez(temporary, **fitting.state())
+            stored = monotonic()
         if on_epoch:
             on_epoch(fitting)
     return _finish(fitting, folder, dataset, profile)
@@ -78,9 +85,9 @@ def obtain(
     """Return finished runs, training what is missing, the first seed of all rows first.
 
     With profile ``"auto"`` a full run of this dataset serves, made here or recorded; without a GPU also one
-    in profile ``"cpu"``; what is missing is trained, full on a GPU and quick without. A named profile takes
-    and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't be had, its
-    variant from random weights runs instead, under its own name.
+    with fewer epochs from the record; what is missing is trained, full on a GPU and quick without. A named
+    profile takes and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't
+    be had, its variant from random weights runs instead, under its own name.
 
     Args:
         ids: Rows of the experiment table.
@@ -136,14 +143,18 @@ def lookup(
 
 def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
     """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
-    parts = (dataset.train, dataset.valid)
+    return Fitting(row, seed, *parts(row, seed, dataset))
+
+
+def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
+    """Return the images of training and of PublicTest that a run of a scaled row sees."""
+    splits = (dataset.train, dataset.valid)
     if row.classes is not None:
-        parts = tuple(split.only(row.classes) for split in parts)
-    train, valid = (
+        splits = tuple(split.only(row.classes) for split in splits)
+    return tuple(
         split if number is None else data.subset(split, number, subset_seed)
-        for split, number, subset_seed in zip(parts, (row.images, row.valid_images), (seed, 0), strict=True)
+        for split, number, subset_seed in zip(splits, (row.images, row.valid_images), (seed, 0), strict=True)
     )
-    return Fitting(row, seed, train, valid)
 
 
 def has_gpu() -> bool:
@@ -162,7 +173,7 @@ def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run
     """Find a run that serves, in the best profile."""
     if profile != "auto":
         return finished.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
-    for name in ["full"] if has_gpu() else ["full", "cpu", "quick"]:
+    for name in ["full"] if has_gpu() else reversed(experiments.PROFILES):
         named = (experiments.at(row, name), seed, name, dataset.fingerprint)
         if run := finished.find(*named) or record.recorded(*named):
             return run
@@ -251,6 +262,7 @@ def _resume(fitting: Fitting, checkpoint: Path) -> None:
 def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:
     """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
     valid = fitting.keep_best()
+    trained = fitting.training_accuracy()
     run = Run(
         experiment=fitting.experiment,
         seed=fitting.seed,
@@ -262,7 +274,10 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
     )
     with paths.written_atomically(folder / finished.WEIGHTS_FILE) as temporary:
         fitting.network.save_weights(temporary)
-    run = replace(run, result=_result(run, fitting, dataset))
+    if fitting.precision != "float32":  # in which everybody else will compute
+        part = parts(run.experiment, run.seed, dataset)[1]
+        run = replace(run, valid=finished.rounded(evaluate.predict(run.model(), part)))
+    run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     finished.save(run, folder / finished.RUN_FILE)
     for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
         leftover.unlink(missing_ok=True)
@@ -287,6 +302,7 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         # The first epoch also compiles.
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
+        "precision": fitting.precision,
         "peak_memory_mb": device.peak_memory_mb(),
         "device": device.name(),
         "backend": keras.backend.backend(),
