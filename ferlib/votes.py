@@ -2,9 +2,9 @@
 
 The images in Kaggle's archive are JPEGs of quality 95, so their pixels differ from those of the competition's
 csv by a few grey levels. A sketch of an image is therefore made of sums over its 36 JPEG blocks, in steps so
-coarse that the two kinds of copy almost never fall apart, and an image at the edge of a step is looked up on
-both sides of it. Nothing else is needed to find an image in a zip, in folders (also renumbered ones) or in a
-csv; only the few images that look alike and were voted on differently are told apart by name or row.
+coarse that the two kinds of copy seldom fall apart, and an image near the edge of a step is looked up on both
+sides of it. That finds an image in a zip, in folders (also renumbered ones) and in a csv; only the few images
+that look alike and were voted on differently are told apart by name or row.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 
 from ferlib import paths
 from ferlib.data import Dataset, Split
-from ferlib.labels import CLASSES, FerlibError
+from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 
 COLUMNS = (*CLASSES, "contempt", "unknown", "no face")
 """What could be voted for, in the order of the columns of every table of votes here."""
@@ -141,11 +141,11 @@ def store(target: Path, images: np.ndarray, votes: np.ndarray, numbers: np.ndarr
         numbers: int (n,), numbers in their names in Kaggle's archive, such as 32055462.
         rows: int (n,), their rows in the competition's csv, counted from 0.
     """
-    keys = key(sketch(images) // _STEP)
-    entries = np.unique(np.column_stack([keys, votes]).astype(np.uint64), axis=0, return_index=True)[1]
-    filed, times = np.unique(keys[entries], return_counts=True)
-    twin = np.isin(keys, filed[times > 1])
-    entries = np.concatenate([entries[~twin[entries]], np.flatnonzero(twin)])
+    sketches = sketch(images)
+    keys = key(sketches // _STEP)
+    twin = _twins(sketches, keys, votes)
+    first = np.unique(np.column_stack([keys, votes]).astype(np.uint64), axis=0, return_index=True)[1]
+    entries = np.concatenate([first[~twin[first]], np.flatnonzero(twin)])
     entries = entries[np.lexsort([rows[entries], keys[entries]])]
     twins = np.flatnonzero(twin[entries])
     places = 8 * np.arange(_KEY_BYTES - 1, -1, -1, dtype=np.uint64)[:, np.newaxis]
@@ -166,14 +166,17 @@ def _count(votes: np.ndarray | None) -> int:
 
 def _joined(split: Split) -> np.ndarray:
     """Return the row in the table of votes for every image: int64 (n,), -1 where there is none."""
-    sketches, table = sketch(split.images), _table()
-    found = _filed(table["keys"], key(sketches // _STEP))
+    keys, sketches = _table()["keys"], sketch(split.images)
+    found = _filed(keys, key(sketches // _STEP))
     for image in np.flatnonzero(found < 0):
-        # Rounding may have moved this copy over the edge of a step: look on the other side as well.
-        sides = [sorted({int(x - _EDGE) // _STEP, int(x + _EDGE) // _STEP}) for x in sketches[image]]
-        answers = _filed(table["keys"], key(np.array(list(itertools.product(*sides)))))
-        found[image] = answers.max()
-    return _settled(split, found)
+        found[image] = _filed(keys, _possible_keys(sketches[image], _EDGE)).max()
+    return _settled(split, sketches, found)
+
+
+def _possible_keys(sketch: np.ndarray, edge: int) -> np.ndarray:
+    """Return the keys that copies of an image may have whose sums differ by up to ``edge``: uint64 (m,)."""
+    sides = [sorted({int(total - edge) // _STEP, int(total + edge) // _STEP}) for total in sketch]
+    return key(np.array(list(itertools.product(*sides))))
 
 
 def _filed(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -182,19 +185,31 @@ def _filed(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.where(keys[places] == asked, places, -1)
 
 
-def _settled(split: Split, found: np.ndarray) -> np.ndarray:
-    """Tell images apart, by name or row, that share a key but not their votes; leave out what cannot be."""
+def _twins(sketches: np.ndarray, keys: np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """Return which images a copy of an image with other votes could be taken for: bool (n,)."""
+    twin, order = np.zeros(len(keys), bool), np.argsort(keys, kind="stable")
+    filed = keys[order]
+    for image, near in enumerate(sketches):
+        possible = _possible_keys(near, _EDGE)
+        starts, ends = (np.searchsorted(filed, possible, side) for side in ("left", "right"))
+        others = np.concatenate([order[start:end] for start, end in zip(starts, ends, strict=True)])
+        others = others[(votes[others] != votes[image]).any(axis=1)]
+        twin[others], twin[image] = True, twin[image] or len(others) > 0
+    return twin
+
+
+def _settled(split: Split, sketches: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Tell twins apart by name or row; leave out those that cannot be told apart."""
     table = _table()
-    shared = np.zeros(len(table["keys"]), bool)
-    shared[table["twins"]] = True
+    is_twin = np.isin(np.arange(len(table["keys"])), table["twins"])
     numbers = dict(zip(table["twin_numbers"].tolist(), table["twins"].tolist(), strict=True))
     rows = dict(zip(table["twin_rows"].tolist(), table["twins"].tolist(), strict=True))
-    for image in np.flatnonzero((found >= 0) & shared[found]):
+    for image in np.flatnonzero((found >= 0) & is_twin[found]):
         prefix, _, number = str(split.names[image]).partition(".")[0].partition("_")
-        known = {"row": rows, "Training": numbers, "PublicTest": numbers, "PrivateTest": numbers}
-        place = known.get(prefix, {}).get(int(number) if number.isdecimal() else -1, -1)
-        same = place >= 0 and table["keys"][place] == table["keys"][found[image]]
-        found[image] = place if same else -1
+        known = rows if prefix == "row" else numbers if prefix in KAGGLE_SPLITS else {}
+        place = known.get(int(number) if number.isdecimal() else -1)
+        possible = _possible_keys(sketches[image], _EDGE)
+        found[image] = place if place is not None and table["keys"][place] in possible else -1
     return found
 
 
