@@ -108,9 +108,10 @@ def _add_data_commands(commands) -> None:
 
 
 def _data(chosen) -> None:
-    from ferlib import data
+    from ferlib import data, votes
 
-    print(data.describe(data.load(chosen.data)))
+    dataset = data.load(chosen.data)
+    print(data.describe(dataset, votes.describe(dataset)))
 
 
 def _audit(chosen) -> None:

@@ -161,8 +161,13 @@ def subset(split: Split, n: int, seed: int) -> Split:
     return split.take(np.sort(np.argsort(shares, kind="stable")[:n]))
 
 
-def describe(dataset: Dataset) -> str:
-    """Describe where the data came from and how many images it has, for people to read."""
+def describe(dataset: Dataset, *more: str) -> str:
+    """Describe where the data came from and how many images it has, for people to read.
+
+    Args:
+        dataset: The images.
+        *more: Further lines about it.
+    """
     table = counts(dataset)
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
@@ -171,19 +176,12 @@ def describe(dataset: Dataset) -> str:
         f"location     {dataset.location or 'drawn by ferlib'}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
+        *more,
         *(f"note         {note}" for note in dataset.notes),
         "",
         table.rename(columns=usages).to_string(formatters=["{:,}".format] * (len(usages) + 1)),
     ]
     return "\n".join(lines)
-
-
-def votes_file(dataset: Dataset) -> Path | None:
-    """Return the file of the FER+ votes beside the data, None where there is none."""
-    if dataset.location is None:
-        return None
-    beside = (dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv")
-    return next((file for file in beside if file.is_file()), None)
 
 
 def _opened(path: Path) -> Dataset:

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
 ORDER = [
-    *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "faces", "audit"],
+    *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "votes"],
+    *["faces", "audit"],
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],

@@ -1,5 +1,6 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
+import re
 import tarfile
 import urllib.error
 import urllib.request
@@ -341,6 +342,7 @@ def test_the_data_command_prints_what_matters(table, capsys):
     said = capsys.readouterr().out
     for word in (str(table), data.load(table).fingerprint, str(paths.cache()), "test (PrivateTest)", "240"):
         assert word in said
+    assert re.search(r"^votes +none", said, re.MULTILINE), "drawn faces were not voted on"
     assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
 
 
