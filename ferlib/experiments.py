@@ -20,6 +20,7 @@ class Experiment:
         switches: Arguments of the model's builder, as (name, value) pairs.
         policy: Key of ``augment.POLICIES``.
         strength: Factor on the policy's ranges.
+        target: What is taught, and by what PublicTest judges: a key of ``targets.TARGETS``.
         classes: Classes that the network tells apart, the others are left out; None for all seven.
         optimizer: ``"adam"`` (AdamW where there is weight decay) or ``"sgd"`` (Nesterov momentum 0.9).
         learning_rate: Peak learning rate.
@@ -49,6 +50,7 @@ class Experiment:
     switches: tuple[tuple[str, object], ...] = ()
     policy: str = "none"
     strength: float = 1.0
+    target: str = "label"
     classes: tuple[str, ...] | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -158,6 +160,7 @@ SCRATCH = BOTH | {"epochs": 100}
 BEST = BOTH | {"policy": "strong", "epochs": 200}
 PAPER = AUGMENTED | {"schedule": "plateau", "epochs": 100, "patience": 30}
 LEAN = BOTH | {"learning_rate": 0.08, "epochs": 100}
+CROWD = {"label_smoothing": 0.0, "epochs": 60}
 
 # Group and network.
 SHALLOW = ("shallow CNN", "shallow_cnn")
@@ -166,6 +169,7 @@ DEEP = ("deep CNN", "deep_cnn")
 MOBILENET = ("MobileNet", "mobilenet")
 UNTRAINED_MOBILENET = ("MobileNet", "mobilenet_scratch")
 RESNET = ("ResNet50", "resnet50")
+PEOPLE = ("what ten people see", "lean_cnn")
 ABLATION = ("ablations of the deep CNN", "deep_cnn")
 SEARCH = ("search for the best network", "residual_cnn")
 
@@ -217,6 +221,15 @@ _FROM_SCRATCH = (
     ),
     _row("resnet50_scratch", ("ResNet50", "resnet50_scratch"), "from random weights", SCRATCH),
 )
+_CROWD = (
+    _row("lean_crowd", PEOPLE, "taught the shares of votes", LEAN | CROWD, target="crowd"),
+    _row("lean_majority", PEOPLE, "taught the first emotion", LEAN | CROWD, target="majority"),
+    _row("lean_cleaned", PEOPLE, "taught labels that no vote contradicts", LEAN | CROWD, target="cleaned"),
+    _row(
+        *("best_crowd", ("what ten people see", "residual_cnn"), "residual, taught the shares of votes"),
+        BEST | CROWD | {"epochs": 120, "target": "crowd"},
+    ),
+)
 # What was tried on PublicTest on the way to the best network, half as long: one change each.
 _SEARCH = tuple(
     _row(f"search_{id}", SEARCH, title, BEST | {"epochs": 100} | change)
@@ -232,11 +245,14 @@ _SEARCH = tuple(
     )
 )
 
-EXPERIMENTS: dict[str, Experiment] = {row.id: row for row in _ROWS + _FROM_SCRATCH + _SEARCH}
+EXPERIMENTS: dict[str, Experiment] = {row.id: row for row in _ROWS + _CROWD + _FROM_SCRATCH + _SEARCH}
 """Every row by its name. Figures reported elsewhere are of course reports and papers that trained once."""
 
 TABLE = tuple(row.id for row in _ROWS)
 """The rows that ``--all`` trains, in the order of the results table."""
+
+CROWD_TABLE = tuple(row.id for row in _CROWD)
+"""The rows that are taught and judged by the votes of ten people."""
 
 WITHOUT_WEIGHTS = {
     "mobilenet_frozen": "mobilenet_scratch",

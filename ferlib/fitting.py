@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import data, device, evaluate, fast, finished, models, optimizers, paths
+from ferlib import data, device, evaluate, fast, finished, models, optimizers, paths, targets
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Split
 from ferlib.experiments import Experiment
@@ -31,8 +31,8 @@ class Fitting:
     Args:
         experiment: Row of the experiment table, as it shall run.
         seed: Seed of initial weights, order of images, dropout and augmentation.
-        train: Training images, all that shall be seen.
-        valid: PublicTest images: they choose the best epoch and the moment to stop.
+        train: Training images, all that shall be seen, labelled by what they teach, see ``targets.taught``.
+        valid: PublicTest images: they choose the best epoch and the moment to stop, by the row's target.
         scanned: Train without leaving the device, see `fast`; None does so where it pays.
 
     Attributes:
@@ -69,7 +69,8 @@ class Fitting:
                 metrics=["accuracy"],
             )
         self._train, self._valid = train, valid
-        self._targets = np.eye(len(train.classes), dtype="float32")[train.labels]
+        self._targets = targets.probabilities(train, experiment.target)
+        self._truth = targets.truth(valid, experiment.target)
         self._create_variables()
         self._class_weights = _class_weights(train) if experiment.class_weights else None
         self._scan = self._evaluation = None
@@ -102,12 +103,14 @@ class Fitting:
         seconds = time.perf_counter() - start
         with self._averaged():
             predictions = finished.rounded(self._evaluate())
+            counted = self._truth >= 0
+            judged = replace(predictions.take(counted), labels=self._truth[counted])
             row = {
                 "epoch": number + 1,
                 "loss": logs["loss"],
                 "accuracy": logs["accuracy"],
-                "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
-                "valid_accuracy": predictions.accuracy,
+                "valid_loss": _cross_entropy(judged, self.experiment.label_smoothing),
+                "valid_accuracy": judged.accuracy,
                 "learning_rate": float(self._training.optimizer.learning_rate),
                 "seconds": seconds,
             }

@@ -14,7 +14,7 @@ ORDER = [
     *["faces", "audit"],
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
-    *["device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
+    *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
