@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 
 from ferlib import __version__, arguments
 from ferlib.labels import FerlibError
@@ -137,6 +138,7 @@ def _add_training_commands(commands) -> None:
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
+    _add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
     _add_number(train, "--workers", None, "share the runs among N local processes")
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     _add_profile(train)
@@ -159,7 +161,12 @@ def _add_training_commands(commands) -> None:
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
     bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
-    _command(commands, "record", _record, "copy finished runs, quick ones aside, into the committed record")
+    _command(
+        commands,
+        "record",
+        _record,
+        "test finished runs on PrivateTest and copy them into the record",
+    )
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
 
@@ -189,9 +196,11 @@ def _train(chosen) -> int | None:
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
         return 0
-    options = {"workers": chosen.workers, "scheduler": chosen.scheduler}
+    until = None if chosen.seconds is None else time.time() + chosen.seconds
+    options = {"workers": chosen.workers, "scheduler": chosen.scheduler, "until": until}
     runs = cluster.train_matrix(ids, seeds, chosen.profile, dataset, **options)
-    print(f"finished: {len(runs)} runs, profile {listed(sorted({run.profile for run in runs}))}")
+    made = listed(sorted({run.profile for run in runs})) or "none"
+    print(f"finished: {len(runs)} of {len(ids) * len(seeds)} runs, profile {made}")
     return 0
 
 
@@ -226,9 +235,13 @@ def _bench(chosen) -> None:
 
 def _record(chosen) -> None:
     _import_keras_quietly()
-    from ferlib import data, record
+    from ferlib import audit, compare, data, finished, record
 
-    print(record.publish_finished(data.load(chosen.data)))
+    dataset = data.load(chosen.data)
+    waiting = [run for run in finished.runs(dataset) if run.profile != "quick"]
+    if waiting:
+        compare.open_private_test(waiting, dataset, audit.audit(dataset))
+    print(record.publish_finished(dataset))
 
 
 def _export(chosen) -> None:

@@ -46,6 +46,9 @@ class Fitting:
     def __init__(
         self, experiment: Experiment, seed: int, train: Split, valid: Split, scanned: bool | None = None
     ):
+        scanned = fast.available() if scanned is None else scanned
+        if scanned:
+            fast.keep_programs()
         keras.backend.clear_session()  # or each run of a matrix would leave its graphs behind
         keras.utils.set_random_seed(seed)
         self.experiment, self.seed, self.history = experiment, seed, []
@@ -74,7 +77,7 @@ class Fitting:
         self._create_variables()
         self._class_weights = _class_weights(train) if experiment.class_weights else None
         self._scan = self._evaluation = None
-        if fast.available() if scanned is None else scanned:
+        if scanned:
             weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
             arrays = [array for array in (train.images, self._targets, weights) if array is not None]
             self._scan = fast.Scan(self._training, arrays, experiment.batch_size)
@@ -111,7 +114,7 @@ class Fitting:
                 "accuracy": logs["accuracy"],
                 "valid_loss": _cross_entropy(judged, self.experiment.label_smoothing),
                 "valid_accuracy": judged.accuracy,
-                "learning_rate": float(self._training.optimizer.learning_rate),
+                "learning_rate": self._rate(),
                 "seconds": seconds,
             }
             self.history.append(row)
@@ -209,6 +212,12 @@ class Fitting:
 
     def _history_columns(self):
         return {name: np.array([row[name] for row in self.history]) for name in finished.HISTORY}
+
+    def _rate(self) -> float:
+        """Return the learning rate of the step just taken."""
+        if self.experiment.schedule == "cosine":  # asking Keras compiles a program each time under JAX
+            return optimizers.cosine(self.experiment, self.steps, self.steps * (len(self.history) + 1))
+        return float(self._training.optimizer.learning_rate)
 
     def _plateau_rate(self) -> float:
         wait = max(1, (self.experiment.patience or self.experiment.epochs) // 3)

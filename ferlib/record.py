@@ -80,7 +80,7 @@ def publish_finished(dataset: Dataset) -> str:
     if not tested:
         raise FerlibError(
             f"nothing to record: {len(candidates)} runs that are not quick in {paths.runs()}, none with test "
-            "predictions; train with --profile full, then run make report, which opens the test split"
+            "predictions; train with --profile full, then say ferlib record, which opens the test split"
         )
     table = publish(tested)
     left = len(candidates) - len(tested)

@@ -5,12 +5,31 @@ from dataclasses import replace
 import numpy as np
 
 from ferlib import votes
-from ferlib.data import Split
+from ferlib.data import Dataset, Split, subset
+from ferlib.experiments import Experiment
 from ferlib.labels import CLASSES, FerlibError
 
 TARGETS = ("label", "crowd", "majority", "cleaned")
 """The label of FER-2013; the shares of people's votes; the emotion with most votes; the label where no other
 answer has more votes. All but the first leave out images with too few votes for the seven emotions."""
+
+
+def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
+    """Return the images of training and of PublicTest that a run sees.
+
+    Args:
+        row: Scaled to its profile.
+        seed: Of the run; where fewer than all training images are wanted, it draws them.
+        dataset: Its test split is not touched.
+    """
+    splits = (dataset.train, dataset.valid)
+    if row.classes is not None:
+        splits = tuple(split.only(row.classes) for split in splits)
+    splits = (taught(splits[0], row.target), splits[1])
+    return tuple(
+        split if number is None else subset(split, number, subset_seed)
+        for split, number, subset_seed in zip(splits, (row.images, row.valid_images), (seed, 0), strict=True)
+    )
 
 
 def taught(split: Split, target: str) -> Split:

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import keras
 import numpy as np
@@ -14,7 +15,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from ferlib import (
-    data,
     device,
     evaluate,
     experiments,
@@ -25,7 +25,7 @@ from ferlib import (
     record,
     targets,
 )
-from ferlib.data import Dataset, Split
+from ferlib.data import Dataset
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.finished import Run
 from ferlib.fitting import Fitting
@@ -37,6 +37,10 @@ CHECKPOINT_SECONDS = 30
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
 
+class OutOfTime(Exception):
+    """A run was stopped in time, its state stored."""
+
+
 def train(
     experiment: Experiment,
     seed: int,
@@ -44,6 +48,7 @@ def train(
     *,
     profile: str,
     deterministic: bool = False,
+    until: float | None = None,
     on_epoch: Callable[[Fitting], None] | None = None,
 ) -> Run:
     """Train one row, or go on where it was stopped, or return it if it was finished.
@@ -58,10 +63,14 @@ def train(
         profile: Key of ``experiments.PROFILES``.
         deterministic: Make TensorFlow use only operations that give the same bits every time, for the rest
             of this process; the same row and seed then have identical weights.
+        until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
     Returns:
         The finished run, best weights beside it.
+
+    Raises:
+        OutOfTime: The next epoch would end after `until`; the same call goes on from here.
     """
     row = experiments.at(experiment, profile)
     if run := finished.find(row, seed, profile, dataset.fingerprint):
@@ -74,14 +83,22 @@ def train(
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
     while not fitting.finished:
+        if until is not None and time() + _next_epoch(fitting) > until:
+            raise OutOfTime
         fitting.epoch()
-        if monotonic() - stored >= CHECKPOINT_SECONDS:
+        in_time = until is None or time() + _next_epoch(fitting) <= until
+        if monotonic() - stored >= CHECKPOINT_SECONDS or not in_time:
             with paths.written_atomically(folder / CHECKPOINT) as temporary:
                 np.savez(temporary, **fitting.state())
             stored = monotonic()
         if on_epoch:
             on_epoch(fitting)
     return _finish(fitting, folder, dataset, profile)
+
+
+def _next_epoch(fitting: Fitting) -> float:
+    """Return the seconds that the next epoch takes, its evaluation included, at a guess."""
+    return 1.2 * fitting.history[-1]["seconds"] if fitting.history else 0.0
 
 
 def obtain(
@@ -91,6 +108,7 @@ def obtain(
     seeds: Iterable[int] = (0,),
     profile: str = "auto",
     progress: bool = True,
+    until: float | None = None,
     trainer: Callable | None = None,
 ) -> list[Run]:
     """Return finished runs, training what is missing, the first seed of all rows first.
@@ -106,13 +124,14 @@ def obtain(
         seeds: Seeds of each row.
         profile: ``"auto"`` or a key of ``experiments.PROFILES``.
         progress: Show one bar for all and one line a run on stderr.
-        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile and progress, and
-            returns them in a dict by pair; None trains one after the other in this process.
+        until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
+        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile, progress and until,
+            and returns those that it finished in a dict by pair; None trains one after the other here.
 
     Returns:
         Runs in the order of seeds within ids; a variant that stands for two rows comes once. The runs of a
         row share a profile: where some of its seeds were run at a better scale than others can be now, the
-        others are left out.
+        others are left out. So are those that `until` did not leave time for.
     """
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
@@ -121,8 +140,8 @@ def obtain(
         found[row, seed] = run
     found = _of_one_scale(found, choose_profile(profile), progress)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
-    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress)
-    return list(found.values())
+    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress, until)
+    return [run for run in found.values() if run is not None]
 
 
 def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
@@ -154,19 +173,7 @@ def lookup(
 
 def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
     """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
-    return Fitting(row, seed, *parts(row, seed, dataset))
-
-
-def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
-    """Return the images of training and of PublicTest that a run of a scaled row sees."""
-    splits = (dataset.train, dataset.valid)
-    if row.classes is not None:
-        splits = tuple(split.only(row.classes) for split in splits)
-    splits = (targets.taught(splits[0], row.target), splits[1])
-    return tuple(
-        split if number is None else data.subset(split, number, subset_seed)
-        for split, number, subset_seed in zip(splits, (row.images, row.valid_images), (seed, 0), strict=True)
-    )
+    return Fitting(row, seed, *targets.parts(row, seed, dataset))
 
 
 def has_gpu() -> bool:
@@ -217,13 +224,22 @@ def _weights_available(model: str) -> bool:
 
 
 def _train_all(
-    missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, progress: bool
+    missing: list[tuple[Experiment, int]],
+    dataset: Dataset,
+    profile: str,
+    progress: bool,
+    until: float | None = None,
 ) -> dict[tuple[Experiment, int], Run]:
-    with progress_bar(len(missing), progress) as bar:
-        return {(row, seed): _train_shown(row, seed, dataset, profile, bar) for row, seed in missing}
+    done = {}
+    with progress_bar(len(missing), progress) as bar, suppress(OutOfTime):
+        for row, seed in missing:
+            done[row, seed] = _train_shown(row, seed, dataset, profile, until, bar)
+    return done
 
 
-def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar: tqdm) -> Run:
+def _train_shown(
+    row: Experiment, seed: int, dataset: Dataset, profile: str, until: float | None, bar: tqdm
+) -> Run:
     """Train one run with its share of the bar and its line."""
     epochs, before = experiments.at(row, profile).epochs, bar.n
     bar.set_description_str(f"{row.id} seed {seed}", refresh=False)
@@ -234,7 +250,7 @@ def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar
         bar.set_description_str(told, refresh=False)
         bar.update(before + last["epoch"] / epochs - bar.n)
 
-    run = train(row, seed, dataset, profile=profile, on_epoch=advance)
+    run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
     bar.update(before + 1 - bar.n)
     if not bar.disable:
         tqdm.write(summary(run), file=sys.stderr)
@@ -287,7 +303,7 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
     with paths.written_atomically(folder / finished.WEIGHTS_FILE) as temporary:
         fitting.network.save_weights(temporary)
     if fitting.precision != "float32":  # in which everybody else will compute
-        part = parts(run.experiment, run.seed, dataset)[1]
+        part = targets.parts(run.experiment, run.seed, dataset)[1]
         run = replace(run, valid=finished.rounded(evaluate.predict(run.model(), part)))
     run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     finished.save(run, folder / finished.RUN_FILE)
