@@ -110,7 +110,7 @@ def _add_data_commands(commands) -> None:
 def _data(chosen) -> None:
     from ferlib import data
 
-    print(data.describe(data.load(chosen.data)))
+    print(data.describe(data.load(chosen.data, own_classes=True)))
 
 
 def _audit(chosen) -> None:
@@ -182,7 +182,7 @@ def _train(chosen) -> int | None:
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
-    dataset = data.load(chosen.data)
+    dataset = data.load(chosen.data, own_classes=True)
     seeds = tuple(range(chosen.seeds))
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))

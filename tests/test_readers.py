@@ -218,7 +218,9 @@ def test_an_empty_class_folder(folder):
 def test_an_unknown_class_folder(folder):
     (folder / "test" / "contempt").mkdir()
     (folder / "test" / "contempt" / "PublicTest_1.jpg").write_bytes(picture(48, 48))
-    refused(folder, "test/contempt/PublicTest_1.jpg", "angry, disgust, fear, happy", "name it")
+    refused(folder, "holds test/contempt/ beside FER-2013's seven classes", "move test/contempt/ elsewhere")
+    shutil.move(folder / "test" / "contempt", folder.parent)
+    assert data.load(folder).notes == ()
 
 
 def test_an_image_beside_the_class_folders(folder):
@@ -396,8 +398,8 @@ def test_a_csv_without_a_class(table, usage):
 def test_spellings_of_a_csv_agree(tmp_path, write, header):
     path = demo.write_csv(tiny(), tmp_path / "any.csv", header)
     path.write_bytes(write(path.read_text()))
-    read, notes = readers.read(path)
-    assert notes == ()
+    read, notes, classes = readers.read(path)
+    assert notes == () and classes == CLASSES
     assert read.names.tolist() == [f"row_{n:06d}" for n in range(21)]
     assert np.array_equal(read.labels, tiny().labels) and np.array_equal(read.splits, tiny().splits)
     assert abs(read.images.astype(int) - tiny().images).max() < 40 and read.images.dtype == np.uint8
