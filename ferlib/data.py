@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferlib import demo, paths, readers
+from ferlib import demo, layout, paths, readers
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
 from ferlib.words import listed
 
@@ -177,7 +177,7 @@ def describe(dataset: Dataset) -> str:
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
         f"source       {dataset.source}",
-        f"location     {dataset.location or 'drawn by ferlib'}",
+        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *(f"note         {note}" for note in dataset.notes),
@@ -197,7 +197,8 @@ def votes_file(dataset: Dataset) -> Path | None:
 
 def _opened(path: Path, own_classes: bool) -> Dataset:
     path = path.resolve()
-    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path.name}", path)
+    name = layout.shown(path.name)
+    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {name}", path)
     names = dataset.train.classes
     if names == CLASSES:
         return dataset
@@ -206,7 +207,7 @@ def _opened(path: Path, own_classes: bool) -> Dataset:
             f"{path}: holds the classes {listed(names)} instead of FER-2013's seven; "
             "ferlib train takes them, but this is about FER-2013."
         )
-    return replace(dataset, source=f"classes of its own from {path.name}")
+    return replace(dataset, source=f"classes of its own from {name}")
 
 
 def _stamp(path: Path) -> str:
@@ -215,13 +216,13 @@ def _stamp(path: Path) -> str:
     digest = hashlib.sha256(str(_LAYOUT).encode())
     for file in files:
         status = file.stat()
-        digest.update(f"{file}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file) + f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _cached(identity: str, stamp: str, read, source: str, location: Path | None) -> Dataset:
     """Map the images from the cache, reading the source where it is new or has changed."""
-    place = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    place = hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]
     base = paths.cache() / f"images-{place}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     images_file, facts_file = base.with_suffix(".npy"), base.with_suffix(".npz")
 
@@ -246,6 +247,8 @@ def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tupl
         fingerprint = str(facts["fingerprint"])
     if images.shape != (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) or images.dtype != np.uint8:
         raise ValueError(f"{images_file} holds {images.dtype} {images.shape}")
+    if labels.dtype != np.int64 or names.dtype.kind != "U" or not len(labels) == len(names) == len(images):
+        raise ValueError(f"{facts_file} holds {labels.dtype} {labels.shape}, {names.dtype} {names.shape}")
     if _fingerprint(images, labels, sizes, classes) != fingerprint:
         raise ValueError(f"{images_file} is not what was written")
     ends = np.cumsum(sizes)

@@ -1,5 +1,6 @@
 """Split and class of each file of a data set, from its folders and name as people spell them."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -64,6 +65,11 @@ class Place(NamedTuple):
     def usage(self) -> int | None:
         """Position in ``SPLITS`` that the file's own name tells, as Kaggle's do, or None."""
         return USAGES.get(self.name.partition("_")[0].casefold())
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed and kept: on disk it may hold bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def is_clutter(member: str) -> bool:
@@ -139,8 +145,8 @@ def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: lis
 
 def _files(members: list[str]) -> str:
     if len(members) == 1:
-        return f"1 image ({members[0]})"
-    return f"{len(members):,} images ({members[0]}, ...)"
+        return f"1 image ({shown(members[0])})"
+    return f"{len(members):,} images ({shown(members[0])}, ...)"
 
 
 def _refuse_two_spellings(found: list[Place], where: str) -> None:

@@ -1,10 +1,11 @@
 """Decodes one image of a data set, refusing what is damaged, oversized or of another kind."""
 
 import io
+import warnings
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ferlib.labels import IMAGE_SIZE, FerlibError
 
@@ -64,12 +65,10 @@ def _announced(content: bytes, where: str) -> int:
             return pixels
         raise _unreadable(where)
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            pixels = image.width * image.height
+        with warnings.catch_warnings(action="ignore"):
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
             image.verify()
-            return pixels
-    except UnidentifiedImageError:
-        raise _unreadable(where) from None
+        return image.width * image.height
     except Image.DecompressionBombError:
         return MOST_PIXELS + 1
     except Exception as problem:  # a damaged picture raises errors of many kinds

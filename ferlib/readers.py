@@ -239,10 +239,6 @@ def _choose_csv(members: list[str], path: Path) -> str | None:
 
 def _refuse_odd_names(members: list[str], path: Path) -> None:
     """Refuse names that lead out of the archive, and two members of one name."""
-    if len(members) > MOST_IMAGES:
-        raise FerlibError(
-            f"{path}: holds {len(members):,} files, more than {MOST_IMAGES:,}; do not trust it."
-        )
     seen = set()
     for member in members:
         parts = PurePosixPath(member.replace("\\", "/")).parts
@@ -258,6 +254,8 @@ def _refuse_odd_names(members: list[str], path: Path) -> None:
 def _read_images(members: list[str], content: Callable[[str], bytes], where: str) -> Reading:
     """Read a ``train/ test/`` layout; ``content`` returns the bytes of a member."""
     placed, left_out = layout.places(members, where)
+    if len(placed) > MOST_IMAGES:
+        raise FerlibError(f"{where}: holds {len(placed):,} images, more than {MOST_IMAGES:,}; take fewer.")
     classes, emotion_of, notes = layout.classes(placed, where)
     labels = np.array([classes.index(emotion_of[place.emotion]) for place in placed], np.int64)
     images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
@@ -266,6 +264,5 @@ def _read_images(members: list[str], content: Callable[[str], bytes], where: str
         images[n, ..., 0] = pictures.grey(content(place.member), said, any_size=classes != CLASSES)
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
-    # Names that are no UTF-8 on disk come with bytes that no file could be written with.
-    names = [os.fsencode(place.name).decode("utf-8", "replace") for place in placed]
-    return Reading(Faces(images, labels, splits, np.array(names)), left_out + notes + doubts, classes)
+    names = np.array([layout.shown(place.name) for place in placed])
+    return Reading(Faces(images, labels, splits, names), left_out + notes + doubts, classes)

@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from ferlib import data, demo, paths
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
+
+OUTCOMES = Counter()
+"""Damaged files by kind and outcome, which the end of a slow run prints."""
 
 HAPPY = "train/happy/Training_00000003.jpg"
 """A member of every archive written here."""
