@@ -191,8 +191,8 @@ def _read_folder(folder: Path) -> Reading:
 
 def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive:
+        _refuse_odd_names(archive.namelist(), path)
         members = [member for member in archive.namelist() if not member.endswith("/")]
-        _refuse_odd_names(members, path)
         table = _choose_csv(members, path)
         if table and not any(map(layout.is_image_of_split, members)):
             with archive.open(table) as file:
@@ -217,6 +217,8 @@ def _read_tar(path: Path) -> Reading:
                 )
             if member.isfile():
                 members.append(member.name)
+        while archive.fileobj.read(2**20):  # to the end, where the checksum of all is
+            pass
         _refuse_odd_names(members, path)
         table = _choose_csv(members, path)
         if table is None:
@@ -246,7 +248,7 @@ def _refuse_odd_names(members: list[str], path: Path) -> None:
             raise FerlibError(
                 f"{path}: member {member!r} points outside the archive; do not trust this file."
             )
-        if member in seen and not is_clutter(member):
+        if member in seen and not member.endswith("/") and not is_clutter(member):
             raise FerlibError(f"{path}: holds {member} twice; pack it again.")
         seen.add(member)
 
