@@ -111,7 +111,7 @@ def _add_data_commands(commands) -> None:
 def _data(chosen) -> None:
     from ferlib import data, votes
 
-    dataset = data.load(chosen.data)
+    dataset = data.load(chosen.data, own_classes=True)
     print(data.describe(dataset, votes.describe(dataset)))
 
 
@@ -191,7 +191,7 @@ def _train(chosen) -> int | None:
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
-    dataset = data.load(chosen.data)
+    dataset = data.load(chosen.data, own_classes=True)
     seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))

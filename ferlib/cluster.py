@@ -156,4 +156,4 @@ def _train_remotely(
 
 @cache
 def _dataset(source: str) -> Dataset:
-    return data.load(source)
+    return data.load(source, own_classes=True)

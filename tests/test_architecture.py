@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
 ORDER = [
-    *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "votes"],
-    *["faces", "audit"],
+    *["labels", "words", "paths", "machine", "portrait", "demo"],
+    *["layout", "pictures", "tables", "readers", "data", "votes", "faces", "audit"],
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
