@@ -254,21 +254,48 @@ def _export(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
+PREDICT_EXAMPLES = """examples:
+  ferlib predict party.jpg                          a table of faces and emotions
+  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
+  ferlib predict film.mp4 --out marked --summary s.csv --every 3
+  ferlib predict faces/*.png --crops                pictures that are nothing but a face
+"""
+
+WEBCAM_EXAMPLES = """examples:
+  ferlib webcam                                     the first camera, in a page of this computer
+  ferlib webcam --source film.mp4 --record view.mp4
+  ferlib webcam --source rtsp://camera.local/live
+"""
+
+
 def _add_live_commands(commands) -> None:
     predict = _command(
         commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
     )
+    predict.epilog, predict.formatter_class = PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
-    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies")
+    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
     predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
-    _add_number(predict, "--every", 1, "analyse every Nth frame (default 1)")
+    predict.add_argument(
+        "--summary", metavar="FILE", help="write a table, one row a face of a video: seconds of each emotion"
+    )
+    _add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
+    predict.add_argument("--crops", action="store_true", help="the photos are faces, cut out already")
+    predict.add_argument(
+        "--min-confidence",
+        type=arguments.share,
+        default=0.0,
+        metavar="P",
+        help="call emotions less probable than P, 0 to 1, unsure",
+    )
     predict.add_argument(
         "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
+    webcam.epilog, webcam.formatter_class = WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
     _add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
@@ -278,7 +305,10 @@ def _add_live_commands(commands) -> None:
 
 def _add_detector(parser) -> None:
     parser.add_argument(
-        "--detector", choices=("haar", "yunet"), default="haar", help="face detector (default haar)"
+        "--detector",
+        choices=("yunet", "haar"),
+        default="yunet",
+        help="face detector: yunet, a small network (default), or haar, the classic cascade",
     )
 
 
@@ -290,11 +320,17 @@ def _predict(chosen) -> int:
         out=chosen.out,
         json_file=chosen.json,
         csv_file=chosen.csv,
+        summary_file=chosen.summary,
         every=chosen.every,
+        crops=chosen.crops,
+        min_confidence=chosen.min_confidence,
         roi=chosen.roi,
         detector=chosen.detector,
         progress=not chosen.no_progress,
     )
+    if summary.frames:
+        rate = summary.frames / summary.seconds
+        print(f"{summary.frames} frames analysed, {rate:.0f} a second", file=sys.stderr)
     return 1 if summary.failed else 0
 
 
