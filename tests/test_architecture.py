@@ -15,7 +15,7 @@ ORDER = [
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
+    *["compare", "crowd", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
     *[
