@@ -154,7 +154,11 @@ def _add_training_commands(commands) -> None:
     scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
     scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
-    bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    what = bench.add_mutually_exclusive_group()
+    what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    what.add_argument(
+        "--faces", action="store_true", help="measure how many faces are found and read"
+    )
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
     _command(commands, "record", _record, "copy finished runs, quick ones aside, into the committed record")
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
@@ -213,6 +217,11 @@ def _bench(chosen) -> None:
 
         picture = showcase.webcam_picture(photos.astronaut())
         measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
+    elif chosen.faces:
+        from ferlib import chain as bench
+        from ferlib.network import load_model
+
+        measured = bench.measure(load_model(), dataset.valid, quick=chosen.quick)
     else:
         from ferlib import speed as bench
 
@@ -239,25 +248,11 @@ def _export(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
-PREDICT_EXAMPLES = """examples:
-  ferlib predict party.jpg                          a table of faces and emotions
-  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
-  ferlib predict film.mp4 --out marked --summary s.csv --every 3
-  ferlib predict faces/*.png --crops                pictures that are nothing but a face
-"""
-
-WEBCAM_EXAMPLES = """examples:
-  ferlib webcam                                     the first camera, in a page of this computer
-  ferlib webcam --source film.mp4 --record view.mp4
-  ferlib webcam --source rtsp://camera.local/live
-"""
-
-
 def _add_live_commands(commands) -> None:
     predict = _command(
         commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
     )
-    predict.epilog, predict.formatter_class = PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    predict.epilog, predict.formatter_class = arguments.PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
     predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
@@ -280,7 +275,7 @@ def _add_live_commands(commands) -> None:
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
-    webcam.epilog, webcam.formatter_class = WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    webcam.epilog, webcam.formatter_class = arguments.WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
     _add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
