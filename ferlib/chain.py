@@ -126,10 +126,15 @@ def describe(table: pd.DataFrame) -> str:
         ]
         alarms = percent(row["false_alarms"])
         lines.append(f"{name:8}  {shares[0]:>22}  {shares[1]:>22}  {alarms:>12}  {row['milliseconds']:>6.1f}")
-    return "\n".join(lines) + (
-        f"\n\n{about['faces']:,d} faces in pictures of 640x480 pixels, 95 % intervals; the network "
-        f"alone reads {percent(about['alone'])} of them rightly.\nFalse alarms: of {about['pieces']:,d} pieces of "
-        f"photographs without a face. Milliseconds: median of a search.\n{about['hardware']}"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{about['faces']:,d} faces in 640x480 pixels, 95 % intervals. The network alone reads "
+            f"{percent(about['alone'])} rightly.",
+            f"False alarms: of {about['pieces']:,d} pieces of photographs without a face.",
+            f"Milliseconds: median of a search. {about['hardware']}",
+        ]
     )
 
 

@@ -156,9 +156,7 @@ def _add_training_commands(commands) -> None:
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
     what = bench.add_mutually_exclusive_group()
     what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
-    what.add_argument(
-        "--faces", action="store_true", help="measure how many faces are found and read"
-    )
+    what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
     _command(commands, "record", _record, "copy finished runs, quick ones aside, into the committed record")
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")

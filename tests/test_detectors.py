@@ -10,7 +10,7 @@ import pytest
 import scenes
 import skimage.data
 
-from ferlib import detectors, faces
+from ferlib import detectors, faces, tracker
 
 BOX = (200, 120, 150, 150)
 
@@ -110,3 +110,10 @@ def test_drawn_faces_are_framed_by_both_detectors_alike():
             ((left, top, width, height),) = faces.detect(picture, detector)
             assert max(width, height) == pytest.approx(150, rel=0.2)
             assert (left + width / 2, top + height / 2) == pytest.approx((275, 195), abs=15)
+
+
+def test_the_readme_names_the_sizes_that_are_searched_for():
+    told = (Path(detectors.__file__).parent.parent / "README.md").read_text()
+    assert f"from {faces.SMALLEST_FACE} pixels on in a photo" in told
+    assert f"from {100 * tracker.NARROWEST:.0f} % of the longer side in a film" in told
+    assert f"above {faces.FINER_SEARCHED:,} pixels are searched at that size" in told
