@@ -95,25 +95,11 @@ def _audit(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
-PREDICT_EXAMPLES = """examples:
-  ferlib predict party.jpg                          a table of faces and emotions
-  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
-  ferlib predict film.mp4 --out marked --summary s.csv --every 3
-  ferlib predict faces/*.png --crops                pictures that are nothing but a face
-"""
-
-WEBCAM_EXAMPLES = """examples:
-  ferlib webcam                                     the first camera, in a page of this computer
-  ferlib webcam --source film.mp4 --record view.mp4
-  ferlib webcam --source rtsp://camera.local/live
-"""
-
-
 def _add_live_commands(commands) -> None:
     predict = arguments.command(
         commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
     )
-    predict.epilog, predict.formatter_class = PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    predict.epilog, predict.formatter_class = arguments.PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
     predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
@@ -138,7 +124,7 @@ def _add_live_commands(commands) -> None:
     webcam = arguments.command(
         commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False
     )
-    webcam.epilog, webcam.formatter_class = WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    webcam.epilog, webcam.formatter_class = arguments.WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
     arguments.add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")

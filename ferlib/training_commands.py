@@ -44,7 +44,9 @@ def add(commands) -> None:
     scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
     scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
-    bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    what = bench.add_mutually_exclusive_group()
+    what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
     arguments.command(
         commands,
@@ -123,6 +125,11 @@ def _bench(chosen) -> None:
 
         picture = showcase.webcam_picture(photos.astronaut())
         measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
+    elif chosen.faces:
+        from ferlib import chain as bench
+        from ferlib.network import load_model
+
+        measured = bench.measure(load_model(), dataset.valid, quick=chosen.quick)
     else:
         from ferlib import speed as bench
 

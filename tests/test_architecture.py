@@ -36,6 +36,7 @@ ORDER = [
         "webcam",
         "showcase",
         "card",
+        "chain",
         "bench",
         "speed",
         "reproduce",
