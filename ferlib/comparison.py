@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -94,7 +94,9 @@ class Difference:
         return asdict(self) | {"size": abs(self.value), "interval": interval}
 
 
-def difference(runs: Iterable[Run], id: str, other: str) -> Difference:
+def difference(
+    runs: Iterable[Run], id: str, other: str, *, classes: tuple[str, ...] | None = None
+) -> Difference:
     """Compare two ways of training on PublicTest, image by image.
 
     Args:
@@ -102,10 +104,18 @@ def difference(runs: Iterable[Run], id: str, other: str) -> Difference:
         id: Row that is judged.
         other: Row that it is compared with. Where one of them was not run, or they ran at different scales,
             nothing is known.
+        classes: Compare on images of these classes, with no others to choose from; None takes all.
+
+    Raises:
+        ValueError: They were not tested on the same images.
     """
+    if classes:
+        known = [run for run in runs if set(classes) <= set(run.valid.classes)]
+        runs = [replace(run, valid=run.valid.among(classes)) for run in known]
     found = compare.rows(runs)
     if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
         return Difference()
+    resampling.aligned([found[one][0].valid for one in (id, other)])
     by = accuracy(found[id]) - accuracy(found[other])
     return Difference(by.value, *by.interval())
 

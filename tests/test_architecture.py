@@ -17,7 +17,7 @@ ORDER = [
     *["compare", "comparison", "differences", "measures", "claims"],
     *["caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
-    *["report", "chapter", "overview", "document", "colophon", "fonts", "render", "pipeline"],
+    *["report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
     *[
         "network",
         "framing",

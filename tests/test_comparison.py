@@ -1,11 +1,14 @@
 """Ways of training are compared image by image, and what was not run or ran otherwise stays unknown."""
 
+from dataclasses import replace
+
 import made_up
 import numpy as np
 import pandas as pd
 import pytest
 
 from ferlib import comparison, experiments, record, resampling
+from ferlib.labels import TOP_FOUR
 
 SHARES = {"shallow_plain": 0.5, "deep_plain": 0.7}
 
@@ -43,6 +46,17 @@ def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs)
         unknown = comparison.difference([*runs, quick], other, "deep_plain")
         assert unknown.above is pd.NA and unknown.below is pd.NA
         assert unknown.fields()["interval"] is pd.NA
+
+
+def test_rows_of_seven_and_of_four_classes_meet_on_the_four():
+    four = made_up.run("mobilenet_top4", 0.9, images=300)
+    seven = made_up.run("mobilenet_finetuned", 0.9, images=700)
+    kept = seven.valid.among(TOP_FOUR)
+    same = replace(four, valid=kept)
+    pair = ("mobilenet_top4", "mobilenet_finetuned")
+    assert comparison.difference([same, seven], *pair, classes=TOP_FOUR).value == 0
+    with pytest.raises(ValueError, match="same images"):
+        comparison.difference([same, seven], *pair)
 
 
 def test_variation_between_seeds_widens_intervals(monkeypatch, runs):

@@ -12,7 +12,7 @@ from ferlib import data, record, report, train
 from ferlib.data import Dataset, Split
 
 ROOT = Path(__file__).parent.parent
-FROM_RUNS = ["03_deep_cnn"]
+FROM_RUNS = ["02_shallow_cnn", "03_deep_cnn", "04_mobilenet"]
 """Chapters whose evidence is in the runs alone."""
 
 
