@@ -5,7 +5,7 @@ LOCK := $(if $(shell nvidia-smi -L 2>/dev/null),requirements-gpu.lock,requiremen
 READY := $(VENV)/.ready-$(basename $(LOCK))
 FERLIB := $(VENV)/bin/ferlib
 
-.PHONY: help setup report report-quick report-full test format lab lock clean
+.PHONY: help setup report report-quick report-full test test-slow format lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -23,6 +23,9 @@ report-full: $(READY) ## train everything afresh at full scale, on the GPU (resu
 test: $(READY) ## lint and tests, offline
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/python -m pytest
+
+test-slow: $(READY) ## the tests that take longer: many damaged files, a whole report without network
+	@$(VENV)/bin/python -m pytest -m slow
 
 format: $(READY) ## format code and notebooks, mend what the linter can
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .

@@ -24,3 +24,14 @@ def region(text: str) -> tuple[int, ...]:
     if not len(numbers) == len(parts) == 4 or 0 in numbers[2:]:
         raise ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
     return numbers
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number

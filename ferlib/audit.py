@@ -26,7 +26,7 @@ and 0.965, eleven between 0.93 and 0.95. A false hit only makes the leak-free se
 
 _REDUCED = 16  # side, pixels, of the images that near copies are searched among
 _BLOCK = 1024  # images compared at once with all of the training split
-_VERSION = 2  # of the cached answers; raised when a threshold or a method changes
+_VERSION = 3  # of the cached answers; raised when a threshold or a method changes
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,26 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
         dataset: Images of all splits.
         progress: Show a bar on stderr.
     """
-    file = paths.cache() / f"audit-{dataset.fingerprint[:16]}-{_VERSION}.pkl"
+    name = f"audit-{dataset.fingerprint[:16]}-"
+    file = paths.cache() / f"{name}{_VERSION}.npz"
+    listed = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)
 
     def make() -> None:
+        found = _look_over(listed, dataset, progress).drop(columns=listed.columns)
         with paths.written_atomically(file) as temporary:
-            _look_over(dataset, progress).to_pickle(temporary)
+            np.savez_compressed(temporary, **{column: found[column].to_numpy() for column in found})
+        for outdated in set(paths.cache().glob(f"{name}*")) - {file}:
+            outdated.unlink(missing_ok=True)
 
-    return Audit(paths.kept(lambda: pd.read_pickle(file), make))
+    def read() -> pd.DataFrame:
+        with np.load(file) as stored:  # a zip, whose checksums tell damage
+            return listed.assign(**{column: stored[column] for column in stored.files})
+
+    return Audit(paths.kept(read, make))
 
 
-def _look_over(dataset: Dataset, progress: bool) -> pd.DataFrame:
-    """Return the table of an `Audit`."""
-    frame = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)
+def _look_over(frame: pd.DataFrame, dataset: Dataset, progress: bool) -> pd.DataFrame:
+    """Return the table of an `Audit` from the list of its images."""
     images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
     frame = _with_exact_copies(frame, images)
     frame["near_leaked"] = frame["leaked"] | _near_train(frame, images)

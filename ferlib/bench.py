@@ -17,8 +17,8 @@ import psutil
 from ferlib import draw, machine, paths
 from ferlib.data import Split
 from ferlib.labels import KAGGLE_SPLITS, FerlibError
-from ferlib.live import Tracker
 from ferlib.network import Network, load_model, weights_folder
+from ferlib.tracker import Tracker
 
 INSTALL_FER = """
   python -m venv fer-env

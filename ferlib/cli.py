@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 
 from ferlib import __version__, arguments
 from ferlib.labels import FerlibError
@@ -108,9 +109,10 @@ def _add_data_commands(commands) -> None:
 
 
 def _data(chosen) -> None:
-    from ferlib import data
+    from ferlib import data, votes
 
-    print(data.describe(data.load(chosen.data)))
+    dataset = data.load(chosen.data, own_classes=True)
+    print(data.describe(dataset, votes.describe(dataset)))
 
 
 def _audit(chosen) -> None:
@@ -130,10 +132,13 @@ def _add_training_commands(commands) -> None:
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     train.add_argument("--all", action="store_true", help="every experiment")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
-    _add_number(train, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    which = train.add_mutually_exclusive_group()
+    _add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    _add_number(which, "--seed", None, "train seed N alone", arguments.index)
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
+    _add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
     _add_number(train, "--workers", None, "share the runs among N local processes")
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     _add_profile(train)
@@ -156,7 +161,12 @@ def _add_training_commands(commands) -> None:
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
     bench.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
-    _command(commands, "record", _record, "copy finished runs, quick ones aside, into the committed record")
+    _command(
+        commands,
+        "record",
+        _record,
+        "test finished runs on PrivateTest and copy them into the record",
+    )
     export = _command(commands, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
 
@@ -164,10 +174,9 @@ def _add_training_commands(commands) -> None:
 def _add_profile(parser) -> None:
     parser.add_argument(
         "--profile",
-        choices=("auto", "quick", "cpu", "full"),
+        choices=("auto", "quick", "full"),
         default="auto",
-        help="quick: a subset and few epochs; cpu: all images, fewer epochs; full: the real thing; "
-        "auto: full on a GPU, else quick",
+        help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
     )
 
 
@@ -182,14 +191,16 @@ def _train(chosen) -> int | None:
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
-    dataset = data.load(chosen.data)
-    seeds = tuple(range(chosen.seeds))
+    dataset = data.load(chosen.data, own_classes=True)
+    seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
     if chosen.dry_run:
         print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
         return 0
-    options = {"workers": chosen.workers, "scheduler": chosen.scheduler}
+    until = None if chosen.seconds is None else time.time() + chosen.seconds
+    options = {"workers": chosen.workers, "scheduler": chosen.scheduler, "until": until}
     runs = cluster.train_matrix(ids, seeds, chosen.profile, dataset, **options)
-    print(f"finished: {len(runs)} runs, profile {listed(sorted({run.profile for run in runs}))}")
+    made = listed(sorted({run.profile for run in runs})) or "none"
+    print(f"finished: {len(runs)} of {len(ids) * len(seeds)} runs, profile {made}")
     return 0
 
 
@@ -224,9 +235,13 @@ def _bench(chosen) -> None:
 
 def _record(chosen) -> None:
     _import_keras_quietly()
-    from ferlib import data, record
+    from ferlib import audit, compare, data, finished, record
 
-    print(record.publish_finished(data.load(chosen.data)))
+    dataset = data.load(chosen.data)
+    waiting = [run for run in finished.runs(dataset) if run.profile != "quick"]
+    if waiting:
+        compare.open_private_test(waiting, dataset, audit.audit(dataset))
+    print(record.publish_finished(dataset))
 
 
 def _export(chosen) -> None:
@@ -239,21 +254,48 @@ def _export(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
+PREDICT_EXAMPLES = """examples:
+  ferlib predict party.jpg                          a table of faces and emotions
+  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
+  ferlib predict film.mp4 --out marked --summary s.csv --every 3
+  ferlib predict faces/*.png --crops                pictures that are nothing but a face
+"""
+
+WEBCAM_EXAMPLES = """examples:
+  ferlib webcam                                     the first camera, in a page of this computer
+  ferlib webcam --source film.mp4 --record view.mp4
+  ferlib webcam --source rtsp://camera.local/live
+"""
+
+
 def _add_live_commands(commands) -> None:
     predict = _command(
         commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
     )
+    predict.epilog, predict.formatter_class = PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
-    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies")
+    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
     predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
-    _add_number(predict, "--every", 1, "analyse every Nth frame (default 1)")
+    predict.add_argument(
+        "--summary", metavar="FILE", help="write a table, one row a face of a video: seconds of each emotion"
+    )
+    _add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
+    predict.add_argument("--crops", action="store_true", help="the photos are faces, cut out already")
+    predict.add_argument(
+        "--min-confidence",
+        type=arguments.share,
+        default=0.0,
+        metavar="P",
+        help="call emotions less probable than P, 0 to 1, unsure",
+    )
     predict.add_argument(
         "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
     _add_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = _command(commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False)
+    webcam.epilog, webcam.formatter_class = WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
     _add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
@@ -263,7 +305,10 @@ def _add_live_commands(commands) -> None:
 
 def _add_detector(parser) -> None:
     parser.add_argument(
-        "--detector", choices=("haar", "yunet"), default="haar", help="face detector (default haar)"
+        "--detector",
+        choices=("yunet", "haar"),
+        default="yunet",
+        help="face detector: yunet, a small network (default), or haar, the classic cascade",
     )
 
 
@@ -275,11 +320,17 @@ def _predict(chosen) -> int:
         out=chosen.out,
         json_file=chosen.json,
         csv_file=chosen.csv,
+        summary_file=chosen.summary,
         every=chosen.every,
+        crops=chosen.crops,
+        min_confidence=chosen.min_confidence,
         roi=chosen.roi,
         detector=chosen.detector,
         progress=not chosen.no_progress,
     )
+    if summary.frames:
+        rate = summary.frames / summary.seconds
+        print(f"{summary.frames} frames analysed, {rate:.0f} a second", file=sys.stderr)
     return 1 if summary.failed else 0
 
 

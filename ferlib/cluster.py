@@ -28,6 +28,7 @@ def train_matrix(
     dataset: Dataset,
     workers: int | None = None,
     scheduler: str | None = None,
+    until: float | None = None,
 ) -> list[Run]:
     """Train every row with every seed, one after the other or on workers.
 
@@ -41,6 +42,7 @@ def train_matrix(
         dataset: Images.
         workers: Processes to start on this machine; they share its cores.
         scheduler: Address of a running scheduler, such as ``"tcp://10.0.0.1:8786"``; overrides `workers`.
+        until: Seconds since 1970 at which to stop; what is unfinished then is kept and goes on next time.
 
     Returns:
         The finished runs, see ``train.obtain``.
@@ -49,9 +51,10 @@ def train_matrix(
         FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
     """
     if workers is None and scheduler is None:
-        return train.obtain(ids, dataset, seeds=seeds, profile=profile)
+        return train.obtain(ids, dataset, seeds=seeds, profile=profile, until=until)
     with _client(workers, scheduler) as client:
-        return train.obtain(ids, dataset, seeds=seeds, profile=profile, trainer=partial(_distribute, client))
+        distribute = partial(_distribute, client)
+        return train.obtain(ids, dataset, seeds=seeds, profile=profile, until=until, trainer=distribute)
 
 
 @contextmanager
@@ -92,7 +95,12 @@ def _client(workers: int | None, scheduler: str | None):
 
 
 def _distribute(
-    client, missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, progress: bool
+    client,
+    missing: list[tuple[Experiment, int]],
+    dataset: Dataset,
+    profile: str,
+    progress: bool,
+    until: float | None,
 ) -> dict[tuple[Experiment, int], Run]:
     """Train runs on workers and read them from the shared folder as they finish."""
     from distributed import as_completed
@@ -100,7 +108,7 @@ def _distribute(
     source, runs = str(dataset.location or "demo"), str(paths.runs())
     futures = {
         client.submit(
-            *(_train_remotely, row, seed, profile, source, dataset.fingerprint, runs),
+            *(_train_remotely, row, seed, profile, source, dataset.fingerprint, runs, until),
             pure=False,
             priority=-number,
         ): (row, seed)
@@ -112,6 +120,8 @@ def _distribute(
             row, seed = futures[future]
             if future.status != "finished":
                 raise FerlibError(f"{row.id} seed {seed} failed on its worker: {future.exception()}")
+            if not future.result():
+                continue  # out of time
             scaled = experiments.at(row, profile)
             run = found[row, seed] = finished.find(scaled, seed, profile, dataset.fingerprint)
             if run is None:
@@ -124,16 +134,26 @@ def _distribute(
 
 
 def _train_remotely(
-    row: Experiment, seed: int, profile: str, source: str, fingerprint: str, runs: str
-) -> None:
-    """Train one run on a worker; its result is what lies in the folder `runs` then."""
+    row: Experiment,
+    seed: int,
+    profile: str,
+    source: str,
+    fingerprint: str,
+    runs: str,
+    until: float | None = None,
+) -> bool:
+    """Train one run on a worker and say whether it was finished; it lies in the folder `runs` then."""
     os.environ["FERLIB_RUNS"] = runs
     dataset = _dataset(source)
     if dataset.fingerprint != fingerprint:
         raise FerlibError(f"{source} holds other images on this worker than where the command was given")
-    train.train(row, seed, dataset, profile=profile)
+    try:
+        train.train(row, seed, dataset, profile=profile, until=until)
+    except train.OutOfTime:
+        return False
+    return True
 
 
 @cache
 def _dataset(source: str) -> Dataset:
-    return data.load(source)
+    return data.load(source, own_classes=True)

@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferlib import demo, paths, readers
-from ferlib.labels import ALPHABETICAL, CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib import demo, layout, paths, readers
+from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.words import listed
 
 KAGGLE = "msambare/fer2013/versions/1"
 """Public copy of FER-2013 on Kaggle that needs no login; its version is fixed, so its pixels are too."""
 
 DEMO_SOURCE = "demo faces, not FER-2013"
 
-_LAYOUT = 1  # of the cache; raised when what is stored, or its order, changes
+_LAYOUT = 2  # of the cache; raised when what is stored, or its order, changes
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class Split:
         )
 
     def only(self, classes: tuple[str, ...]) -> "Split":
-        """Return the images of some classes, their labels re-coded to the position in ``classes``."""
+        """Return the images of some classes, their labels re-coded to the position in ``classes``.
+
+        Raises:
+            FerlibError: There is no such class.
+        """
+        if missing := [name for name in classes if name not in self.classes]:
+            raise FerlibError(f"this data set has no class {missing[0]}, only {listed(self.classes)}.")
         codes = np.full(len(self.classes), -1)
         codes[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
         kept = self.take(np.flatnonzero(codes[self.labels] >= 0))
@@ -89,7 +96,7 @@ class Dataset:
         return self.train, self.valid, self.test
 
 
-def load(source: str | Path | None = None) -> Dataset:
+def load(source: str | Path | None = None, *, own_classes: bool = False) -> Dataset:
     """Load FER-2013, or demo faces where it cannot be had.
 
     Looks, in this order, at ``source``, ``FERLIB_DATA``, the folder ``data/``, Kaggle's public copy
@@ -98,6 +105,7 @@ def load(source: str | Path | None = None) -> Dataset:
     Args:
         source: Kaggle's ``archive.zip``, its unpacked folder, ``fer2013.csv`` (also in a zip or tar.gz),
             a folder holding one of these, or "demo".
+        own_classes: Take classes that are not FER-2013's seven, too; `Split.classes` names them.
 
     Returns:
         The data set, its images memory-mapped from the cache.
@@ -111,11 +119,11 @@ def load(source: str | Path | None = None) -> Dataset:
     if str(source) == "demo":
         return drawn()
     if source is not None:
-        return _opened(readers.locate(Path(source).expanduser()))
+        return _opened(readers.locate(Path(source).expanduser()), own_classes)
     if paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True)):
-        return _opened(found)
+        return _opened(found, own_classes)
     if (downloaded := _from_kaggle()) is not None:
-        return _opened(readers.locate(downloaded))
+        return _opened(readers.locate(downloaded), own_classes)
     return drawn()
 
 
@@ -127,7 +135,7 @@ def drawn(sizes: tuple[int, int, int] = demo.SIZES, seed: int = 0) -> Dataset:
         seed: The same seed draws the same faces.
     """
     stamp = json.dumps([_LAYOUT, demo.VERSION, sizes, seed])
-    return _cached("demo", stamp, lambda: (demo.faces(sizes, seed), ()), DEMO_SOURCE, None)
+    return _cached("demo", stamp, lambda: readers.Reading(demo.faces(sizes, seed)), DEMO_SOURCE, None)
 
 
 def counts(dataset: Dataset) -> pd.DataFrame:
@@ -136,8 +144,9 @@ def counts(dataset: Dataset) -> pd.DataFrame:
     Returns:
         Classes in alphabetical order as rows; columns train, valid, test and total.
     """
-    columns = {split.name: np.bincount(split.labels, minlength=len(CLASSES)) for split in dataset.splits}
-    frame = pd.DataFrame(columns, index=pd.Index(CLASSES, name="emotion")).loc[list(ALPHABETICAL)]
+    names = dataset.train.classes
+    columns = {split.name: np.bincount(split.labels, minlength=len(names)) for split in dataset.splits}
+    frame = pd.DataFrame(columns, index=pd.Index(names, name="emotion")).loc[sorted(names)]
     return frame.assign(total=frame.sum(axis=1))
 
 
@@ -161,16 +170,22 @@ def subset(split: Split, n: int, seed: int) -> Split:
     return split.take(np.sort(np.argsort(shares, kind="stable")[:n]))
 
 
-def describe(dataset: Dataset) -> str:
-    """Describe where the data came from and how many images it has, for people to read."""
+def describe(dataset: Dataset, *more: str) -> str:
+    """Describe where the data came from and how many images it has, for people to read.
+
+    Args:
+        dataset: The images.
+        *more: Further lines about it.
+    """
     table = counts(dataset)
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
         f"source       {dataset.source}",
-        f"location     {dataset.location or 'drawn by ferlib'}",
+        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
+        *more,
         *(f"note         {note}" for note in dataset.notes),
         "",
         table.rename(columns=usages).to_string(formatters=["{:,}".format] * (len(usages) + 1)),
@@ -178,37 +193,39 @@ def describe(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def votes_file(dataset: Dataset) -> Path | None:
-    """Return the file of the FER+ votes beside the data, None where there is none."""
-    if dataset.location is None:
-        return None
-    beside = (dataset.location / "ferplus.csv", dataset.location.parent / "ferplus.csv")
-    return next((file for file in beside if file.is_file()), None)
-
-
-def _opened(path: Path) -> Dataset:
+def _opened(path: Path, own_classes: bool) -> Dataset:
     path = path.resolve()
-    return _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {path.name}", path)
+    name = layout.shown(path.name)
+    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {name}", path)
+    names = dataset.train.classes
+    if names == CLASSES:
+        return dataset
+    if not own_classes:
+        raise FerlibError(
+            f"{path}: holds the classes {listed(names)} instead of FER-2013's seven; "
+            "ferlib train takes them, but this is about FER-2013."
+        )
+    return replace(dataset, source=f"classes of its own from {name}")
 
 
 def _stamp(path: Path) -> str:
     """Return a text that changes whenever the source changes."""
-    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    files = [path] if path.is_file() else (file for file in readers.files_below(path) if file.exists())
     digest = hashlib.sha256(str(_LAYOUT).encode())
     for file in files:
         status = file.stat()
-        digest.update(f"{file}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file) + f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _cached(identity: str, stamp: str, read, source: str, location: Path | None) -> Dataset:
     """Map the images from the cache, reading the source where it is new or has changed."""
-    place = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    place = hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]
     base = paths.cache() / f"images-{place}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     images_file, facts_file = base.with_suffix(".npy"), base.with_suffix(".npz")
 
     def make() -> None:
-        _store(*read(), images_file, facts_file)
+        _store(read(), images_file, facts_file)
         for outdated in set(paths.cache().glob(f"images-{place}-*")) - {images_file, facts_file}:
             outdated.unlink(missing_ok=True)
 
@@ -217,35 +234,53 @@ def _cached(identity: str, stamp: str, read, source: str, location: Path | None)
 
 
 def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tuple[str, ...]]:
-    """Return splits, fingerprint and notes from the cache, or raise anything if it is damaged."""
+    """Return splits, fingerprint and notes from the cache, or raise anything if it is damaged.
+
+    The fingerprint is computed anew each time: it is a checksum of the images, and costs a tenth of a second.
+    """
     images = np.load(images_file, mmap_mode="r")
-    with np.load(facts_file) as facts:
+    with np.load(facts_file) as facts:  # a zip, whose own checksums guard the rest
         labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
-        fingerprint, notes = str(facts["fingerprint"]), tuple(map(str, facts["notes"]))
+        classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
+        fingerprint = str(facts["fingerprint"])
     if images.shape != (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) or images.dtype != np.uint8:
         raise ValueError(f"{images_file} holds {images.dtype} {images.shape}")
+    if labels.dtype != np.int64 or names.dtype.kind != "U" or not len(labels) == len(names) == len(images):
+        raise ValueError(f"{facts_file} holds {labels.dtype} {labels.shape}, {names.dtype} {names.shape}")
+    if _fingerprint(images, labels, sizes, classes) != fingerprint:
+        raise ValueError(f"{images_file} is not what was written")
     ends = np.cumsum(sizes)
     splits = [
-        Split(name, images[end - size : end], labels[end - size : end], names[end - size : end])
+        Split(name, images[end - size : end], labels[end - size : end], names[end - size : end], classes)
         for name, size, end in zip(SPLITS, sizes, ends, strict=True)
     ]
     return splits, fingerprint, notes
 
 
-def _store(faces: demo.Faces, notes: tuple[str, ...], images_file: Path, facts_file: Path) -> None:
+def _store(reading: readers.Reading, images_file: Path, facts_file: Path) -> None:
     """Write images in canonical order, then the facts, whose presence says that both are complete."""
+    faces, notes, classes = reading
     digests = [hashlib.sha256(image).hexdigest() for image in faces.images]
     order = np.lexsort([faces.names, faces.labels, digests, faces.splits])
     images, labels = faces.images[order], faces.labels[order].astype(np.int64)
     names, sizes = faces.names[order], np.bincount(faces.splits, minlength=len(SPLITS))
-    fingerprint = hashlib.sha256(np.asarray(sizes, "<i8").tobytes())
-    fingerprint.update(labels.astype("<i8").tobytes())
-    fingerprint.update(images.tobytes())
+    fingerprint = _fingerprint(images, labels, sizes, classes)
     with paths.written_atomically(images_file) as temporary:
         np.save(temporary, images)
     with paths.written_atomically(facts_file) as temporary:
-        facts = {"labels": labels, "names": names, "sizes": sizes, "notes": np.array(notes, str)}
-        np.savez(temporary, fingerprint=fingerprint.hexdigest(), **facts)
+        facts = {"labels": labels, "names": names, "sizes": sizes}
+        words = {"notes": np.array(notes, str), "classes": np.array(classes, str)}
+        np.savez(temporary, fingerprint=fingerprint, **facts, **words)
+
+
+def _fingerprint(images: np.ndarray, labels: np.ndarray, sizes: np.ndarray, classes: tuple[str, ...]) -> str:
+    """Return the SHA-256 over splits, labels and pixels, and over class names that are not FER-2013's."""
+    digest = hashlib.sha256(np.asarray(sizes, "<i8").tobytes())
+    digest.update(labels.astype("<i8").tobytes())
+    digest.update(images)
+    if classes != CLASSES:
+        digest.update("\n".join(classes).encode())
+    return digest.hexdigest()
 
 
 def _from_kaggle() -> Path | None:

@@ -56,8 +56,8 @@ def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None)
         "profile": run.profile,
         **{name: _plain(run.result[name]) for name in kept if name in run.result},
     }
-    classes = run.experiment.classes or CLASSES
-    return export_model(run.model(), folder or weights_folder(), temperature, classes=classes, source=source)
+    folder, classes = folder or weights_folder(), run.valid.classes
+    return export_model(run.model(), folder, temperature, classes=classes, source=source)
 
 
 def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:

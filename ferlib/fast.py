@@ -35,7 +35,6 @@ class Scan:
     """
 
     def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray], batch_size: int):
-        _keep_programs()
         import jax
 
         self._model, self._batch_size = model, batch_size
@@ -77,7 +76,6 @@ class Evaluation:
     """
 
     def __init__(self, model: keras.Model, images: np.ndarray):
-        _keep_programs()
         import jax
 
         images = np.asarray(images)
@@ -117,9 +115,14 @@ def _predictions(model, trainable, others, batches):
     return jax.lax.scan(step, None, batches)[1]
 
 
-def _keep_programs():
-    """Store compiled programs, so that the next seed of a row and a resumed run need not compile again."""
+def keep_programs() -> None:
+    """Store compiled programs, so that the next seed of a row and a resumed run need not compile again.
+
+    To be called before a network is built: drawing its weights alone takes 50 to 90 small programs.
+    """
     import jax
 
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(paths.cache() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,36 +1,77 @@
 """Emotions in files: photos, folders, videos in; a table, CSV, JSON, annotated copies out."""
 
-import glob
-import os
 import sys
-import tempfile
+import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ferlib import draw, faces, media
+from ferlib import draw, faces, inputs, media
+from ferlib.answers import Faces
+from ferlib.detectors import DETECTORS, Found
+from ferlib.inputs import expand
 from ferlib.labels import FerlibError
-from ferlib.live import Region, find
-from ferlib.media import Frame, Video
-from ferlib.network import Face, Network, load_model
+from ferlib.live import Region, classify, search, why_nobody
+from ferlib.media import Frame
+from ferlib.network import Network, load_model
 from ferlib.results import Rows
+from ferlib.timeline import Timeline
+from ferlib.tracker import follow
+from ferlib.video import Video, in_time, video_writer
 
-BATCH_FRAMES, BATCH_BYTES = 16, 64_000_000
-"""Frames of a video that are held at once, and the memory they may take: whichever is reached first."""
+BATCH_PHOTOS, BATCH_BYTES = 16, 64_000_000
+"""Photos whose faces are classified together, and the memory they may take: whichever is reached first."""
+
+Read = tuple[Path, Frame | None, Faces, FerlibError | None]
+"""A file, one of its pictures with its faces, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a call of `predict_files` wants of each file.
+
+    Attributes:
+        network: Classifies the faces.
+        detector: As for `ferlib.live.predict`.
+        roi: As for `ferlib.live.predict`.
+        crops: Whether every photo is nothing but a face.
+        every: Analyse every so many frames of a video.
+        least: Probability from which an emotion is named, 0 to 1.
+        targets: File to its annotated copy.
+    """
+
+    network: Network
+    detector: str = DETECTORS[0]
+    roi: Region | None = None
+    crops: bool = False
+    every: int = 1
+    least: float = 0.0
+    targets: dict[Path, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a call of `predict_files`."""
+    """What came of a call of `predict_files`.
+
+    Attributes:
+        files: How many were read to their end.
+        faces: How many faces were found, in videos counted in every frame.
+        failed: How many files could not be read.
+        frames: How many frames of videos were analysed.
+        seconds: How long it took, reading and writing included.
+    """
 
     files: int
     faces: int
     failed: int
+    frames: int = field(default=0, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def predict_files(
@@ -39,16 +80,20 @@ def predict_files(
     out: str | Path | None = None,
     json_file: str | Path | None = None,
     csv_file: str | Path | None = None,
+    summary_file: str | Path | None = None,
     every: int = 1,
     roi: Region | None = None,
-    detector: str = "haar",
+    detector: str = DETECTORS[0],
+    crops: bool = False,
+    min_confidence: float = 0.0,
     progress: bool = True,
     model: Network | None = None,
 ) -> Summary:
     """Name the emotions in photos and videos; print a table, and write what is asked for.
 
-    A file that cannot be read gets one line on stderr and the others are done all the same. Every file
-    that is written appears under its name only when it is whole.
+    Faces are followed through videos. A file that cannot be read gets one line on stderr and the others are
+    done all the same. Every file that is written appears under its name only when it is whole; a call that
+    is interrupted leaves its finished lines in ``NAME.partial``.
 
     Args:
         patterns: Files, folders (with all folders below) and glob patterns such as ``holiday/*.jpg``.
@@ -56,11 +101,15 @@ def predict_files(
             smaller, videos become MP4 without sound.
         json_file: Where to write JSON lines, one a photo or analysed frame, with the list of its faces.
         csv_file: Where to write a CSV, one row a face; a frame without faces has one row without emotion.
+        summary_file: Where to write a CSV with a row for each face of each video: when it is seen, and for
+            how many seconds with which emotion. A picture of it, ``.png``, comes beside.
         every: Analyse every so many frames of a video.
-        roi: As for `predict`.
-        detector: As for `predict`.
+        roi: As for `ferlib.live.predict`.
+        detector: As for `ferlib.live.predict`.
+        crops: Take each photo for a face that is cut out already.
+        min_confidence: Emotions less probable than this are called unsure.
         progress: Show a bar with the remaining time where stderr is a terminal.
-        model: As for `predict`.
+        model: As for `ferlib.live.predict`.
 
     Returns:
         How many files were done and failed, and how many faces were found.
@@ -68,36 +117,40 @@ def predict_files(
     Raises:
         FerlibError: If nothing can be done at all: no network, no detector, results cannot be written.
     """
-    network = model or load_model()
-    faces.detect(np.zeros((48, 48, 3), np.uint8), detector=detector)  # an unusable detector fails here, once
+    network, start = model or load_model(), time.perf_counter()
+    faces.check(detector)  # an unusable detector fails here, once
     found, problems = expand(patterns, Path(out) if out else None)
-    targets = _targets(found, Path(out)) if out else {}
-    _check_results([*(path for path, _ in found), *targets.values()], csv_file, json_file)
+    paths = [path for path, _ in found]
+    targets = inputs.targets(found, Path(out)) if out else {}
+    inputs.check_results([*paths, *targets.values()], csv_file, json_file, summary_file)
     if out:
-        _make_folder(Path(out))
-    counts = []
+        inputs.make_folder(Path(out))
+    wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)
+    timeline = Timeline(network.classes, min_confidence)
     try:
         with (
-            _bar([path for path, _ in found], progress) as bar,
-            Rows(network.classes, bar, csv_file, json_file) as rows,
+            _bar(paths, progress) as bar,
+            Rows(network.classes, bar, csv_file, json_file, min_confidence) as rows,
         ):
             for problem in problems:
                 _complain(bar, problem)
-            for path, _ in found:
-                analysed = _analysed(path, network, detector, roi, every, targets.get(path))
-                counts.append(_tell(path, analysed, rows, bar))
+            done = _told(_read_all(paths, wanted), wanted, rows, timeline, bar)
+        if summary_file:
+            timeline.write(Path(summary_file))
     except BrokenPipeError:
         raise
     except OSError as error:
         raise FerlibError(f"the results cannot be written ({error.strerror})") from None
-    done = [count for count in counts if count is not None]
-    return Summary(len(done), sum(done), len(counts) - len(done) + len(problems))
+    bad, people, frames = done
+    seconds = time.perf_counter() - start
+    return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)
 
 
 def _bar(paths: list[Path], progress: bool) -> tqdm:
     """Return a bar that counts photos and frames of videos alike."""
-    total = sum(_frames(path) for path in paths)
-    return tqdm(total=total, unit="frame", disable=None if progress else True, leave=False)
+    hidden = not progress or not sys.stderr.isatty()
+    total = 0 if hidden else sum(_frames(path) for path in paths)
+    return tqdm(total=total, unit="frame", disable=hidden, leave=False)
 
 
 def _frames(path: Path) -> int:
@@ -107,159 +160,139 @@ def _frames(path: Path) -> int:
         return 1
 
 
-def _tell(path: Path, analysed: Iterator[tuple[Frame, list[Face]]], rows: Rows, bar: tqdm) -> int | None:
-    """Write down what is found in a file; return the number of faces, None if the file failed."""
-    start, count = bar.n, 0
-    try:
-        for frame, people in analysed:
-            if frame.complaint:
-                _complain(bar, frame.complaint)
-            rows.add(path, frame, people)
-            count += len(people)
-            bar.update(start + frame.index + 1 - bar.n)
-    except FerlibError as error:
-        text = str(error)
-        _complain(bar, text if str(path) in text else f"{path}: {text}")
-        return None
-    except (cv2.error, MemoryError) as error:
-        _complain(bar, f"{path}: cannot be handled ({error!r:.90})")
-        return None
-    finally:
-        bar.update(start + _frames(path) - bar.n)
-    return count
+def _told(
+    results: Iterator[Read], wanted: Wanted, rows: Rows, timeline: Timeline, bar: tqdm
+) -> tuple[set[Path], int, int]:
+    """Write down what is found; return the files that failed, the number of faces, and that of frames."""
+    bad, people, frames = set(), 0, 0
+    for path, frame, found, problem in results:
+        if problem:
+            text = str(problem)
+            _complain(bar, text if str(path) in text else f"{path}: {text}")
+            bad.add(path)
+            continue
+        if frame.complaint:
+            _complain(bar, frame.complaint)
+        video = media.is_video(path)
+        nobody = "no face" if video or found else why_nobody(frame, wanted.detector, wanted.roi)
+        rows.add(path, frame, found, nobody)
+        if video:
+            timeline.add(path, frame.seconds, found)
+        people, frames = people + len(found), frames + video
+        bar.update(wanted.every if video else 1)
+    return bad, people, frames
 
 
 def _complain(bar: tqdm, text: str) -> None:
     bar.write(f"ferlib: {text}", file=sys.stderr)
 
 
-def expand(
-    patterns: Iterable[str | Path], out: Path | None = None
-) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Find the files that paths, folders and glob patterns stand for.
-
-    Args:
-        patterns: As for `predict_files`.
-        out: A folder whose files are left out: the annotated copies of an earlier call.
-
-    Returns:
-        Pairs of a file and its path below the folder that was named (its name, if it was named itself),
-        every file once; and a sentence for each pattern that stands for nothing.
-    """
-    found: dict[Path, tuple[Path, Path]] = {}
-    problems = []
-    for pattern in patterns:
-        if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
-            problems.append("'': an empty name stands for no file")
+def _read_all(paths: list[Path], wanted: Wanted) -> Iterator[Read]:
+    """Read files in order: photos in batches, the next ones decoded meanwhile; videos one by one."""
+    photos = [path for path in paths if not media.is_video(path)]
+    decoded = _decoded_ahead(photos)
+    batch: list[Frame] = []
+    names: list[Path] = []
+    for path in [*paths, None]:
+        full = len(batch) >= BATCH_PHOTOS or sum(frame.image.nbytes for frame in batch) >= BATCH_BYTES
+        if batch and (full or path is None or media.is_video(path)):
+            yield from _photos(names, batch, wanted)
+            batch, names = [], []
+        if path is None:
+            return
+        if media.is_video(path):
+            yield from _guarded(path, _film(path, wanted))
             continue
-        path = Path(pattern).expanduser()
-        named = (
-            [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        )
-        pairs = [pair for name in named for pair in _below(name, out)]
-        if not pairs:
-            problem = "no photo or video in it" if path.is_dir() else "there is no such file or folder"
-            problems.append(f"{pattern}: {problem}")
-        for file, relative in pairs:
-            found.setdefault(file.resolve(), (file, relative))
-    return list(found.values()), problems
-
-
-def _below(path: Path, out: Path | None) -> list[tuple[Path, Path]]:
-    if not path.is_dir():
-        return [(path, Path(path.name))]
-    skipped = out.resolve() if out else None
-    pairs = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and Path(folder, name).resolve() != skipped
-        )
-        files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-        known = (*media.PHOTO_SUFFIXES, *media.VIDEO_SUFFIXES)
-        pairs += [(file, file.relative_to(path)) for file in files if file.suffix.lower() in known]
-    return pairs
-
-
-def _targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Choose a path for the annotated copy of every file, none of them one of the files themselves."""
-    originals = {path.resolve() for path, _ in found}
-    targets, taken = {}, set()
-    for path, relative in found:
-        suffix = path.suffix.lower() if path.suffix.lower() in media.WRITABLE_SUFFIXES else ".png"
-        target = out / relative.with_suffix(".mp4" if media.is_video(path) else suffix)
-        stem, number = target.stem, 2
-        while str(target).casefold() in taken:  # a.jpg of two folders, or film.avi beside film.mov
-            target, number = target.with_name(f"{stem}_{number}{target.suffix}"), number + 1
-        if target.resolve() in originals:
-            raise FerlibError(f"annotated copies in {out} would replace {path}: choose another folder")
-        taken.add(str(target).casefold())
-        targets[path] = target
-    return targets
-
-
-def _check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
-    """Refuse a file for results that is a folder, or that is read or written as something else, too."""
-    others = {path.resolve() for path in taken}
-    for path in (Path(result) for result in results if result):
-        if path.is_dir():
-            raise FerlibError(f"{path}: cannot be written, it is a folder; name a file in it")
-        if path.resolve() in others:
-            raise FerlibError(f"{path} would be written over: give the results a file of their own")
-        others.add(path.resolve())
-
-
-def _make_folder(out: Path) -> None:
-    """Fail before the first of thousands of photos if no annotated copy can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise FerlibError(f"{out}: annotated copies cannot be written there ({error.strerror})") from None
-
-
-def _analysed(
-    path: Path,
-    network: Network,
-    detector: str,
-    roi: Region | None,
-    every: int,
-    target: Path | None,
-) -> Iterator[tuple[Frame, list[Face]]]:
-    """Yield the analysed frames of a file with their faces, and write its annotated copy."""
-    if not media.is_video(path):
-        frame = media.read_photo(path)
-        people = find([frame], network, detector, roi)[0]
-        if target:
-            media.write_photo(target, draw.annotated(frame.image, people, frame.scale))
-        yield frame, people
-        return
-    video, people = Video(path), []
-    with ExitStack() as stack:
-        write = stack.enter_context(media.video_writer(target, video.rate)) if target else None
-        for batch in _batches(video.read(every, all_frames=write is not None)):
-            answers = iter(find([frame for frame in batch if frame.wanted], network, detector, roi))
-            for frame in batch:
-                people = next(answers) if frame.wanted else people
-                if write:
-                    write(draw.annotated(frame.image, people))
-                if frame.wanted:
-                    yield frame, people
-
-
-def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Group frames so that their faces are classified together; a damaged end loses no frame before it."""
-    batch, size, problem = [], 0, None
-    try:
-        for frame in frames:
+        frame = next(decoded)
+        if isinstance(frame, FerlibError):
+            yield from _photos(names, batch, wanted)
+            batch, names = [], []
+            yield path, None, Faces(), frame
+        else:
             batch.append(frame)
-            size += frame.image.nbytes
-            if len(batch) == BATCH_FRAMES or size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
+            names.append(path)
+
+
+def _decoded_ahead(paths: list[Path]) -> Iterator[Frame | FerlibError]:
+    """Decode photos in a thread, two ahead of the one that is searched."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(_decoded, path) for path in paths[:3]]
+        for number in range(len(paths)):
+            frame = waiting.pop(0).result()
+            if number + 3 < len(paths):
+                waiting.append(pool.submit(_decoded, paths[number + 3]))
+            yield frame
+
+
+def _decoded(path: Path) -> Frame | FerlibError:
+    try:
+        return media.read_photo(path)
     except FerlibError as error:
-        problem = error
-    if batch:
-        yield batch
-    if problem:
-        raise problem
+        return error
+    except (cv2.error, MemoryError) as error:
+        return _unhandled(path, error)
+
+
+def _unhandled(path: Path, error: Exception) -> FerlibError:
+    return FerlibError(f"{path}: cannot be handled ({error!r:.90})")
+
+
+def _photos(paths: list[Path], frames: list[Frame], wanted: Wanted) -> Iterator[Read]:
+    """Search photos one by one, classify their faces together, and write their annotated copies."""
+    places: list[Found | FerlibError] = []
+    for path, frame in zip(paths, frames, strict=True):
+        try:
+            places.append(_places(frame, wanted))
+        except FerlibError as error:
+            places.append(error)
+        except (cv2.error, MemoryError) as error:
+            places.append(_unhandled(path, error))
+    good = [n for n, found in enumerate(places) if isinstance(found, Found)]
+    read = classify([frames[n] for n in good], [places[n] for n in good], wanted.network)
+    answers = iter(read)
+    for path, frame, found in zip(paths, frames, places, strict=True):
+        if isinstance(found, FerlibError):
+            yield path, None, Faces(), found
+        else:
+            yield from _guarded(path, _annotated(path, frame, next(answers), wanted))
+
+
+def _places(frame: Frame, wanted: Wanted) -> Found:
+    if not wanted.crops:
+        return search(frame, wanted.detector, wanted.roi)
+    height, width = frame.image.shape[:2]
+    return Found(np.array([[0, 0, width, height]]), np.zeros(1))
+
+
+def _annotated(
+    path: Path, frame: Frame, people: Faces, wanted: Wanted
+) -> Iterator[tuple[Path, Frame, Faces, None]]:
+    if target := wanted.targets.get(path):
+        media.write_photo(target, draw.annotated(frame.image, people, frame.scale, wanted.least))
+    yield path, frame, people, None
+
+
+def _guarded(path: Path, results: Iterator[Read]) -> Iterator[Read]:
+    """Pass results on; what goes wrong becomes the last of them."""
+    try:
+        yield from results
+    except FerlibError as error:
+        yield path, None, Faces(), error
+    except (cv2.error, MemoryError) as error:
+        yield path, None, Faces(), _unhandled(path, error)
+
+
+def _film(path: Path, wanted: Wanted) -> Iterator[Read]:
+    """Follow the faces of a video and write its annotated copy."""
+    video, target = Video(path), wanted.targets.get(path)
+    with ExitStack() as stack:
+        write = None
+        if target:
+            write = in_time(video, stack.enter_context(video_writer(target, video.rate)))
+        frames = video.read(wanted.every, all_frames=write is not None)
+        for frame, people in follow(frames, wanted.network, wanted.detector, wanted.roi):
+            if write:
+                view = draw.annotated(frame.image, people, least=wanted.least, numbered=True)
+                write(view, frame.seconds)
+            if frame.wanted:
+                yield path, frame, people, None

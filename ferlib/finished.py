@@ -205,10 +205,12 @@ def current(found: Iterable[Run]) -> list[Run]:
     kept = []
     for run in found:
         row = experiments.EXPERIMENTS.get(run.experiment.id)
-        if row and run.profile in experiments.PROFILES:
+        if row and run.profile in experiments.TRAINED:
             scaled = experiments.at(row, run.profile)
             if experiments.key(scaled) == experiments.key(run.experiment):
                 kept.append(replace(run, experiment=scaled))
+        elif row and run.profile in experiments.PROFILES:
+            kept.append(replace(run, experiment=replace(run.experiment, title=row.title, group=row.group)))
     return kept
 
 

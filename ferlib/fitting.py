@@ -10,13 +10,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import evaluate, fast, finished, models, optimizers, paths
+from ferlib import data, device, evaluate, fast, finished, models, optimizers, paths, targets
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Split
 from ferlib.experiments import Experiment
 
 PLATEAU_FACTOR = 0.5
 """What a plateau schedule multiplies the learning rate by."""
+
+SAMPLE = 7178
+"""Training images on which a finished network is measured: as many as both test splits have."""
 
 
 class Fitting:
@@ -28,13 +31,14 @@ class Fitting:
     Args:
         experiment: Row of the experiment table, as it shall run.
         seed: Seed of initial weights, order of images, dropout and augmentation.
-        train: Training images, all that shall be seen.
-        valid: PublicTest images: they choose the best epoch and the moment to stop.
+        train: Training images, all that shall be seen, labelled by what they teach, see ``targets.taught``.
+        valid: PublicTest images: they choose the best epoch and the moment to stop, by the row's target.
         scanned: Train without leaving the device, see `fast`; None does so where it pays.
 
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
         images: Number of training images.
+        precision: Keras dtype policy of the network.
         steps: Steps an epoch, the last with the rest of the images.
         history: One dict an epoch, keys `finished.HISTORY`.
     """
@@ -42,13 +46,19 @@ class Fitting:
     def __init__(
         self, experiment: Experiment, seed: int, train: Split, valid: Split, scanned: bool | None = None
     ):
+        scanned = fast.available() if scanned is None else scanned
+        if scanned:
+            fast.keep_programs()
         keras.backend.clear_session()  # or each run of a matrix would leave its graphs behind
         keras.utils.set_random_seed(seed)
         self.experiment, self.seed, self.history = experiment, seed, []
         self.images = len(train)
         self.steps = math.ceil(len(train) / experiment.batch_size)
         self._best: dict[str, list | np.ndarray] = {}
-        with _precision(experiment.precision):
+        self.precision = experiment.precision
+        if self.precision == "auto":
+            self.precision = device.precision(experiment.model in models.DEPTHWISE)
+        with _precision(self.precision):
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network
             if experiment.frozen:
@@ -62,11 +72,12 @@ class Fitting:
                 metrics=["accuracy"],
             )
         self._train, self._valid = train, valid
-        self._targets = np.eye(len(train.classes), dtype="float32")[train.labels]
+        self._targets = targets.probabilities(train, experiment.target)
+        self._truth = targets.truth(valid, experiment.target)
         self._create_variables()
         self._class_weights = _class_weights(train) if experiment.class_weights else None
         self._scan = self._evaluation = None
-        if fast.available() if scanned is None else scanned:
+        if scanned:
             weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
             arrays = [array for array in (train.images, self._targets, weights) if array is not None]
             self._scan = fast.Scan(self._training, arrays, experiment.batch_size)
@@ -95,13 +106,15 @@ class Fitting:
         seconds = time.perf_counter() - start
         with self._averaged():
             predictions = finished.rounded(self._evaluate())
+            counted = self._truth >= 0
+            judged = replace(predictions.take(counted), labels=self._truth[counted])
             row = {
                 "epoch": number + 1,
                 "loss": logs["loss"],
                 "accuracy": logs["accuracy"],
-                "valid_loss": _cross_entropy(predictions, self.experiment.label_smoothing),
-                "valid_accuracy": predictions.accuracy,
-                "learning_rate": float(self._training.optimizer.learning_rate),
+                "valid_loss": _cross_entropy(judged, self.experiment.label_smoothing),
+                "valid_accuracy": judged.accuracy,
+                "learning_rate": self._rate(),
                 "seconds": seconds,
             }
             self.history.append(row)
@@ -117,6 +130,14 @@ class Fitting:
         for weight, value in zip(self._learner.weights, self._best["weights"], strict=True):
             weight.assign(value)
         return self._predictions(self._best["probabilities"])
+
+    def training_accuracy(self) -> float:
+        """Return the accuracy on training images as they are, without augmentation and dropout.
+
+        Of all of them or of a fixed sample of `SAMPLE`, with the weights as they are.
+        """
+        split = self._train if len(self._train) <= SAMPLE else data.subset(self._train, SAMPLE, 0)
+        return evaluate.predict(self._learner, split).accuracy
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `restore` needs to go on as if nothing had happened."""
@@ -191,6 +212,12 @@ class Fitting:
 
     def _history_columns(self):
         return {name: np.array([row[name] for row in self.history]) for name in finished.HISTORY}
+
+    def _rate(self) -> float:
+        """Return the learning rate of the step just taken."""
+        if self.experiment.schedule == "cosine":  # asking Keras compiles a program each time under JAX
+            return optimizers.cosine(self.experiment, self.steps, self.steps * (len(self.history) + 1))
+        return float(self._training.optimizer.learning_rate)
 
     def _plateau_rate(self) -> float:
         wait = max(1, (self.experiment.patience or self.experiment.epochs) // 3)

@@ -39,8 +39,8 @@ def find_boxes(split: Split) -> pd.DataFrame:
 
     Returns:
         One row an image with exactly one face found: ``index`` (in the split), ``left``, ``top``, ``width``,
-        ``height`` (pixels of `in_a_picture`), ``share`` (width of the box in widths of the frame), ``right``
-        and ``down`` (how far its centre is from the frame's, in widths of the frame).
+        ``height`` (pixels of `in_a_picture`), ``share`` (longer side of the box in widths of the frame),
+        ``right`` and ``down`` (how far its centre is from the frame's, in widths of the frame).
     """
     rows = []
     frame = ENLARGED * IMAGE_SIZE
@@ -50,7 +50,7 @@ def find_boxes(split: Split) -> pd.DataFrame:
             left, top, width, height = (int(side) for side in boxes[0])
             centre = ENLARGED * (PADDING + IMAGE_SIZE / 2)
             offsets = ((left + width / 2 - centre) / frame, (top + height / 2 - centre) / frame)
-            rows.append((index, left, top, width, height, width / frame, *offsets))
+            rows.append((index, left, top, width, height, max(width, height) / frame, *offsets))
     columns = ["index", "left", "top", "width", "height", "share", "right", "down"]
     return pd.DataFrame(rows, columns=columns)
 

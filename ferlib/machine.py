@@ -34,6 +34,13 @@ def processor() -> str:
     return named or platform.machine()
 
 
+def multiplies_bfloat16() -> bool:
+    """Say whether the processor has instructions for matrices of bfloat16, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    flags = told.read_text(encoding="utf-8", errors="replace").split() if told.exists() else ()
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of those of :data:`PACKAGES` that are installed."""
     found = {"Python": platform.python_version()}

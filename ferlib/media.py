@@ -1,5 +1,7 @@
-"""Photos and videos of any kind in, annotated copies out; what is damaged gives one sentence."""
+"""Photos of any kind in, annotated copies out; what is damaged gives one sentence."""
 
+import importlib.util
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
+from ferlib import pixels
 from ferlib.labels import FerlibError
 from ferlib.paths import written_atomically
 
@@ -28,14 +32,17 @@ VIDEO_SUFFIXES = (
 )
 """What counts as a video."""
 
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+"""Photos of phones, which only the package pillow-heif decodes."""
+
+RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
+"""What sensors saw, which no package here develops into a photo."""
+
 WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Kinds of photo whose annotated copy keeps its kind; others become PNG."""
 
 MOST_PIXELS = 16_000_000
 """Larger photos are decoded at a half, a quarter or an eighth: faces stay large, memory stays small."""
-
-CODEC = "mp4v"
-"""MPEG-4 part 2: the one encoder that every OpenCV wheel brings along; VLC, QuickTime and Windows play it."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,27 @@ def read_photo(path: Path) -> Frame:
         contents = np.fromfile(path, np.uint8)  # cv2.imread can't open non-ASCII paths on Windows
     except OSError as error:
         raise FerlibError(f"{path}: cannot be opened ({error.strerror})") from None
+    return decode(contents, str(path))
+
+
+def decode(contents: np.ndarray, name: str) -> Frame:
+    """Decode the contents of a photo's file, as `read_photo` does.
+
+    Args:
+        contents: uint8 (n,), the file.
+        name: What to call it in errors.
+
+    Returns:
+        The photo.
+
+    Raises:
+        FerlibError: If it is empty, cut off or not an image.
+    """
     if contents.size == 0:
-        raise FerlibError(f"{path}: the file is empty")
+        raise FerlibError(f"{name}: the file is empty")
+    if contents[4:8].tobytes() == b"ftyp" and contents[8:12].tobytes() in _HEIF_BRANDS:
+        image, reduction = _shrunk(_heif(contents.tobytes(), name))
+        return Frame(image, scale=reduction)
     reduction = _reduction(jpeg_pixels(contents))
     flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{reduction}") if reduction > 1 else cv2.IMREAD_COLOR
     image = None
@@ -91,15 +117,40 @@ def read_photo(path: Path) -> Frame:
         image = cv2.imdecode(contents, flag)
     if image is None:
         raise FerlibError(
-            f"{path}: not an image that can be read, or damaged; open it in a viewer to see which"
+            f"{name}: not an image that can be read, or damaged; open it in a viewer to see which"
         )
     damaged = any("Corrupt" in line for line in said)
-    complaint = f"{path}: damaged, read as far as possible ({said[0].strip()})" if damaged else ""
-    # Only JPEG can be decoded small; the others are shrunk afterwards.
-    further = _reduction(image.shape[0] * image.shape[1])
-    if further > 1:
-        image = cv2.resize(image, None, fx=1 / further, fy=1 / further, interpolation=cv2.INTER_AREA)
+    complaint = f"{name}: damaged, read as far as possible ({said[0].strip()})" if damaged else ""
+    image, further = _shrunk(image)  # only JPEG can be decoded small
     return Frame(image, scale=reduction * further, complaint=complaint)
+
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def reads_heif() -> bool:
+    """Say whether the package that decodes HEIC photos is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def _heif(contents: bytes, name: str) -> np.ndarray:
+    """Decode a HEIC photo, uint8 (height, width, 3) in blue, green, red."""
+    if not reads_heif():
+        raise FerlibError(f"{name}: HEIC photos need another package: run pip install pillow-heif")
+    import pillow_heif
+
+    try:
+        return pixels.in_colour(pillow_heif.open_heif(io.BytesIO(contents)).to_pillow())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FerlibError(f"{name}: a HEIC photo that cannot be read ({error})") from None
+
+
+def _shrunk(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a photo of at most `MOST_PIXELS`, and by how much it was reduced."""
+    factor = _reduction(image.shape[0] * image.shape[1])
+    if factor > 1:
+        image = cv2.resize(image, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    return image, factor
 
 
 def jpeg_pixels(contents: np.ndarray) -> int:
@@ -129,9 +180,12 @@ def _reduction(pixels: int) -> int:
 
 @contextmanager
 def stderr_captured() -> Iterator[list[str]]:
-    """Catch what C libraries print to stderr (libjpeg tells of damage in no other way)."""
+    """Catch what C libraries print to stderr (libjpeg tells of damage in no other way).
+
+    Progress bars and complaints of other threads wait meanwhile, for they would be caught, too.
+    """
     said: list[str] = []
-    with tempfile.TemporaryFile() as file:
+    with tqdm.get_lock(), tempfile.TemporaryFile() as file:
         try:
             original = os.dup(2)
         except OSError:  # a windowed Python has no stderr
@@ -145,109 +199,6 @@ def stderr_captured() -> Iterator[list[str]]:
             os.close(original)
             file.seek(0)
             said += file.read().decode(errors="replace").splitlines()
-
-
-class Video:
-    """A video file that is read frame by frame, so that its length costs no memory.
-
-    Attributes:
-        path: The file.
-        frames: How many frames its header announces; 0 if it doesn't say.
-        rate: Frames a second.
-    """
-
-    def __init__(self, path: Path):
-        if not path.is_file():
-            raise FerlibError(f"{path}: there is no such file")
-        self.path = path
-        with stderr_captured():
-            self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
-        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 1 <= rate <= 240 else 25.0
-
-    def read(self, every: int = 1, all_frames: bool = True) -> Iterator[Frame]:
-        """Read the video from its beginning to its end.
-
-        Args:
-            every: Mark every so many frames as wanted, the first one included.
-            all_frames: Also yield the others; they are skipped without decoding them otherwise.
-
-        Yields:
-            Frames in order.
-
-        Raises:
-            FerlibError: If it stops well before the end that its header announces.
-        """
-        index = 0
-        try:
-            while self._capture.grab():
-                wanted = index % every == 0
-                if wanted or all_frames:
-                    decoded, image = self._capture.retrieve()
-                    if not decoded:
-                        break
-                    seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
-                    yield Frame(image, index, seconds, wanted=wanted)
-                index += 1
-        finally:
-            self._capture.release()
-        # Some containers announce an estimate, which may be off by a frame or two.
-        if index == 0 or index < 0.98 * self.frames - 2:
-            raise FerlibError(f"{self.path}: damaged, it stops after frame {index} of {self.frames}")
-
-
-@contextmanager
-def video_writer(target: Path, rate: float) -> Iterator:
-    """Open an MP4 for annotated frames; it appears under its name only when it is complete.
-
-    Args:
-        target: Path ending in ``.mp4``.
-        rate: Frames a second.
-
-    Yields:
-        A function that appends a frame, uint8 (height, width, 3); all of the size of the first.
-
-    Raises:
-        FerlibError: If the file cannot be written, or is shorter than what was written (a full disk).
-    """
-    writer, size, count = None, None, 0
-
-    def append(image: np.ndarray) -> None:
-        nonlocal writer, size, count
-        if writer is None:
-            height, width = image.shape[:2]
-            code = cv2.VideoWriter_fourcc(*CODEC)
-            writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, rate, (width, height))
-            if not writer.isOpened():
-                raise FerlibError(f"{target}: a video of {width}x{height} pixels cannot be written there")
-            size = (width, height)
-        # The writer silently drops a frame of another size, which some streams contain.
-        writer.write(image if image.shape[1::-1] == size else cv2.resize(image, size))
-        count += 1
-
-    try:
-        with written_atomically(target) as temporary:
-            try:
-                yield append
-            finally:
-                if writer is not None:
-                    writer.release()
-            if count == 0:
-                raise FerlibError(f"{target}: there was no frame to write")
-            if not temporary.is_file() or _length(temporary) != count:
-                raise FerlibError(f"{target}: could not be written whole; is the disk full?")
-    except OSError as error:
-        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
-
-
-def _length(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return frames
 
 
 def write_photo(target: Path, image: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,9 @@ from scipy import stats
 from statsmodels.stats import proportion
 from tqdm import TqdmWarning
 
-from ferlib import compare, data
-from ferlib.data import Dataset
+from ferlib import compare, votes
 from ferlib.evaluate import Predictions
-from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
+from ferlib.labels import CLASSES
 from ferlib.words import listed, p_value, percent
 
 FLAGS = {
@@ -26,22 +24,8 @@ FLAGS = {
 }
 """Column of an audit to what it means."""
 
-VOTES = {
-    "neutral": "neutral",
-    "happiness": "happy",
-    "surprise": "surprise",
-    "sadness": "sad",
-    "anger": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "contempt": "contempt",
-    "unknown": "unknown",
-    "NF": "no face",
-}
-"""Columns of FER+ to names used here."""
-
-NO_VOTE = ("contempt", "unknown", "no face")
-"""Votes of FER+ for none of the seven emotions."""
+NO_EMOTION = votes.COLUMNS[len(CLASSES) :]
+"""What could be voted for beside the seven emotions."""
 
 
 def answers(predictions: Predictions) -> pd.DataFrame:
@@ -148,49 +132,12 @@ def told_of_doubts(predictions: Predictions, doubted: np.ndarray) -> str:
     )
 
 
-def ferplus(dataset: Dataset) -> pd.DataFrame | None:
-    """Read the crowd's votes that stand as ``ferplus.csv`` beside the data.
-
-    Joined by file name, or by row where the data is a csv; votes whose split or label does not fit the image
-    (a renumbered copy) are left out.
-
-    Returns:
-        One row a voted image, or None where there are no votes: split, index (position in the split),
-        name, label (position in ``CLASSES``), and the number of votes for each class, "contempt",
-        "unknown" and "no face".
-
-    Raises:
-        FerlibError: The file is no table of votes.
-
-    Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
-        Crowd-Sourced Label Distribution.
-    """
-    file = data.votes_file(dataset)
-    if file is None:
-        return None
-    votes = _read_votes(file)
-    parts = votes["file"].str.extract(r"(?P<emotion>\w+)/(?P<usage>[A-Za-z]+)_\d+\.\w+$")
-    votes["label"] = parts["emotion"].map(CLASSES.index)
-    votes["split"] = parts["usage"].map(KAGGLE_SPLITS)
-    votes["name"] = votes["file"].str.rsplit("/", n=1).str[-1]
-    if dataset.train.names[0].startswith("row_"):
-        votes["name"] = votes["csv_row"].map("row_{:06d}".format)
-    images = pd.concat(
-        pd.DataFrame(
-            {"split": split.name, "index": range(len(split)), "name": split.names, "label": split.labels}
-        )
-        for split in dataset.splits
-    )
-    joined = images.merge(votes[["split", "name", "label", *VOTES.values()]], on=["split", "name", "label"])
-    return joined if len(joined) else None
-
-
-def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Count whom the annotators of FER+ side with.
 
     Args:
-        predictions: Predictions on PublicTest.
-        votes: From ``ferplus``.
+        predictions: Predictions on PublicTest, or on part of it.
+        cast: The votes on the same images, uint8 (n, 10), from `votes.of`.
         groups: Name to bool (n,), groups of images to count in.
 
     Returns:
@@ -199,12 +146,10 @@ def crowd(predictions: Predictions, votes: pd.DataFrame, groups: Mapping[str, np
         ``prediction`` (where it differs), ``another emotion``, ``no emotion`` (contempt, unknown, no
         face), or in which two or more answers are ``tied`` for the first place.
     """
-    ballots = _joined(predictions, votes[votes["split"] == "valid"])[[*CLASSES, *NO_VOTE]]
-    voted = ballots.notna().all(axis=1).to_numpy()
-    names, counts = np.array(ballots.columns), ballots.fillna(0).to_numpy()
-    winner, tied = names[counts.argmax(axis=1)], (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
+    tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1
     said = answers(predictions)
-    kinds = [tied, winner == said["true"], winner == said["predicted"], np.isin(winner, NO_VOTE)]
+    kinds = [tied, winner == said["true"], winner == said["predicted"], np.isin(winner, NO_EMOTION)]
     side = np.select(kinds, ["tied", "label", "prediction", "no emotion"], "another emotion")
     order = ["label", "prediction", "another emotion", "no emotion", "tied"]
     rows = []
@@ -245,17 +190,6 @@ def told_of_crowd(sides: pd.DataFrame) -> str:
         f"{told} For doubted labels these three shares are {doubted}, for the other mistakes {other} "
         f"($\\chi^2$ test, p {'' if p < 0.001 else '= '}{p_value(p)}): {verdict}."
     )
-
-
-def _read_votes(file: Path) -> pd.DataFrame:
-    try:
-        votes = pd.read_csv(file, dtype={"file": str} | dict.fromkeys(["csv_row", *VOTES], int))
-        return votes.rename(columns=VOTES)[["file", "csv_row", *VOTES.values()]]
-    except (ValueError, KeyError) as problem:  # pandas' parser errors are ValueErrors
-        raise FerlibError(
-            f"{file} is no table of FER+ votes ({problem}); it needs the columns file, csv_row and "
-            f"{', '.join(VOTES)} with whole numbers; mend it or move it away."
-        ) from problem
 
 
 def _joined(predictions, facts):

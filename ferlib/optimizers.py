@@ -1,5 +1,7 @@
 """What turns gradients into steps: optimizer, learning-rate schedule and average of the weights."""
 
+import math
+
 import keras
 
 from ferlib.experiments import Experiment
@@ -31,6 +33,22 @@ def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.Adam(**chosen)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def cosine(experiment: Experiment, steps: int, done: int) -> float:
+    """Return the learning rate of a cosine schedule after some steps, as Keras' ``CosineDecay`` gives it.
+
+    Args:
+        experiment: Row scaled to its profile.
+        steps: Steps an epoch.
+        done: Steps taken so far.
+    """
+    total = steps * experiment.epochs
+    warmup = round(experiment.warmup * total)
+    if done < warmup:
+        return experiment.learning_rate * done / warmup
+    share = min(1.0, (done - warmup) / max(1, total - warmup))
+    return experiment.learning_rate * (1 + math.cos(math.pi * share)) / 2
 
 
 def averaging(experiment: Experiment, steps: int) -> float:

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ferlib.answers import Face
 from ferlib.labels import FerlibError
-from ferlib.network import Face
 
 TEMPLATE = Path(__file__).parent / "templates" / "webcam.html"
 BOUNDARY = "picture"
@@ -65,7 +65,10 @@ class Page:
         jpeg = b""
         if self._viewers:
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-        said = [{"emotion": face.emotion, "confidence": round(face.confidence, 3)} for face in people]
+        said = [
+            {"face": face.number, "emotion": face.emotion, "confidence": round(face.confidence, 3)}
+            for face in people
+        ]
         with self._changed:
             self.state = {"faces": said, "rate": round(rate, 1)}
             self._jpeg, self._number = jpeg, self._number + 1

@@ -15,7 +15,7 @@ from ferlib.labels import FerlibError
 _NOTICES = re.compile(
     r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
 )
-_PROFILES = ("auto", "quick", "cpu", "full")
+_PROFILES = ("auto", "quick", "full")
 
 
 def build(
@@ -91,9 +91,9 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
         digest.update(text.encode() + b"\0")
     package = Path(__file__).parent
-    votes = data.votes_file(dataset)
     recorded = (file for file in paths.record().glob("*") if file.suffix in (".csv", ".npz", ".h5"))
-    files = (package.glob("*.py"), package.glob("weights/*.json"), recorded, [votes] if votes else [])
+    shipped = (package / "weights").glob("*.json"), (package / "ferplus").glob("*.npz")
+    files = (package.glob("*.py"), *shipped, recorded)
     for path in [path for some in files for path in sorted(some)]:
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()

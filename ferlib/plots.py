@@ -13,20 +13,12 @@ from matplotlib import font_manager, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ferlib import evaluate
+from ferlib import colours, evaluate
 from ferlib.data import Split
 from ferlib.evaluate import Predictions
 from ferlib.labels import IMAGE_SIZE
 
-EMOTION_COLORS = {
-    "angry": "#D55E00",
-    "disgust": "#009E73",
-    "fear": "#CC79A7",
-    "happy": "#E69F00",
-    "sad": "#0072B2",
-    "surprise": "#56B4E9",
-    "neutral": "#7F7F7F",
-}
+EMOTION_COLORS = colours.EMOTIONS
 """One colour an emotion, told apart with any colour vision (Okabe and Ito 2008)."""
 
 SPLIT_COLORS = {"train": "#0072B2", "valid": "#E69F00", "test": "#009E73"}

@@ -1,42 +1,73 @@
 """Reads FER-2013 from Kaggle's zip, its unpacked folders, or the competition's csv, checking every image."""
 
-import csv
-import io
+import lzma
+import os
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
+from ferlib import layout, pictures, tables
 from ferlib.demo import Faces
-from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
+from ferlib.layout import is_clutter
+from ferlib.words import listed
 
-RENUMBERED = (
-    "The files in test/ carry no PublicTest_ or PrivateTest_ in their names, so the official split is lost: "
-    "they are divided by class into halves with a fixed seed, and results are not comparable with others'."
+MOST_IMAGES = 1_000_000
+"""Images that a data set may have; they are held in memory once, 2.3 kB each."""
+
+DEPTH = 3
+"""Folders below the one named that are searched for the data set."""
+
+_PREFERRED = (
+    "archive.zip",
+    "fer2013.zip",
+    "fer2013.csv",
+    "icml_face_data.csv",
+    "fer2013.tar.gz",
+    "fer2013.tar",
 )
+_TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013", "icml_face_data")
+_CONTAINERS = (".zip", ".csv", ".tar.gz", ".tgz", ".tar")
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, OverflowError, RuntimeError, UnicodeDecodeError),
+)
+"""What Python's readers of archives raise on damaged ones."""
 
-_FOLDERS = ("train", "test")
-_PREFERRED = ("archive.zip", "fer2013.zip", "fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz")
-_PIXELS = IMAGE_SIZE * IMAGE_SIZE
+
+class Reading(NamedTuple):
+    """What a reader returns.
+
+    Attributes:
+        faces: The images in the order of the files or rows.
+        notes: Warnings for the user.
+        classes: Names of the classes in code order.
+    """
+
+    faces: Faces
+    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = CLASSES
 
 
 def locate(path: Path, missing_ok: bool = False) -> Path | None:
-    """Find the data set at or inside a path.
+    """Find the data set at or inside a path, the nearest one.
 
     Args:
-        path: A zip, csv or tar.gz, a folder with ``train/`` and ``test/``, or a folder with one of these.
+        path: A zip, csv or tar, a folder with ``train/`` and ``test/``, or a folder with one of these
+            at most `DEPTH` folders deeper.
         missing_ok: Return None, instead of raising, for a folder with nothing of the kind.
 
     Returns:
         The file, or the folder that holds ``train/`` or ``test/``.
 
     Raises:
-        FerlibError: Nothing, or more than one possible file, stands there.
+        FerlibError: Nothing, or more than one possible file or folder, stands there.
     """
     if path.is_file():
         return path
@@ -44,18 +75,17 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
         raise FerlibError(
             f"{path}: no such file or folder; give archive.zip, its unpacked folder, or fer2013.csv."
         )
-    inside = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    for folder in (path, *inside):
-        if any((folder / name).is_dir() for name in _FOLDERS):
-            return folder
-    for folder in (path, *inside):
-        files = [entry for entry in sorted(folder.iterdir()) if _is_container(entry)]
-        preferred = [entry for name in _PREFERRED for entry in files if entry.name == name]
-        if preferred or len(files) == 1:
-            return (preferred or files)[0]
-        if files:
-            names = ", ".join(entry.name for entry in files)
-            raise FerlibError(f"{folder}: cannot tell which of {names} is FER-2013; name the file itself.")
+    level = [path]
+    for _ in range(DEPTH + 1):
+        inside = {folder: _entries(folder) for folder in level}
+        if found := [folder for folder in level if any(_is_split(entry) for entry in inside[folder])]:
+            return _only(found, path, "folder")
+        for entries in inside.values():
+            files = [entry for entry in entries if _is_container(entry)]
+            named = [entry for name in _PREFERRED for entry in files if entry.name.casefold() == name]
+            if files:
+                return named[0] if named else _only(files, path, "file")
+        level = [entry for entries in inside.values() for entry in entries if entry.is_dir()]
     if missing_ok:
         return None
     raise FerlibError(
@@ -63,14 +93,51 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
     )
 
 
-def read(path: Path) -> tuple[Faces, tuple[str, ...]]:
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not is_clutter(entry.name))
+    except OSError as problem:
+        raise FerlibError(f"{folder}: cannot be opened ({problem.strerror}); allow reading it.") from None
+
+
+def _is_split(entry: Path) -> bool:
+    return layout.is_split(entry.name) and entry.is_dir()
+
+
+def _only(found: list[Path], path: Path, kind: str) -> Path:
+    if len(found) > 1:
+        names = ", ".join(entry.relative_to(path).as_posix() for entry in found)
+        raise FerlibError(f"{path}: cannot tell which of {names} is FER-2013; name the {kind} itself.")
+    return found[0]
+
+
+def _is_container(entry: Path) -> bool:
+    name = entry.name.casefold()
+    if name == "ferplus.csv" or not entry.is_file():
+        return False
+    return name.endswith(_CONTAINERS) or not entry.suffix and _looks_like_data(entry)
+
+
+def _looks_like_data(file: Path) -> bool:
+    """Tell from its beginning whether a file without suffix is a zip, a tar or fer2013.csv."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(512)
+    except OSError:
+        return False
+    header = start.partition(b"\n")[0].lower()
+    is_table = b"emotion" in header and b"pixels" in header
+    return is_table or start.startswith((b"PK\x03\x04", b"\x1f\x8b")) or start[257:262] == b"ustar"
+
+
+def read(path: Path) -> Reading:
     """Read all images of a data set.
 
     Args:
         path: What ``locate`` returned.
 
     Returns:
-        The images in the order of the files or rows, and warnings for the user.
+        The images, notes on what was left out or is doubtful, and the class names.
 
     Raises:
         FerlibError: The first problem found, naming file, member or row.
@@ -78,243 +145,126 @@ def read(path: Path) -> tuple[Faces, tuple[str, ...]]:
     try:
         if path.is_dir():
             return _read_folder(path)
+        name = path.name.casefold()
         if zipfile.is_zipfile(path):
             return _read_zip(path)
-        if path.name.endswith((".tar.gz", ".tgz", ".tar")):
-            return _read_tar(path)
-        if path.suffix == ".zip":
+        if name.endswith(".zip"):
             raise FerlibError(f"{path}: not a zip file, or cut off at its end; download it again.")
+        if name.endswith((".tar.gz", ".tgz", ".tar")) or not path.suffix and tarfile.is_tarfile(path):
+            return _read_tar(path)
         with path.open("rb") as file:
-            return _read_csv(file, str(path)), ()
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError) as problem:
+            return Reading(tables.read(file, path.stat().st_size, str(path)))
+    except _DAMAGE as problem:
         reason = str(problem).partition("\n")[0].rstrip(":")  # of a tar it lists all that was tried
-        raise FerlibError(f"{path}: cannot be read to its end ({reason}); download it again.") from problem
+        remedy = "allow reading it" if isinstance(problem, PermissionError) else "download it again"
+        raise FerlibError(f"{path}: cannot be read to its end ({reason}); {remedy}.") from problem
 
 
-def _is_container(entry: Path) -> bool:
-    return entry.name.endswith((".zip", ".csv", ".tar.gz", ".tgz")) and entry.name != "ferplus.csv"
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and below, also behind links, but for clutter.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+
+    def refuse(problem: OSError):
+        raise problem
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        for name in [name for name in folders if os.path.islink(os.path.join(place, name))]:
+            if os.path.commonpath([real, linked := os.path.realpath(os.path.join(place, name))]) == linked:
+                folders.remove(name)  # it leads back to a folder above, and so round for ever
+        yield from (Path(place, name) for name in sorted(names) if not is_clutter(name))
 
 
-def _read_folder(folder: Path) -> tuple[Faces, tuple[str, ...]]:
-    paths = [path for name in _FOLDERS for path in (folder / name).rglob("*")]
-    for path in paths:
-        if path.is_symlink() and not path.exists() and not _is_clutter(path.name):
+def _read_folder(folder: Path) -> Reading:
+    members = []
+    for path in files_below(folder):
+        if path.is_symlink() and not path.exists():
             raise FerlibError(f"{path}: is a link that leads nowhere; mend or remove it.")
-    members = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+        if path.is_file():
+            members.append(path.relative_to(folder).as_posix())
     return _read_images(members, lambda member: (folder / member).read_bytes(), str(folder))
 
 
-def _read_zip(path: Path) -> tuple[Faces, tuple[str, ...]]:
+def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive:
+        _refuse_odd_names(archive.namelist(), path)
         members = [member for member in archive.namelist() if not member.endswith("/")]
-        for member in members:
-            _refuse_escape(member, path)
-        table = _choose_csv(members)
-        if table and not any(set(_FOLDERS) & set(PurePosixPath(member).parts) for member in members):
+        table = _choose_csv(members, path)
+        if table and not any(map(layout.is_image_of_split, members)):
             with archive.open(table) as file:
-                return _read_csv(file, f"{path}: {table}"), ()
-        return _read_images(members, archive.read, str(path))
+                return Reading(tables.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
+
+        def content(member: str) -> bytes:
+            if archive.getinfo(member).file_size > pictures.MOST_BYTES:
+                raise FerlibError(f"{path}: {member} has more than {pictures.MOST_BYTES:,} bytes; shrink it.")
+            return archive.read(member)
+
+        return _read_images(members, content, str(path))
 
 
-def _read_tar(path: Path) -> tuple[Faces, tuple[str, ...]]:
+def _read_tar(path: Path) -> Reading:
     with tarfile.open(path) as archive:
-        members = [member.name for member in archive if member.isfile()]
-        for member in members:
-            _refuse_escape(member, path)
-        table = _choose_csv(members)
+        members, size = [], 0
+        for member in archive:
+            size += member.size
+            if size > tables.MOST_BYTES:
+                raise FerlibError(
+                    f"{path}: unpacks to more than {tables.MOST_BYTES:,} bytes; do not trust it."
+                )
+            if member.isfile():
+                members.append(member.name)
+        while archive.fileobj.read(2**20):  # to the end, where the checksum of all is
+            pass
+        _refuse_odd_names(members, path)
+        table = _choose_csv(members, path)
         if table is None:
             raise FerlibError(f"{path}: holds no fer2013.csv; give the competition's fer2013.tar.gz.")
-        return _read_csv(archive.extractfile(table), f"{path}: {table}"), ()
+        return Reading(
+            tables.read(archive.extractfile(table), archive.getmember(table).size, f"{path}: {table}")
+        )
 
 
-def _choose_csv(members: list[str]) -> str | None:
-    tables = [member for member in members if member.endswith(".csv") and not _is_clutter(member)]
-    known = [table for name in _PREFERRED for table in tables if PurePosixPath(table).name == name]
-    return next(iter(known or tables), None)
+def _choose_csv(members: list[str], path: Path) -> str | None:
+    names = {member: PurePosixPath(member).name.casefold() for member in members if not is_clutter(member)}
+    for known in _TABLES:
+        if found := [member for member, name in names.items() if name == known]:
+            return found[0]
+    others = [member for member, name in names.items() if name.endswith(".csv") and name != "ferplus.csv"]
+    if len(others) > 1:
+        raise FerlibError(f"{path}: cannot tell which of {listed(others)} is FER-2013; unpack that one.")
+    return next(iter(others), None)
 
 
-def _refuse_escape(member: str, path: Path) -> None:
-    parts = PurePosixPath(member.replace("\\", "/")).parts
-    if ".." in parts or member.startswith(("/", "\\")) or ":" in member:
-        raise FerlibError(f"{path}: member {member!r} points outside the archive; do not trust this file.")
-
-
-def _is_clutter(member: str) -> bool:
-    """Tell whether an operating system left this file behind, such as ``.DS_Store``."""
-    parts = PurePosixPath(member).parts
-    return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] in ("Thumbs.db", "desktop.ini")
-
-
-def _read_images(
-    members: Iterable[str], content: Callable[[str], bytes], where: str
-) -> tuple[Faces, tuple[str, ...]]:
-    """Read a ``train/ test/`` layout; ``content`` returns the bytes of a member."""
-    placed = sorted(_places(members, where))
-    _check_layout(placed, where)
-    names = [PurePosixPath(member).name for _, _, member in placed]
-    labels = np.array([CLASSES.index(emotion) for _, emotion, _ in placed], np.int64)
-    images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
-    for n, (_, _, member) in enumerate(_progress(placed, where)):
-        images[n, ..., 0] = _decode(content(member), f"{where}: {member}")
-    splits, notes = _splits(placed, names, images, labels, where)
-    return Faces(images, labels, splits, np.array(names)), notes
-
-
-def _places(members: Iterable[str], where: str) -> Iterator[tuple[str, str, str]]:
-    """Yield folder, class and member of every image, leaving out what stands outside ``train/ test/``."""
-    roots = set()
+def _refuse_odd_names(members: list[str], path: Path) -> None:
+    """Refuse names that lead out of the archive, and two members of one name."""
+    seen = set()
     for member in members:
-        parts = PurePosixPath(member).parts
-        folder = next((part for part in parts[:-1] if part in _FOLDERS), None)
-        if folder is None or _is_clutter(member):
-            continue
-        start = parts.index(folder)
-        roots.add(parts[:start])
-        if len(parts) != start + 3 or parts[start + 1] not in CLASSES:
+        parts = PurePosixPath(member.replace("\\", "/")).parts
+        if ".." in parts or member.startswith(("/", "\\")) or ":" in member:
             raise FerlibError(
-                f"{where}: {member} is not in a class folder; name it {folder}/<class>/<image> "
-                f"with a class of {', '.join(CLASSES)}."
+                f"{path}: member {member!r} points outside the archive; do not trust this file."
             )
-        yield folder, parts[start + 1], member
-    if len(roots) > 1:
-        found = " and ".join(sorted("/".join((*root, "train")) for root in roots))
-        raise FerlibError(f"{where}: holds more than one data set ({found}); keep one of them.")
+        if member in seen and not member.endswith("/") and not is_clutter(member):
+            raise FerlibError(f"{path}: holds {member} twice; pack it again.")
+        seen.add(member)
 
 
-def _check_layout(placed: list[tuple[str, str, str]], where: str) -> None:
-    present = {(folder, emotion) for folder, emotion, _ in placed}
-    if not present:
-        raise FerlibError(
-            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
-        )
-    for folder in _FOLDERS:
-        if folder not in {found for found, _ in present}:
-            raise FerlibError(f"{where}: the split {folder}/ is missing; unpack the archive again.")
-        for emotion in CLASSES:
-            if (folder, emotion) not in present:
-                raise FerlibError(f"{where}: {folder}/{emotion}/ holds no images; unpack the archive again.")
-
-
-def _decode(content: bytes, where: str) -> np.ndarray:
-    """Return the uint8 (48, 48) pixels of one image file."""
-    if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-32:]:
-        raise FerlibError(f"{where}: the JPEG is cut off; replace the file.")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if image is None:
-        raise FerlibError(f"{where}: cannot be read as an image; replace or remove the file.")
-    if image.shape != (IMAGE_SIZE, IMAGE_SIZE) or image.dtype != np.uint8:
-        kind = "grey" if image.ndim == 2 else "colour"
-        raise FerlibError(
-            f"{where}: is a {8 * image.itemsize}-bit {kind} image of {image.shape[1]}x{image.shape[0]} "
-            f"pixels; FER-2013 has 8-bit grey ones of {IMAGE_SIZE}x{IMAGE_SIZE}, so convert it."
-        )
-    return image
-
-
-def _splits(placed, names, images, labels, where) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the split of every image from folder and file name, or seeded halves of a renumbered test/."""
-    prefixes = [name.partition("_")[0] for name in names]
-    for (folder, _, member), prefix in zip(placed, prefixes, strict=True):
-        if prefix in KAGGLE_SPLITS and (folder == "train") != (prefix == "Training"):
-            raise FerlibError(f"{where}: {member} stands in {folder}/ but its name says {prefix}; move it.")
-    in_test = np.array([folder == "test" for folder, _, _ in placed])
-    official = np.array([prefix in KAGGLE_SPLITS for prefix in prefixes])
-    if not official[in_test].any():
-        return _halves(in_test, images, labels), (RENUMBERED,)
-    for (_, _, member), unnamed in zip(placed, in_test & ~official, strict=True):
-        if unnamed:
-            raise FerlibError(
-                f"{where}: {member} is named neither PublicTest_ nor PrivateTest_; rename or remove it."
-            )
-    splits = np.array([SPLITS.index(KAGGLE_SPLITS.get(prefix, "train")) for prefix in prefixes], np.int64)
-    _check_splits(splits, labels, where)
-    return splits, ()
-
-
-def _halves(in_test: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    splits = np.zeros(len(labels), np.int64)
-    for label in range(len(CLASSES)):
-        members = np.flatnonzero(in_test & (labels == label))
-        # By pixels, not by name, so that every copy of the same images is halved alike.
-        members = members[np.argsort([images[n].tobytes() for n in members], kind="stable")]
-        members = np.random.default_rng([2013, label]).permutation(members)
-        splits[members[: len(members) // 2]], splits[members[len(members) // 2 :]] = 1, 2
-    return splits
-
-
-def _check_splits(splits: np.ndarray, labels: np.ndarray, where: str) -> None:
-    for usage, split in KAGGLE_SPLITS.items():
-        counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(CLASSES))
-        if not counts.any():
-            raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
-        if not counts.all():
-            missing = CLASSES[counts.argmin()]
-            raise FerlibError(f"{where}: holds no {usage} images of {missing}; download it again.")
-
-
-def _read_csv(file, where: str) -> Faces:
-    """Read ``fer2013.csv`` or ``icml_face_data.csv`` from a stream of bytes."""
-    try:
-        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-        header = [column.strip() for column in next(rows, [])]
-        columns = [_column(header, name, where) for name in ("emotion", "pixels", "Usage")]
-        records = [
-            _parse_row(row, columns, f"{where}: line {rows.line_num}")
-            for row in _progress(filter(None, rows), where)
-        ]
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise FerlibError(f"{where}: is not a csv of text ({problem}); give fer2013.csv.") from problem
-    if not records:
-        raise FerlibError(f"{where}: holds no rows below its header; download it again.")
-    labels, images, splits = (np.array(values) for values in zip(*records, strict=True))
-    _check_splits(splits, labels, where)
-    names = np.array([f"row_{number:06d}" for number in range(len(records))])
-    return Faces(images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1), labels, splits, names)
-
-
-def _column(header: list[str], name: str, where: str) -> int:
-    if name not in header:
-        raise FerlibError(
-            f"{where}: has no column {name!r} but {', '.join(header) or 'no header at all'}; "
-            "give fer2013.csv or icml_face_data.csv, whose columns are emotion, pixels and Usage."
-        )
-    return header.index(name)
-
-
-def _parse_row(row: list[str], columns: list[int], where: str) -> tuple[int, np.ndarray, int]:
-    """Return label, uint8 (2304,) pixels and split code of one csv row."""
-    if len(row) <= max(columns):
-        raise FerlibError(
-            f"{where}: has {len(row)} fields instead of {max(columns) + 1}; download the file again."
-        )
-    emotion, pixels, usage = (row[column].strip() for column in columns)
-    if emotion not in map(str, range(len(CLASSES))):
-        raise FerlibError(
-            f"{where}: emotion is {emotion!r}, expected a code from 0 to {len(CLASSES) - 1}; mend it."
-        )
-    if usage not in KAGGLE_SPLITS:
-        raise FerlibError(
-            f"{where}: Usage is {usage!r}, expected one of {', '.join(KAGGLE_SPLITS)}; mend it."
-        )
-    return int(emotion), _parse_pixels(pixels, where), SPLITS.index(KAGGLE_SPLITS[usage])
-
-
-def _parse_pixels(text: str, where: str) -> np.ndarray:
-    try:
-        values = np.fromstring(text, dtype=np.int64, sep=" ")
-    except ValueError:
-        odd = next((word for word in text.split() if not word.isdecimal()), text[:20])
-        raise FerlibError(f"{where}: a pixel is {odd!r}, expected a number from 0 to 255; mend it.") from None
-    if len(values) != _PIXELS:
-        raise FerlibError(
-            f"{where}: has {len(values)} pixels instead of {_PIXELS}; mend the row or download again."
-        )
-    if len(odd := values[(values < 0) | (values > 255)]):
-        raise FerlibError(f"{where}: a pixel is {odd[0]}, expected a number from 0 to 255; mend it.")
-    return values.astype(np.uint8)
-
-
-def _progress(items: Iterable, where: str) -> Iterable:
-    """Show a bar on terminals while reading."""
-    name = Path(where.partition(": ")[0]).name
-    return tqdm(items, desc=f"reading {name}", unit=" images", leave=False, disable=None)
+def _read_images(members: list[str], content: Callable[[str], bytes], where: str) -> Reading:
+    """Read a ``train/ test/`` layout; ``content`` returns the bytes of a member."""
+    placed, left_out = layout.places(members, where)
+    if len(placed) > MOST_IMAGES:
+        raise FerlibError(f"{where}: holds {len(placed):,} images, more than {MOST_IMAGES:,}; take fewer.")
+    classes, emotion_of, notes = layout.classes(placed, where)
+    labels = np.array([classes.index(emotion_of[place.emotion]) for place in placed], np.int64)
+    images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
+    for n, place in enumerate(tables.progress(placed, where)):
+        said = f"{where}: {place.member}"
+        images[n, ..., 0] = pictures.grey(content(place.member), said, any_size=classes != CLASSES)
+    splits, doubts = layout.splits(placed, images, labels, where)
+    layout.check_splits(splits, labels, classes, where)
+    names = np.array([layout.shown(place.name) for place in placed])
+    return Reading(Faces(images, labels, splits, names), left_out + notes + doubts, classes)

@@ -19,6 +19,9 @@ IDENTITY = ("experiment", "seed", "profile", "fingerprint")
 
 def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it stands in the committed record, else None."""
+    if profile not in experiments.TRAINED:  # of an earlier table: its rows may have changed since
+        earlier = f"{experiment.id}-{profile}-*-{fingerprint[:8]}-seed{seed}.npz"
+        return next((finished.load_run(file) for file in sorted(paths.record().glob(earlier))), None)
     file = finished.recorded_file(experiment, seed, profile, fingerprint)
     return replace(finished.load_run(file), experiment=experiment) if file.exists() else None
 
@@ -26,7 +29,8 @@ def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) 
 def publish(runs: Iterable[Run]) -> Path:
     """Copy runs into the committed record and merge their results into its table.
 
-    Rows of other runs, seeds, profiles and datasets stay; a run published before is replaced.
+    Rows of other runs, seeds and datasets stay; a run published before is replaced, and so is one of the same
+    row and seed that was trained with fewer epochs.
 
     Args:
         runs: Finished runs.
@@ -45,6 +49,8 @@ def publish(runs: Iterable[Run]) -> Path:
     before = read_results()
     merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
     merged = merged.drop_duplicates(list(IDENTITY), keep="last").sort_values(list(IDENTITY))
+    same = merged.groupby(["experiment", "fingerprint"])["profile"]
+    merged = merged[(merged["profile"] != "cpu") | ~same.transform(lambda made: (made == "full").any())]
     with paths.written_atomically(table) as temporary:
         merged.to_csv(temporary, index=False)
     for name in set(before.get("file", ())) - set(merged["file"]):  # rows that were changed and ran again
@@ -74,7 +80,7 @@ def publish_finished(dataset: Dataset) -> str:
     if not tested:
         raise FerlibError(
             f"nothing to record: {len(candidates)} runs that are not quick in {paths.runs()}, none with test "
-            "predictions; train with --profile full or cpu, then run make report, which opens the test split"
+            "predictions; train with --profile full, then say ferlib record, which opens the test split"
         )
     table = publish(tested)
     left = len(candidates) - len(tested)

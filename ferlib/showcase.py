@@ -11,10 +11,12 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ferlib import draw, faces, live
+from ferlib import draw, faces, live, tracker
+from ferlib.answers import Face
 from ferlib.data import Dataset
+from ferlib.detectors import DETECTORS
 from ferlib.media import Frame
-from ferlib.network import Face, Network
+from ferlib.network import Network
 from ferlib.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG
 from ferlib.words import listed, percent
 
@@ -41,7 +43,7 @@ class Case(NamedTuple):
         """Say whether the face was found, and nothing else taken for one."""
         if self.box is None or self.box == "somewhere":
             return len(people) == (self.box is not None)
-        return len(people) == 1 and live.overlap(people[0].box, self.box) >= live.SAME_FACE
+        return len(people) == 1 and tracker.overlap(people[0].box, self.box) >= tracker.SAME_FACE
 
 
 def webcam_picture(photo: np.ndarray) -> np.ndarray:
@@ -83,9 +85,11 @@ def hand_held(picture: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.nd
         yield np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def answers_in(frames: list[np.ndarray], boxes: list[tuple], network: Network) -> list[Face | None]:
+def answers_in(
+    frames: list[np.ndarray], boxes: list[tuple], network: Network, detector: str = DETECTORS[0]
+) -> list[Face | None]:
     """Run the pipeline on frames; return the `Face` found at each box, None where none is."""
-    found = live.find([Frame(frame) for frame in frames], network, "haar", None)
+    found = live.find([Frame(frame) for frame in frames], network, detector, None)
     return [_at(people, box) for people, box in zip(found, boxes, strict=True)]
 
 
@@ -120,9 +124,11 @@ def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> di
     }
 
 
-def read_cases(cases: Mapping[str, Case], network: Network) -> dict[str, list[Face]]:
+def read_cases(
+    cases: Mapping[str, Case], network: Network, detector: str = DETECTORS[0]
+) -> dict[str, list[Face]]:
     """Find and classify the faces of each case."""
-    found = live.find([Frame(case.picture) for case in cases.values()], network, "haar", None)
+    found = live.find([Frame(case.picture) for case in cases.values()], network, detector, None)
     return dict(zip(cases, found, strict=True))
 
 
@@ -137,13 +143,13 @@ def follow(frames: list[np.ndarray], network: Network, box: tuple) -> tuple[list
     Returns:
         The `Face` of each frame on its own and from the tracker, None where it is not found.
     """
-    tracker = live.Tracker(network)
-    tracked = [tracker.update(frame, number / 30) for number, frame in enumerate(frames)]
+    followed = tracker.Tracker(network)
+    tracked = [followed.update(frame, number / 30) for number, frame in enumerate(frames)]
     return answers_in(frames, [box] * len(frames), network), [_at(people, box) for people in tracked]
 
 
 def _at(people: list[Face], box: tuple) -> Face | None:
-    return next((face for face in people if live.overlap(face.box, box) >= live.SAME_FACE), None)
+    return next((face for face in people if tracker.overlap(face.box, box) >= tracker.SAME_FACE), None)
 
 
 # --- figures ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from ferlib import data, device, evaluate, experiments, machine, models, paths, readers, train
+from ferlib import data, device, evaluate, experiments, machine, models, normalization, paths, readers, train
 from ferlib.augment import POLICIES, Augment
 from ferlib.data import Dataset, Split
 from ferlib.experiments import Experiment
@@ -173,7 +173,7 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
         # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
         steps = int(np.clip(5e10 / (work * batch), 1, longest)) if work else 1
         some = data.subset(dataset.train, steps * batch, 0)
-        row = Experiment("bench", "bench", name, name, batch_size=batch, patience=None)
+        row = Experiment("bench", "bench", name, name, batch_size=batch, patience=None, precision="auto")
         fitting = Fitting(row, 0, some, some.take(np.arange(8)))
         tasks = {
             "ours": lambda fitting=fitting: float(fitting.epoch()["seconds"]),
@@ -188,8 +188,11 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
 
 
 def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
-    """Return an epoch as one would write it with Keras alone."""
+    """Return an epoch as one would write it with Keras alone: float32, and Keras' own layers."""
     network = models.build(name, len(split.classes))
+    for layer in network.layers:
+        if isinstance(layer, normalization.BatchNormalization):
+            layer.__class__ = keras.layers.BatchNormalization
     network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     images = np.asarray(split.images, "float32")
     return lambda: network.fit(images, split.labels, batch_size=batch_size, verbose=0)

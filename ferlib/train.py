@@ -2,17 +2,29 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from time import monotonic, time
 
 import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ferlib import data, device, experiments, finished, machine, models, paths, record
+from ferlib import (
+    device,
+    evaluate,
+    experiments,
+    finished,
+    machine,
+    models,
+    paths,
+    record,
+    targets,
+)
 from ferlib.data import Dataset
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.finished import Run
@@ -20,6 +32,13 @@ from ferlib.fitting import Fitting
 from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
+
+CHECKPOINT_SECONDS = 30
+"""Training that a killed process loses at most, beside the epoch that it was in."""
+
+
+class OutOfTime(Exception):
+    """A run was stopped in time, its state stored."""
 
 
 def train(
@@ -29,12 +48,13 @@ def train(
     *,
     profile: str,
     deterministic: bool = False,
+    until: float | None = None,
     on_epoch: Callable[[Fitting], None] | None = None,
 ) -> Run:
     """Train one row, or go on where it was stopped, or return it if it was finished.
 
-    After each epoch all that is needed to go on is stored, so a process may be killed at any moment. Only
-    the training split and PublicTest are read.
+    Now and then all that is needed to go on is stored, so a process may be killed at any moment and loses
+    `CHECKPOINT_SECONDS` or an epoch at most. Only the training split and PublicTest are read.
 
     Args:
         experiment: Row of the experiment table, before scaling.
@@ -43,10 +63,14 @@ def train(
         profile: Key of ``experiments.PROFILES``.
         deterministic: Make TensorFlow use only operations that give the same bits every time, for the rest
             of this process; the same row and seed then have identical weights.
+        until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
     Returns:
         The finished run, best weights beside it.
+
+    Raises:
+        OutOfTime: The next epoch would end after `until`; the same call goes on from here.
     """
     row = experiments.at(experiment, profile)
     if run := finished.find(row, seed, profile, dataset.fingerprint):
@@ -57,13 +81,24 @@ def train(
     folder = finished.directory(row, seed, profile, dataset.fingerprint)
     fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
+    stored = monotonic()
     while not fitting.finished:
+        if until is not None and time() + _next_epoch(fitting) > until:
+            raise OutOfTime
         fitting.epoch()
-        with paths.written_atomically(folder / CHECKPOINT) as temporary:
-            np.savez(temporary, **fitting.state())
+        in_time = until is None or time() + _next_epoch(fitting) <= until
+        if monotonic() - stored >= CHECKPOINT_SECONDS or not in_time:
+            with paths.written_atomically(folder / CHECKPOINT) as temporary:
+                np.savez(temporary, **fitting.state())
+            stored = monotonic()
         if on_epoch:
             on_epoch(fitting)
     return _finish(fitting, folder, dataset, profile)
+
+
+def _next_epoch(fitting: Fitting) -> float:
+    """Return the seconds that the next epoch takes, its evaluation included, at a guess."""
+    return 1.2 * fitting.history[-1]["seconds"] if fitting.history else 0.0
 
 
 def obtain(
@@ -73,14 +108,15 @@ def obtain(
     seeds: Iterable[int] = (0,),
     profile: str = "auto",
     progress: bool = True,
+    until: float | None = None,
     trainer: Callable | None = None,
 ) -> list[Run]:
     """Return finished runs, training what is missing, the first seed of all rows first.
 
     With profile ``"auto"`` a full run of this dataset serves, made here or recorded; without a GPU also one
-    in profile ``"cpu"``; what is missing is trained, full on a GPU and quick without. A named profile takes
-    and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't be had, its
-    variant from random weights runs instead, under its own name.
+    with fewer epochs from the record; what is missing is trained, full on a GPU and quick without. A named
+    profile takes and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't
+    be had, its variant from random weights runs instead, under its own name.
 
     Args:
         ids: Rows of the experiment table.
@@ -88,13 +124,14 @@ def obtain(
         seeds: Seeds of each row.
         profile: ``"auto"`` or a key of ``experiments.PROFILES``.
         progress: Show one bar for all and one line a run on stderr.
-        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile and progress, and
-            returns them in a dict by pair; None trains one after the other in this process.
+        until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
+        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile, progress and until,
+            and returns those that it finished in a dict by pair; None trains one after the other here.
 
     Returns:
         Runs in the order of seeds within ids; a variant that stands for two rows comes once. The runs of a
         row share a profile: where some of its seeds were run at a better scale than others can be now, the
-        others are left out.
+        others are left out. So are those that `until` did not leave time for.
     """
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
@@ -103,8 +140,8 @@ def obtain(
         found[row, seed] = run
     found = _of_one_scale(found, choose_profile(profile), progress)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
-    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress)
-    return list(found.values())
+    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress, until)
+    return [run for run in found.values() if run is not None]
 
 
 def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
@@ -136,14 +173,7 @@ def lookup(
 
 def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
     """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
-    parts = (dataset.train, dataset.valid)
-    if row.classes is not None:
-        parts = tuple(split.only(row.classes) for split in parts)
-    train, valid = (
-        split if number is None else data.subset(split, number, subset_seed)
-        for split, number, subset_seed in zip(parts, (row.images, row.valid_images), (seed, 0), strict=True)
-    )
-    return Fitting(row, seed, train, valid)
+    return Fitting(row, seed, *targets.parts(row, seed, dataset))
 
 
 def has_gpu() -> bool:
@@ -162,7 +192,7 @@ def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run
     """Find a run that serves, in the best profile."""
     if profile != "auto":
         return finished.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
-    for name in ["full"] if has_gpu() else ["full", "cpu", "quick"]:
+    for name in ["full"] if has_gpu() else reversed(experiments.PROFILES):
         named = (experiments.at(row, name), seed, name, dataset.fingerprint)
         if run := finished.find(*named) or record.recorded(*named):
             return run
@@ -194,13 +224,22 @@ def _weights_available(model: str) -> bool:
 
 
 def _train_all(
-    missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, progress: bool
+    missing: list[tuple[Experiment, int]],
+    dataset: Dataset,
+    profile: str,
+    progress: bool,
+    until: float | None = None,
 ) -> dict[tuple[Experiment, int], Run]:
-    with progress_bar(len(missing), progress) as bar:
-        return {(row, seed): _train_shown(row, seed, dataset, profile, bar) for row, seed in missing}
+    done = {}
+    with progress_bar(len(missing), progress) as bar, suppress(OutOfTime):
+        for row, seed in missing:
+            done[row, seed] = _train_shown(row, seed, dataset, profile, until, bar)
+    return done
 
 
-def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar: tqdm) -> Run:
+def _train_shown(
+    row: Experiment, seed: int, dataset: Dataset, profile: str, until: float | None, bar: tqdm
+) -> Run:
     """Train one run with its share of the bar and its line."""
     epochs, before = experiments.at(row, profile).epochs, bar.n
     bar.set_description_str(f"{row.id} seed {seed}", refresh=False)
@@ -211,7 +250,7 @@ def _train_shown(row: Experiment, seed: int, dataset: Dataset, profile: str, bar
         bar.set_description_str(told, refresh=False)
         bar.update(before + last["epoch"] / epochs - bar.n)
 
-    run = train(row, seed, dataset, profile=profile, on_epoch=advance)
+    run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
     bar.update(before + 1 - bar.n)
     if not bar.disable:
         tqdm.write(summary(run), file=sys.stderr)
@@ -231,7 +270,7 @@ def summary(run: Run) -> str:
     """Return what a run reached, in one line."""
     result = run.result
     return (
-        f"{run.experiment.id} seed {run.seed} ({run.profile}): PublicTest {result['valid_accuracy']:.1%} at "
+        f"{run.experiment.id} seed {run.seed} ({run.profile}): PublicTest {result['judged_accuracy']:.1%} at "
         f"epoch {result['best_epoch']} of {result['epochs']}, {result['train_seconds']:.0f} s"
     )
 
@@ -251,6 +290,7 @@ def _resume(fitting: Fitting, checkpoint: Path) -> None:
 def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:
     """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
     valid = fitting.keep_best()
+    trained = fitting.training_accuracy()
     run = Run(
         experiment=fitting.experiment,
         seed=fitting.seed,
@@ -262,7 +302,10 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
     )
     with paths.written_atomically(folder / finished.WEIGHTS_FILE) as temporary:
         fitting.network.save_weights(temporary)
-    run = replace(run, result=_result(run, fitting, dataset))
+    if fitting.precision != "float32":  # in which everybody else will compute
+        part = targets.parts(run.experiment, run.seed, dataset)[1]
+        run = replace(run, valid=finished.rounded(evaluate.predict(run.model(), part)))
+    run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     finished.save(run, folder / finished.RUN_FILE)
     for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
         leftover.unlink(missing_ok=True)
@@ -282,11 +325,13 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         "epochs": len(run.history),
         "best_epoch": fitting.best_epoch,
         "train_accuracy": float(best["accuracy"]),
-        "valid_accuracy": run.valid.accuracy,
+        "valid_accuracy": run.valid.accuracy,  # by FER-2013's labels, whatever the row is taught
+        "judged_accuracy": float(best["valid_accuracy"]),  # by what the row is taught
         "train_seconds": float(seconds.sum()),
         # The first epoch also compiles.
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
+        "precision": fitting.precision,
         "peak_memory_mb": device.peak_memory_mb(),
         "device": device.name(),
         "backend": keras.backend.backend(),

@@ -13,11 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ferlib import draw, faces, media
+from ferlib.detectors import DETECTORS
 from ferlib.labels import FerlibError
-from ferlib.live import Tracker
-from ferlib.media import Video
 from ferlib.network import Network, load_model
 from ferlib.page import Page
+from ferlib.tracker import Tracker
+from ferlib.video import Video, video_writer
 
 FIRST_PICTURE_SECONDS, NEXT_PICTURE_SECONDS = 15.0, 5.0
 """How long a camera may take to start, and to send the next picture, before it counts as lost."""
@@ -34,7 +35,7 @@ def webcam(
     *,
     source: str | Path | None = None,
     record: str | Path | None = None,
-    detector: str = "haar",
+    detector: str = DETECTORS[0],
     port: int = 0,
     page: bool | None = None,
     browser: bool = True,
@@ -67,7 +68,7 @@ def webcam(
         raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
     if record and file and Path(record).resolve() == Path(source).resolve():
         raise FerlibError(f"{record} is the source: give the recording a name of its own")
-    faces.detect(np.zeros((48, 48, 3), np.uint8), detector)  # an unusable detector fails before a page opens
+    faces.check(detector)  # before a page opens
     pictures, rate, total = _opened(camera, source, paced=page)
     with ExitStack() as stack:
         stack.callback(pictures.close)
@@ -119,7 +120,7 @@ class _Shown:
     def __enter__(self) -> "_Shown":
         self._files = ExitStack()
         if self._record:
-            self._write = self._files.enter_context(media.video_writer(Path(self._record), self._rate))
+            self._write = self._files.enter_context(video_writer(Path(self._record), self._rate))
         return self
 
     def show(self, view: np.ndarray, people: list, rate: float, seconds: float) -> None:

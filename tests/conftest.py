@@ -5,6 +5,7 @@ import os
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+from sources import OUTCOMES
 
 from ferlib import data, plots, readers
 from ferlib.paths import data as data_folder
@@ -64,3 +65,15 @@ def figures():
         plots.theme()
         yield
     plt.close("all")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say after a slow run what became of the damaged files."""
+    if not OUTCOMES or "slow" not in config.option.markexpr or "not slow" in config.option.markexpr:
+        return
+    terminalreporter.section("damaged files")
+    outcomes = ("read right", "refused")
+    for kind in sorted({kind for kind, _ in OUTCOMES}):
+        numbers = "".join(f"{OUTCOMES[kind, outcome]:7,} {outcome}" for outcome in outcomes)
+        terminalreporter.write_line(f"{kind:24}{numbers}")
+    terminalreporter.write_line(f"{'together':24}{OUTCOMES.total():7,}")

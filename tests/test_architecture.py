@@ -10,22 +10,28 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
 ORDER = [
-    *["labels", "words", "paths", "machine", "portrait", "demo", "readers", "data", "faces", "audit"],
-    *["augment", "backbones", "models"],
+    *["labels", "words", "paths", "machine", "colours", "pixels", "detectors", "faces"],
+    *["portrait", "demo", "layout", "pictures", "tables", "readers", "data", "votes", "audit"],
+    *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
-    *["device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
+    *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "comparison", "differences", "measures", "claims"],
     *["caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
     *[
+        "answers",
         "network",
         "framing",
         "export",
         "media",
+        "video",
         "draw",
+        "tracker",
         "live",
+        "inputs",
         "results",
+        "timeline",
         "files",
         "page",
         "webcam",
@@ -35,6 +41,7 @@ ORDER = [
         "speed",
         "arguments",
         "cli",
+        "__main__",
     ],
 ]
 """Every module; each may import only modules named before it."""
@@ -53,7 +60,8 @@ HEAVY = {
 }
 
 LIGHT = (
-    *("labels", "paths", "faces", "network", "media", "draw", "live", "results", "files", "page"),
+    *("labels", "paths", "colours", "pixels", "detectors", "faces", "answers", "network", "media", "video"),
+    *("draw", "tracker", "live", "inputs", "results", "timeline", "files", "page"),
     *("webcam", "arguments", "cli"),
 )
 """Modules that a light installation (no TensorFlow, no pandas) must be able to import."""

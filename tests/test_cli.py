@@ -11,7 +11,7 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import cli, cluster, data
+from ferlib import cli, cluster, data, train
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
 
     monkeypatch.setattr(data, "load", lambda source: demo_dataset)
     monkeypatch.setattr(np, "savez", refuse)
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
     assert cli.main(["train", "prior", "--profile", "quick"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"ferlib: {tmp_path / 'runs'}")

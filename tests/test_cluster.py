@@ -85,7 +85,7 @@ def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
     asked = []
     monkeypatch.setattr(train, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
     cluster.train_matrix(rows, [0, 1], "quick", dataset)
-    assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick"})]
+    assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick", "until": None})]
 
 
 def test_training_does_what_was_planned(dataset, rows, monkeypatch):

@@ -1,5 +1,6 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
+import re
 import tarfile
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import cli, data, demo, paths, readers
+from ferlib import cli, data, demo, layout, paths, readers
 from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
 
 SIZES = (100, 70, 70)
@@ -106,7 +107,7 @@ def test_the_order_of_rows_does_not_matter(table):
 def test_a_renumbered_copy_is_halved_by_class_with_a_note(drawn, tmp_path):
     archive = demo.write_zip(renumbered(drawn), tmp_path / "archive.zip")
     halved = data.load(archive)
-    assert halved.notes == (readers.RENUMBERED,) and "note " in data.describe(halved)
+    assert halved.notes == (layout.renumbered("test"),) and "note " in data.describe(halved)
     assert len(halved.train) == SIZES[0]
     assert len(halved.valid) + len(halved.test) == sum(SIZES[1:])
     table = data.counts(halved)
@@ -341,6 +342,7 @@ def test_the_data_command_prints_what_matters(table, capsys):
     said = capsys.readouterr().out
     for word in (str(table), data.load(table).fingerprint, str(paths.cache()), "test (PrivateTest)", "240"):
         assert word in said
+    assert re.search(r"^votes +none", said, re.MULTILINE), "drawn faces were not voted on"
     assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
 
 

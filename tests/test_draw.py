@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ferlib import draw
+from ferlib.answers import Face
 from ferlib.labels import CLASSES
-from ferlib.network import Face
 
 PICTURE = np.full((480, 640, 3), 128, np.uint8)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, files, framing, media
+from ferlib import cli, files, framing, inputs, media, video
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live import overlap
 from ferlib.network import load_model
+from ferlib.tracker import overlap
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
 BLANK = np.full((120, 160, 3), 200, np.uint8)
@@ -65,7 +65,7 @@ def test_faces_in_a_photo_are_found_named_and_written_down(tmp_path, network, co
     (line,) = lines(tmp_path / "a.jsonl")
     assert (line["file"], line["frame"], line["seconds"]) == (str(photo), 0, 0)
     for face, (emotion, box) in zip(line["faces"], PLACED, strict=True):
-        assert face["emotion"] == emotion and overlap(face["box"], box) > 0.8
+        assert face["emotion"] == emotion and overlap(face["box"], box) > 0.55
         assert list(face["probabilities"]) == list(CLASSES)
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert face["confidence"] == max(face["probabilities"].values())
@@ -76,7 +76,8 @@ def test_faces_in_a_photo_are_found_named_and_written_down(tmp_path, network, co
         list(line["faces"][0]["probabilities"].values())
     )
     table = capsys.readouterr().out
-    assert "happy" in table and "surprise" in table and all(name in table.splitlines()[0] for name in CLASSES)
+    assert "happy" in table and "surprise" in table
+    assert max(len(line) for line in table.splitlines()) <= 80
 
 
 def test_the_annotated_copy_has_blue_boxes_and_is_otherwise_the_photo(tmp_path, network, couple):
@@ -88,7 +89,7 @@ def test_the_annotated_copy_has_blue_boxes_and_is_otherwise_the_photo(tmp_path, 
     blue = (copy[..., 0] - copy[..., 2]) > 60
     assert copy.shape == couple.shape and blue.sum() > 1000
     assert not changed[300:, :300].any() and not changed[110:220, 90:180].any()  # beside a box, and inside
-    (left, top, *_), edge = PLACED[0][1], 12
+    (left, top, *_), edge = PLACED[0][1], 25
     assert blue[top + 40 : top + 100, left - edge : left + edge].any(axis=1).all()
 
 
@@ -98,12 +99,14 @@ def test_a_moving_face_is_followed_through_a_video(tmp_path, network, walk):
     found = lines(tmp_path / "w.jsonl")
     assert [line["frame"] for line in found] == list(range(40))
     assert found[25]["seconds"] == pytest.approx(1.0)
-    hits = [
-        any(overlap(face["box"], box) > 0.7 and face["emotion"] == emotion for face in line["faces"])
-        for line, emotion, box in zip(found, emotions, boxes, strict=True)
-    ]
-    assert np.mean(hits) > 0.9 and summary.faces >= 36
-    copy = media.Video(tmp_path / "out" / "walk.mp4")
+    assert [len(line["faces"]) for line in found] == [1] * 40 and summary.faces == summary.frames == 40
+    people = [line["faces"][0] for line in found]
+    assert {face["face"] for face in people} == {1}, "one person"
+    assert all(overlap(face["box"], box) > 0.5 for face, box in zip(people, boxes, strict=True))
+    told = [face["emotion"] for face in people]
+    assert told[:20] == emotions[:20] and told[30:] == emotions[30:], "a change shows within 0.4 s"
+    assert sum(before != after for before, after in zip(told, told[1:], strict=False)) == 1
+    copy = video.Video(tmp_path / "out" / "walk.mp4")
     assert (copy.frames, copy.rate) == (40, 25)
     picture = next(copy.read()).image.astype(int)
     assert (picture[..., 0] - picture[..., 2] > 60).sum() > 500
@@ -112,27 +115,26 @@ def test_a_moving_face_is_followed_through_a_video(tmp_path, network, walk):
 def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset, monkeypatch):
     monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
     some = real_dataset.valid.take(np.arange(24))
-    images = some.images[framing.find_boxes(some)["index"]]  # a cascade finds no face in some of them
+    images = some.images[framing.find_boxes(some)["index"]][:16]  # in some, no face is found
     frames, boxes = [], []
-    for number, image in enumerate(np.repeat(images, 3, axis=0)):
-        left, top = 20 + 5 * number, 150 - 3 * number
-        frames.append(np.full((480, 640, 3), 120, np.uint8))
-        frames[-1][top : top + 288, left : left + 288] = framing.in_a_picture(image)[..., None]
+    for number, image in enumerate(images):
+        left, top = (10, 340)[number % 2], 20 + 10 * number  # one after the other, far apart
+        picture = np.full((480, 640, 3), 120, np.uint8)
+        picture[top : top + 288, left : left + 288] = framing.in_a_picture(image)[..., None]
+        frames += [picture] * 12
         boxes.append((left + 72, top + 72, 144, 144))  # the image fills the middle half
     film = scenes.video(tmp_path / "people.avi", frames, codec="MJPG")
     files.predict_files([film], json_file=tmp_path / "p.jsonl")
     shipped = load_model()
     alone = [shipped.classes[answer] for answer in shipped.probabilities(images).argmax(axis=1)]
-    people = [
-        [face for face in line["faces"] if overlap(face["box"], box) > 0.6]
-        for line, box in zip(lines(tmp_path / "p.jsonl"), boxes, strict=True)
+    found = [
+        [face for face in line["faces"] if overlap(face["box"], box) > 0.4]
+        for line, box in zip(lines(tmp_path / "p.jsonl")[11::12], boxes, strict=True)
     ]
-    agree = [
-        found[0]["emotion"] == emotion
-        for found, emotion in zip(people, np.repeat(alone, 3), strict=True)
-        if found
-    ]
-    assert len(frames) > 36 and len(agree) >= 0.7 * len(frames) and np.mean(agree) > 0.7
+    agree = [one[0]["emotion"] == emotion for one, emotion in zip(found, alone, strict=True) if one]
+    assert len(images) == 16 and len(agree) >= 14 and np.mean(agree) > 0.7
+    numbers = [one[0]["face"] for one in found if one]
+    assert len(set(numbers)) == len(numbers), "everybody has a number of their own"
 
 
 def test_every_nth_frame_is_analysed_and_the_copy_keeps_all(tmp_path, network, walk):
@@ -140,7 +142,7 @@ def test_every_nth_frame_is_analysed_and_the_copy_keeps_all(tmp_path, network, w
         [walk[0]], out=tmp_path / "out", json_file=tmp_path / "w.jsonl", every=15, model=network
     )
     assert [line["frame"] for line in lines(tmp_path / "w.jsonl")] == [0, 15, 30]
-    assert media.Video(tmp_path / "out" / "walk.mp4").frames == 40
+    assert video.Video(tmp_path / "out" / "walk.mp4").frames == 40
 
 
 def test_only_the_region_is_searched_and_boxes_count_from_the_corner_of_the_picture(
@@ -151,7 +153,7 @@ def test_only_the_region_is_searched_and_boxes_count_from_the_corner_of_the_pict
         [tmp_path / "a.png"], roi=(300, 150, 340, 330), json_file=tmp_path / "a.jsonl", model=network
     )
     (face,) = lines(tmp_path / "a.jsonl")[0]["faces"]
-    assert face["emotion"] == "surprise" and overlap(face["box"], PLACED[1][1]) > 0.8
+    assert face["emotion"] == "surprise" and overlap(face["box"], PLACED[1][1]) > 0.55
 
 
 def test_boxes_of_a_photo_read_small_are_in_its_own_pixels(tmp_path, network, couple, monkeypatch):
@@ -159,7 +161,7 @@ def test_boxes_of_a_photo_read_small_are_in_its_own_pixels(tmp_path, network, co
     monkeypatch.setattr(media, "MOST_PIXELS", couple.shape[0] * couple.shape[1] * 9 // 4)
     files.predict_files([tmp_path / "large.jpg"], json_file=tmp_path / "a.jsonl", model=network)
     found = lines(tmp_path / "a.jsonl")[0]["faces"]
-    assert overlap(found[0]["box"], [3 * side for side in PLACED[0][1]]) > 0.8
+    assert overlap(found[0]["box"], [3 * side for side in PLACED[0][1]]) > 0.55
 
 
 def test_no_face_is_a_result(tmp_path, network, capsys):
@@ -269,7 +271,7 @@ def test_results_that_cannot_be_written_stop_everything_at_once(
     cv2.imwrite(str(tmp_path / "a.png"), BLANK)
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(files, "find", lambda *_: pytest.fail("should have stopped before"))
+    monkeypatch.setattr(files, "search", lambda *_: pytest.fail("should have stopped before"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FerlibError, match=sentence):
         files.predict_files(["a.png"], model=network, **where)
@@ -310,7 +312,7 @@ def test_the_command_says_by_its_exit_code_whether_all_went_well(tmp_path, coupl
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "find", interrupt)
+    monkeypatch.setattr(files, "search", interrupt)
     assert cli.main(["predict", good]) == 130
     assert capsys.readouterr().err.endswith("ferlib: stopped\n")
 
@@ -336,7 +338,7 @@ def test_an_interrupted_call_leaves_nothing_half_written(tmp_path, network, monk
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "find", interrupt)
+    monkeypatch.setattr(files, "search", interrupt)
     with pytest.raises(KeyboardInterrupt):
         files.predict_files([tmp_path / "a.png"], csv_file=tmp_path / "a.csv", model=network)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
@@ -373,7 +375,7 @@ def test_annotated_copies_of_an_earlier_call_are_left_out(album):
 
 def test_every_file_gets_a_copy_of_its_own(album):
     found, _ = files.expand([album / "a.jpg", album / "sub" / "a.jpg", album / "sub" / "film.avi", album])
-    targets = files._targets(found, album / "out")
+    targets = inputs.targets(found, album / "out")
     assert len({str(target).lower() for target in targets.values()}) == len(found) == 6
     assert targets[album / "sub" / "film.avi"].suffix == targets[album / "sub" / "film.mov"].suffix == ".mp4"
 
@@ -398,7 +400,7 @@ def test_frames_are_let_go(tmp_path, network, monkeypatch):
         def __del__(self):
             alive.discard(id(self))
 
-    monkeypatch.setattr(media, "Frame", Counted)
+    monkeypatch.setattr(video, "Frame", Counted)
     film = scenes.video(tmp_path / "film.mp4", [BLANK] * 200)
     files.predict_files([film], out=tmp_path / "out", csv_file=tmp_path / "a.csv", model=network)
-    assert len(most) == 200 and max(most) <= 2 * files.BATCH_FRAMES
+    assert len(most) == 200 and max(most) <= 4

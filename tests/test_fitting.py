@@ -227,6 +227,13 @@ def test_cosine_rises_and_falls():
     assert optimizer.weight_decay == 0.01
 
 
+def test_the_rate_is_told_as_keras_computes_it():
+    one = row(schedule="cosine", warmup=0.25, epochs=5, optimizer="sgd", learning_rate=0.05)
+    schedule = optimizers.optimizer(one, 4)._learning_rate
+    for done in range(21):
+        assert optimizers.cosine(one, 4, done) == pytest.approx(float(schedule(done)), abs=1e-8)
+
+
 def test_plateau_halves_the_rate_after_a_third_of_the_patience():
     one = Fitting(row(schedule="plateau", patience=6, epochs=20), 0, split(), split(21))
     rates = []

@@ -33,7 +33,7 @@ def test_boxes_are_where_the_faces_are(boxes):
     assert boxes["share"].between(0.85, 1.15).all()
     assert boxes[["right", "down"]].abs().max(axis=None) < 0.1
     first = boxes.iloc[0]
-    assert first["share"] == first["width"] / 144
+    assert first["share"] == max(first["width"], first["height"]) / 144
     assert first["right"] == pytest.approx((first["left"] + first["width"] / 2 - 144) / 144)
 
 

@@ -7,6 +7,7 @@ import scenes
 from PIL import Image
 
 from ferlib import media
+from ferlib import video as videos
 from ferlib.labels import FerlibError
 
 RNG = np.random.default_rng(0)
@@ -133,7 +134,7 @@ def film(tmp_path_factory):
 
 
 def test_a_video_is_read_in_order_with_its_times(film):
-    video = media.Video(film)
+    video = videos.Video(film)
     frames = list(video.read())
     assert (video.frames, video.rate) == (50, 25) and [frame.index for frame in frames] == list(range(50))
     np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(50) / 25, atol=1e-3)
@@ -141,8 +142,8 @@ def test_a_video_is_read_in_order_with_its_times(film):
 
 
 def test_unwanted_frames_are_marked_or_skipped(film):
-    marked = [frame.index for frame in media.Video(film).read(20) if frame.wanted]
-    skipped = [frame.index for frame in media.Video(film).read(20, all_frames=False)]
+    marked = [frame.index for frame in videos.Video(film).read(20) if frame.wanted]
+    skipped = [frame.index for frame in videos.Video(film).read(20, all_frames=False)]
     assert marked == skipped == [0, 20, 40]
 
 
@@ -151,7 +152,7 @@ def test_a_video_that_stops_in_the_middle_says_where(film, tmp_path, capfd):
     cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     seen = []
     with pytest.raises(FerlibError, match=r"cut.avi: damaged, it stops after frame \d+ of 50"):
-        seen.extend(media.Video(cut).read())
+        seen.extend(videos.Video(cut).read())
     assert 15 < len(seen) < 35
     assert capfd.readouterr().err == ""
 
@@ -161,24 +162,24 @@ def test_what_is_no_video_is_refused_quietly(tmp_path, contents, capfd):
     path = tmp_path / "film_001.mp4"
     path.write_bytes(contents)
     with pytest.raises(FerlibError, match="not a video that can be read"):
-        media.Video(path)
+        videos.Video(path)
     assert capfd.readouterr().err == ""
 
 
 def test_a_written_video_can_be_read_again(tmp_path):
     frames = [np.full((61, 81, 3), 5 * n, np.uint8) for n in range(30)]
-    with media.video_writer(tmp_path / "new" / "out.mp4", 12.5) as append:
+    with videos.video_writer(tmp_path / "new" / "out.mp4", 12.5) as append:
         for frame in frames:
             append(frame)
         append(np.zeros((50, 50, 3), np.uint8))  # some streams change their size
-    video = media.Video(tmp_path / "new" / "out.mp4")
+    video = videos.Video(tmp_path / "new" / "out.mp4")
     assert (video.frames, video.rate) == (31, 12.5)
     read = [frame.image for frame in video.read()]
     assert read[0].shape[1] in (80, 81) and read[29].mean() == pytest.approx(145, abs=4)
 
 
 def test_an_unfinished_video_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), media.video_writer(tmp_path / "out.mp4", 25) as append:
+    with pytest.raises(KeyboardInterrupt), videos.video_writer(tmp_path / "out.mp4", 25) as append:
         append(np.zeros((64, 64, 3), np.uint8))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -190,17 +191,17 @@ def test_a_video_where_nothing_can_be_written_gets_a_sentence(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with (
         pytest.raises(FerlibError, match=f"{name}: "),
-        media.video_writer(tmp_path / name, 25) as append,
+        videos.video_writer(tmp_path / name, 25) as append,
     ):
         append(np.zeros((64, 64, 3), np.uint8))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_video_that_loses_frames_on_the_way_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(media, "_length", lambda path: 1)  # what a full disk leaves
+    monkeypatch.setattr(videos, "_length", lambda path: 1)  # what a full disk leaves
     with (
         pytest.raises(FerlibError, match="is the disk full"),
-        media.video_writer(tmp_path / "o.mp4", 25) as append,
+        videos.video_writer(tmp_path / "o.mp4", 25) as append,
     ):
         for _ in range(5):
             append(np.zeros((64, 64, 3), np.uint8))

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ferlib import compare, data, demo, mistakes
-from ferlib.labels import CLASSES, FerlibError
+from ferlib import compare, mistakes, votes
+from ferlib.labels import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def predictions():
 
 
 def facts(predictions, **columns):
-    """A table of audit flags or votes for the images of some predictions, in another order."""
+    """A table of audit flags for the images of some predictions, in another order."""
     table = pd.DataFrame(
         {"name": predictions.names, "label": predictions.labels, "split": "valid", **columns}
     )
@@ -85,24 +85,22 @@ def test_swapped_labels_are_doubted():
 
 
 def test_crowd_sides_with_label_prediction_or_neither(predictions):
-    votes = np.zeros((400, len(CLASSES) + 3))
+    cast = np.zeros((400, len(votes.COLUMNS)), "uint8")
     wrong = np.flatnonzero(~predictions.correct)
-    votes[np.arange(400), predictions.labels] = 8
+    cast[np.arange(400), predictions.labels] = 8
     for_model, no_face, tied = wrong[:10], wrong[10:15], wrong[15:17]
-    votes[for_model, predictions.predicted[for_model]] = 9
-    votes[no_face, -1] = 10
-    votes[tied, predictions.predicted[tied]] = 8
-    columns = dict(zip([*CLASSES, *mistakes.NO_VOTE], votes.T, strict=True))
-    ballots = facts(predictions, **columns)
+    cast[for_model, predictions.predicted[for_model]] = 9
+    cast[no_face, -1] = 10
+    cast[tied, predictions.predicted[tied]] = 8
     groups = {"mistakes": ~predictions.correct, "right": predictions.correct}
-    table = mistakes.crowd(predictions, ballots, groups).set_index("group")
+    table = mistakes.crowd(predictions, cast, groups).set_index("group")
     assert table.loc["mistakes", "images"] == len(wrong)
     assert table.loc["mistakes", "prediction"] == pytest.approx(10 / len(wrong))
     assert table.loc["mistakes", "no emotion"] == pytest.approx(5 / len(wrong))
     assert table.loc["mistakes", "tied"] == pytest.approx(2 / len(wrong))
     assert table.loc["right", "label"] == 1
-    some = ballots[ballots["name"].isin(predictions.names[:100])]
-    assert mistakes.crowd(predictions, some, groups)["images"].sum() == 100
+    cast[100:] = 0
+    assert mistakes.crowd(predictions, cast, groups)["images"].sum() == 100, "the others were not voted on"
 
 
 def sided(doubted, other):
@@ -135,88 +133,3 @@ def test_top_four_predictions_are_joined_by_class_name():
     audit = pd.DataFrame({"name": four.names, "label": codes, "split": "valid"})
     audit = audit.assign(**dict.fromkeys(mistakes.FLAGS, True))
     assert (mistakes.by_flag(four, audit)["images"] == 80).all()
-
-
-# --- the crowd's votes ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    return demo.faces((100, 70, 70))
-
-
-def votes_for(drawn, n) -> str:
-    """Return a ferplus.csv in which the n-th image has n % 10 votes for happiness."""
-    usages = ("Training", "PublicTest", "PrivateTest")
-    lines = ["file,csv_row," + ",".join(mistakes.VOTES)]
-    for row in range(n):
-        place = "test" if drawn.splits[row] else "train"
-        emotion = CLASSES[drawn.labels[row]]
-        number = drawn.names[row].split("_")[1]
-        file = f"{place}/{emotion}/{usages[drawn.splits[row]]}_{number}"
-        lines.append(f"{file},{row},0,{row % 10}" + ",0" * 8)
-    return "\n".join(lines)
-
-
-def test_votes_are_joined_by_name_and_by_row(drawn, tmp_path):
-    table = demo.write_csv(drawn, tmp_path / "fer2013.csv")
-    assert mistakes.ferplus(data.load(table)) is None, "no votes yet"
-    (tmp_path / "ferplus.csv").write_text(votes_for(drawn, 120))
-    archive = demo.write_zip(drawn, tmp_path / "archive.zip")
-    for path in (archive, table):
-        loaded = data.load(path)
-        votes = mistakes.ferplus(loaded)
-        assert len(votes) == 120
-        assert votes["split"].value_counts().to_dict() == {"train": 100, "valid": 20}
-        for vote in votes.itertuples():
-            split = getattr(loaded, vote.split)
-            assert split.labels[vote.index] == vote.label and split.names[vote.index] == vote.name
-            number = int(vote.name.split("_")[1].split(".")[0])
-            row = number if path is table or vote.split == "train" else 100 + number
-            assert vote.happy == row % 10
-
-
-def test_votes_are_also_found_inside_a_folder_but_do_not_fit_a_renumbered_copy(drawn, tmp_path):
-    folder = demo.write_folders(drawn, tmp_path / "folders")
-    (folder / "ferplus.csv").write_text(votes_for(drawn, 50))
-    assert len(mistakes.ferplus(data.load(folder))) == 50
-    names = np.array([f"im{number:05d}.jpg" for number in range(len(drawn.names))])
-    renumbered = drawn._replace(names=names)
-    other = demo.write_folders(renumbered, tmp_path / "other")
-    (other / "ferplus.csv").write_text(votes_for(drawn, 50))
-    assert mistakes.ferplus(data.load(other)) is None
-
-
-def test_demo_faces_have_no_votes(demo_dataset):
-    assert mistakes.ferplus(demo_dataset) is None
-
-
-def test_votes_for_the_real_images(real_dataset):
-    votes = mistakes.ferplus(real_dataset)
-    if votes is None:
-        pytest.skip("ferplus.csv does not stand beside FER-2013")
-    assert len(votes) == 35706 and not votes.duplicated(["split", "index"]).any()
-    counted = votes[list(mistakes.VOTES.values())].sum(axis=1)
-    assert counted.median() == 10
-    agreed = votes[list(mistakes.VOTES.values())].idxmax(axis=1) == votes["label"].map(
-        dict(enumerate(CLASSES))
-    )
-    assert agreed.mean() > 0.6
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "Usage,Image name\nTraining,fer0.png\n", "file,csv_row\na,1\n", "\x00\x01\x02", "a,b\n1,2,3\n"],
-)
-def test_a_file_that_is_no_table_of_votes_is_refused_in_a_sentence(drawn, tmp_path, text):
-    table = demo.write_csv(drawn, tmp_path / "fer2013.csv")
-    (tmp_path / "ferplus.csv").write_text(text)
-    with pytest.raises(FerlibError, match=r"ferplus.csv is no table of FER\+ votes .*needs the columns file"):
-        mistakes.ferplus(data.load(table))
-
-
-def test_a_vote_that_is_no_number_is_refused_in_a_sentence(drawn, tmp_path):
-    table = demo.write_csv(drawn, tmp_path / "fer2013.csv")
-    (tmp_path / "ferplus.csv").write_text(votes_for(drawn, 3).replace(",0", ",many", 1))
-    with pytest.raises(FerlibError, match="many.*whole numbers"):
-        mistakes.ferplus(data.load(table))

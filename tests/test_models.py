@@ -8,6 +8,7 @@ from keras import layers
 
 from ferlib import backbones, models
 from ferlib.labels import FerlibError
+from ferlib.normalization import BatchNormalization
 
 PARAMETERS = {
     "prior": 14,
@@ -147,9 +148,9 @@ def test_prior_learns_frequencies_and_sees_nothing(images):
 @pytest.mark.parametrize("name", ["shallow_cnn", "four_block_cnn", "deep_cnn"])
 def test_switches(name):
     full = models.build(name)
-    assert count(full, layers.BatchNormalization) > 0
+    assert count(full, BatchNormalization) > 0
     plain = models.build(name, batch_norm=False)
-    assert count(plain, layers.BatchNormalization) == 0
+    assert count(plain, BatchNormalization) == 0
     assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
     rates = [layer.rate for layer in models.build(name, dropout=0.08).layers if type(layer) is layers.Dropout]
     assert max(rates) == 0.08
@@ -162,7 +163,7 @@ def test_deep_network_has_the_layers_it_promises():
     network = models.build("deep_cnn")
     assert count(network, layers.Conv2D) == 4
     assert count(network, layers.Dense) == 3  # two, and the scores
-    assert count(network, layers.BatchNormalization) == 6
+    assert count(network, BatchNormalization) == 6
 
 
 def test_shortcuts_pass_each_pair_of_convolutions(images):

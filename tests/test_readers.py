@@ -1,33 +1,16 @@
 """Every unsound source is refused in one sentence that says what, where and what to do."""
 
-import io
 import shutil
-import tarfile
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from sources import HAPPY, ICML, mail, pack, picture, refused, tiny
 
 from ferlib import cli, data, demo, paths, readers
-from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
-
-HAPPY = "train/happy/Training_00000003.jpg"
-"""A member of every archive written here."""
-
-ICML = "emotion, Usage, pixels"
-"""Header of the competition's second csv, blanks included."""
-
-
-def tiny() -> demo.Faces:
-    """One image of each class in each split; no two alike."""
-    labels, splits = np.tile(np.arange(len(CLASSES)), 3), np.repeat(np.arange(3), len(CLASSES))
-    ramp = np.linspace(0, 200, 48 * 48).reshape(48, 48)
-    images = np.stack([np.roll(ramp, 110 * n) for n in range(len(labels))]).astype(np.uint8)[..., np.newaxis]
-    usages = tuple(KAGGLE_SPLITS)
-    names = [f"{usages[split]}_{n:08d}.jpg" for n, split in enumerate(splits)]
-    return demo.Faces(images, labels, splits, np.array(names))
+from ferlib.labels import CLASSES, KAGGLE_SPLITS
 
 
 @pytest.fixture
@@ -43,39 +26,6 @@ def archive(tmp_path):
 @pytest.fixture
 def table(tmp_path):
     return demo.write_csv(tiny(), tmp_path / "fer2013.csv")
-
-
-def refused(path, *words) -> None:
-    """Check that a source is refused in one sentence with these words, and that no cache is left."""
-    with pytest.raises(FerlibError) as caught:
-        data.load(path)
-    message = str(caught.value)
-    assert "\n" not in message and message.endswith(".") and ". " not in message
-    for word in (path.name, *words):
-        assert word in message
-    assert not [file for file in paths.cache().rglob("*") if file.is_file()]
-
-
-def mail(path, members: dict[str, bytes]):
-    """Write a zip of these members."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, content in members.items():
-            archive.writestr(member, content)
-    return path
-
-
-def pack(path, members: dict[str, bytes]):
-    """Write a tar.gz of these members."""
-    with tarfile.open(path, "w:gz") as archive:
-        for member, content in members.items():
-            entry = tarfile.TarInfo(member)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return path
-
-
-def picture(*shape, dtype=np.uint8, kind=".jpg") -> bytes:
-    return cv2.imencode(kind, np.full(shape, 100, dtype))[1].tobytes()
 
 
 # --- finding the source -----------------------------------------------------------------------------
@@ -218,7 +168,9 @@ def test_an_empty_class_folder(folder):
 def test_an_unknown_class_folder(folder):
     (folder / "test" / "contempt").mkdir()
     (folder / "test" / "contempt" / "PublicTest_1.jpg").write_bytes(picture(48, 48))
-    refused(folder, "test/contempt/PublicTest_1.jpg", "angry, disgust, fear, happy", "name it")
+    refused(folder, "holds test/contempt/ beside FER-2013's seven classes", "move test/contempt/ elsewhere")
+    shutil.move(folder / "test" / "contempt", folder.parent)
+    assert data.load(folder).notes == ()
 
 
 def test_an_image_beside_the_class_folders(folder):
@@ -396,8 +348,8 @@ def test_a_csv_without_a_class(table, usage):
 def test_spellings_of_a_csv_agree(tmp_path, write, header):
     path = demo.write_csv(tiny(), tmp_path / "any.csv", header)
     path.write_bytes(write(path.read_text()))
-    read, notes = readers.read(path)
-    assert notes == ()
+    read, notes, classes = readers.read(path)
+    assert notes == () and classes == CLASSES
     assert read.names.tolist() == [f"row_{n:06d}" for n in range(21)]
     assert np.array_equal(read.labels, tiny().labels) and np.array_equal(read.splits, tiny().splits)
     assert abs(read.images.astype(int) - tiny().images).max() < 40 and read.images.dtype == np.uint8

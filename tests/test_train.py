@@ -9,7 +9,7 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import data, finished, models, paths, record, train
+from ferlib import data, evaluate, finished, models, paths, record, targets, train
 from ferlib.experiments import EXPERIMENTS, Experiment
 from ferlib.fitting import Fitting
 from ferlib.labels import TOP_FOUR, FerlibError
@@ -22,6 +22,11 @@ class Poison:
 
     def __getattr__(self, name):
         raise AssertionError(f"training read test.{name}")
+
+
+@pytest.fixture(autouse=True)
+def stored_after_each_epoch(monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -56,9 +61,9 @@ def counted(monkeypatch):
     begun = []
     original = Fitting.__init__
 
-    def init(self, experiment, seed, *splits):
+    def init(self, experiment, seed, *splits, **options):
         begun.append((experiment.id, seed))
-        original(self, experiment, seed, *splits)
+        original(self, experiment, seed, *splits, **options)
 
     monkeypatch.setattr(Fitting, "__init__", init)
     return begun
@@ -134,6 +139,7 @@ def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path
     code = f"""
 from ferlib import data, experiments, train
 import test_train
+train.CHECKPOINT_SECONDS = 0
 train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", deterministic=True)
 """
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
@@ -228,6 +234,54 @@ def _checkpoint(experiment, dataset):
     fitting = train.start(experiment, 0, dataset)
     fitting.epoch()
     return fitting.state()
+
+
+def test_short_epochs_are_not_all_stored(dataset, monkeypatch):
+    stored, times = [], iter([0, 10, 31, 31, 40, 50])  # the start; two epochs; stored; two more
+    original = np.savez
+    monkeypatch.setattr(
+        np, "savez", lambda file, **a: stored.append(a["history_epoch"]) or original(file, **a)
+    )
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 30)
+    monkeypatch.setattr(train, "monotonic", lambda: next(times))
+    train.train(row(epochs=4, patience=None), 0, dataset, profile="full")
+    assert stored == [[1, 2]]
+
+
+def test_time_runs_out_with_the_state_stored(dataset, monkeypatch):
+    clock = iter([0, 1, 1, 2, 2] + [9] * 9)  # before and after each epoch
+    monkeypatch.setattr(train, "time", lambda: next(clock))
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 1000)
+    with pytest.raises(train.OutOfTime):
+        train.train(row(epochs=6, patience=None), 0, dataset, profile="full", until=8)
+    epochs = []
+    whole = row(epochs=6, patience=None)
+    train.train(whole, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    assert epochs[0] > 1 and epochs[-1] == 6, "it went on from what was stored"
+
+
+def test_what_time_was_left_for_is_returned(dataset, table, counted, monkeypatch):
+    made = iter([True, False])
+    original = train.train
+
+    def hurried(*arguments, **options):
+        if next(made):
+            return original(*arguments, **options)
+        raise train.OutOfTime
+
+    monkeypatch.setattr(train, "train", hurried)
+    runs = train.obtain(["first", "second"], dataset, profile="quick", until=1e12)
+    assert [run.experiment.id for run in runs] == ["first"]
+
+
+def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
+    monkeypatch.setattr(train.device, "precision", lambda depthwise: "mixed_bfloat16")
+    narrow = {"switches": (("width", 0.05),), "precision": "auto"}
+    run = train.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
+    assert run.result["precision"] == "mixed_bfloat16"
+    part = targets.parts(run.experiment, 0, dataset)[1]
+    again = finished.rounded(evaluate.predict(run.model(), part))
+    np.testing.assert_array_equal(run.valid.probabilities, again.probabilities)
 
 
 def test_a_run_stopped_from_outside_goes_on(dataset):

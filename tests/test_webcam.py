@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, media, webcam
+from ferlib import cli, media, video, webcam
 from ferlib.labels import FerlibError
 from ferlib.network import load_model
 from ferlib.page import Page
@@ -64,7 +64,7 @@ def plug_in(monkeypatch):
 
 def test_a_file_is_recorded_whole_without_a_page(tmp_path, network, film, capsys):
     count = webcam.webcam(source=film, record=tmp_path / "out.mp4", model=network)
-    recorded = list(media.Video(tmp_path / "out.mp4").read())
+    recorded = list(video.Video(tmp_path / "out.mp4").read())
     assert count == len(recorded) == 50
     assert recorded[0].image.shape == (240, 460, 3)
     picture = recorded[30].image.astype(int)
@@ -90,10 +90,9 @@ def test_a_recording_that_cannot_be_written_gets_a_sentence(tmp_path, network, f
         webcam.webcam(source=film, record=tmp_path / "file" / "out.mp4", model=network)
 
 
-def test_a_detector_without_its_model_is_said_before_the_page_opens(network, film, capsys, monkeypatch):
-    monkeypatch.delenv("FERLIB_YUNET", raising=False)
-    with pytest.raises(FerlibError, match="yunet needs its model"):
-        webcam.webcam(source=film, detector="yunet", browser=False, model=network)
+def test_an_unknown_detector_is_said_before_the_page_opens(network, film, capsys):
+    with pytest.raises(FerlibError, match="no face detector 'eyes'"):
+        webcam.webcam(source=film, detector="eyes", browser=False, model=network)
     assert capsys.readouterr().out == ""
 
 
@@ -122,7 +121,7 @@ def test_ctrl_c_ends_the_recording_properly(tmp_path, network, film, monkeypatch
 
     monkeypatch.setattr(webcam.Tracker, "update", update)
     assert webcam.webcam(source=film, record=tmp_path / "out.mp4", model=network) == 20
-    assert media.Video(tmp_path / "out.mp4").frames == 20
+    assert video.Video(tmp_path / "out.mp4").frames == 20
 
 
 # --- cameras ----------------------------------------------------------------------------------------
@@ -133,7 +132,7 @@ def test_a_camera_that_is_unplugged_gets_a_sentence_and_the_recording_is_kept(tm
     with pytest.raises(FerlibError, match="camera 3 sends no more pictures: it was unplugged"):
         webcam.webcam(3, record=tmp_path / "out.mp4", page=False, model=network)
     assert camera.released.wait(5)
-    kept = media._length(tmp_path / "out.mp4")
+    kept = video._length(tmp_path / "out.mp4")
     assert 15 <= kept <= 60, "about one second"
 
 

@@ -1,0 +1,316 @@
+"""Split and class of each file of a data set, from its folders and name as people spell them."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.words import listed
+
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "publictest"), "valid"),
+    **dict.fromkeys(("test", "testing", "privatetest"), "test"),
+}
+"""Folder names, in small letters, to split name."""
+
+CLASS_FOLDERS = {
+    **dict.fromkeys(("angry", "anger"), "angry"),
+    **dict.fromkeys(("disgust", "disgusted", "disgusting"), "disgust"),
+    **dict.fromkeys(("fear", "fearful", "afraid", "scared"), "fear"),
+    **dict.fromkeys(("happy", "happiness", "joy", "joyful"), "happy"),
+    **dict.fromkeys(("sad", "sadness"), "sad"),
+    **dict.fromkeys(("surprise", "surprised", "surprising"), "surprise"),
+    "neutral": "neutral",
+    **{str(code): emotion for code, emotion in enumerate(CLASSES)},
+}
+"""Folder names, in small letters, to class name; digits are the codes of fer2013.csv."""
+
+USAGES = {usage.casefold(): SPLITS.index(split) for usage, split in KAGGLE_SPLITS.items()}
+"""Usage column and file prefix, in small letters, to position in ``SPLITS``."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+_CLUTTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
+
+
+class Place(NamedTuple):
+    """Where an image stands.
+
+    Attributes:
+        folder: Split folder as it is spelled.
+        emotion: Class folder as it is spelled.
+        member: Whole path inside the data set.
+    """
+
+    folder: str
+    emotion: str
+    member: str
+
+    @property
+    def name(self) -> str:
+        """File name without folder."""
+        return PurePosixPath(self.member).name
+
+    @property
+    def split(self) -> str:
+        """Split that the folder is named after."""
+        return SPLIT_FOLDERS[self.folder.casefold()]
+
+    @property
+    def usage(self) -> int | None:
+        """Position in ``SPLITS`` that the file's own name tells, as Kaggle's do, or None."""
+        return USAGES.get(self.name.partition("_")[0].casefold())
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed and kept: on disk it may hold bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def is_clutter(member: str) -> bool:
+    """Tell whether an operating system or editor left this behind, such as ``.DS_Store``, anywhere above."""
+    parts = PurePosixPath(member).parts
+    return any(part.startswith(".") or part.casefold() in _CLUTTER for part in parts)
+
+
+def is_split(folder: str) -> bool:
+    """Tell whether a folder is named after a split."""
+    return folder.casefold() in SPLIT_FOLDERS
+
+
+def is_image_of_split(member: str) -> bool:
+    """Tell whether a file is an image in a folder named after a split, at any depth."""
+    path = PurePosixPath(member)
+    return path.suffix.casefold() in IMAGE_SUFFIXES and any(map(is_split, path.parts[:-1]))
+
+
+def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, ...]]:
+    """Find the images that stand in ``<split>/<class>/`` folders, at any depth.
+
+    Args:
+        members: Paths of files, with slashes, inside the data set.
+        where: Name of the data set, for messages.
+
+    Returns:
+        The images, sorted, and notes on what was left out.
+
+    Raises:
+        FerlibError: An image stands astray, or it cannot be told which folder is meant.
+    """
+    roots: dict[tuple[str, ...], list[Place]] = {}
+    outside = []
+    for member in sorted(set(members)):
+        parts = PurePosixPath(member).parts
+        if is_clutter(member):
+            continue
+        if len(parts) >= 3 and is_split(parts[-3]):
+            roots.setdefault(parts[:-3], []).append(Place(parts[-3], parts[-2], member))
+        elif any(map(is_split, parts[:-1])):
+            raise FerlibError(
+                f"{where}: {member} is not in a class folder; name it <split>/<class>/<image>, such as "
+                f"train/{CLASSES[0]}/{parts[-1]}."
+            )
+        elif PurePosixPath(member).suffix.casefold() in IMAGE_SUFFIXES:
+            outside.append(member)
+    notes = []
+    if outside:
+        notes.append(f"Left out, as outside train/ and test/: {_files(outside)}.")
+    found = _only_root(roots, where, notes)
+    _refuse_two_spellings(found, where)
+    return found, tuple(notes)
+
+
+def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: list[str]) -> list[Place]:
+    """Return the images of the one data set, also where a second folder holds the same files once more."""
+    if not roots:
+        return []
+    first, *others = sorted(roots, key=lambda root: (len(root), root))
+    for other in others:
+        if [place[:2] + (place.name,) for place in roots[other]] != [
+            place[:2] + (place.name,) for place in roots[first]
+        ]:
+            found = " and ".join("/".join((*root, roots[root][0].folder)) for root in (first, other))
+            raise FerlibError(f"{where}: holds more than one data set ({found}); keep one of them.")
+        notes.append(
+            f"Left out, as {'/'.join(first) or 'the folder above'} holds files of the same names: "
+            f"{_files([place.member for place in roots[other]])}."
+        )
+    return roots[first]
+
+
+def _files(members: list[str]) -> str:
+    if len(members) == 1:
+        return f"1 image ({shown(members[0])})"
+    return f"{len(members):,} images ({shown(members[0])}, ...)"
+
+
+def _refuse_two_spellings(found: list[Place], where: str) -> None:
+    spellings: dict[str, set[str]] = {}
+    for place in found:
+        spellings.setdefault(place.split, set()).add(place.folder)
+    for names in spellings.values():
+        if len(names) > 1:
+            both = listed([f"{name}/" for name in sorted(names)])
+            raise FerlibError(f"{where}: holds {both}, which mean the same split; keep one of them.")
+
+
+def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
+    """Read the class folders: FER-2013's seven under any usual name, or a data set's own.
+
+    Args:
+        found: What `places` returned.
+        where: Name of the data set, for messages.
+
+    Returns:
+        Class names in code order, class name of each folder as it is spelled, and notes.
+
+    Raises:
+        FerlibError: A split or class is missing, or there is one beside FER-2013's seven.
+    """
+    if not found:
+        raise FerlibError(
+            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
+        )
+    emotion_of = {place.emotion: _emotion(place.emotion) for place in found}
+    odd = {folder for folder, emotion in emotion_of.items() if emotion is None}
+    names = tuple(emotion for emotion in CLASSES if emotion in emotion_of.values())
+    notes = []
+    if odd and names == CLASSES:
+        folders = sorted({f"{place.folder}/{place.emotion}/" for place in found if place.emotion in odd})
+        raise FerlibError(
+            f"{where}: holds {listed(folders)} beside FER-2013's seven classes; to leave "
+            f"{'it' if len(folders) == 1 else 'them'} out, move {listed(folders)} elsewhere."
+        )
+    if odd:
+        emotion_of = {folder: folder for folder in emotion_of}
+        names = tuple(sorted(emotion_of))
+    elif any(folder.isdecimal() for folder in emotion_of):
+        codes = ", ".join(f"{code} {emotion}" for code, emotion in enumerate(CLASSES))
+        notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")
+    if names != CLASSES:
+        notes.append(f"These are classes of their own, not FER-2013's seven: {listed(names)}.")
+    _refuse_gaps(found, names, emotion_of, where)
+    return names, emotion_of, tuple(notes)
+
+
+def _emotion(folder: str) -> str | None:
+    """Return the class of FER-2013 that a folder is named after, also as ``0_angry``."""
+    small = folder.casefold().strip()
+    return CLASS_FOLDERS.get(small) or CLASS_FOLDERS.get(re.sub(r"^\d+[\s._-]+", "", small))
+
+
+def _refuse_gaps(found: list[Place], names: tuple[str, ...], emotion_of: dict[str, str], where: str) -> None:
+    folders = {place.split: place.folder for place in found}
+    for split in ("train", "test"):
+        if split not in folders and not (split == "test" and "valid" in folders):
+            raise FerlibError(f"{where}: the split {split}/ is missing; unpack the archive again.")
+    present = {(place.split, emotion_of[place.emotion]) for place in found}
+    for split, folder in folders.items():
+        for emotion in names:
+            if (split, emotion) not in present:
+                raise FerlibError(f"{where}: {folder}/{emotion}/ holds no images; unpack the archive again.")
+
+
+def splits(
+    found: list[Place], images: np.ndarray, labels: np.ndarray, where: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the split of every image: by file name as in Kaggle's copy, by folder, or as seeded halves.
+
+    Args:
+        found: What `places` returned, n images.
+        images: uint8 (n, 48, 48, 1).
+        labels: int64 (n,).
+        where: Name of the data set, for messages.
+
+    Returns:
+        int64 (n,), position in ``SPLITS``, and notes.
+
+    Raises:
+        FerlibError: A file's name contradicts its folder, or tells nothing where others' names do.
+    """
+    folders = {place.split: place.folder for place in found}
+    usages = [place.usage for place in found]
+    for place, usage in zip(found, usages, strict=True):
+        by_folder = (
+            (SPLITS.index(place.split),)
+            if len(folders) == 3
+            else ((0,) if place.split == "train" else (1, 2))
+        )
+        if usage is not None and usage not in by_folder:
+            said = tuple(KAGGLE_SPLITS)[usage]
+            raise FerlibError(
+                f"{where}: {place.member} stands in {place.folder}/ but its name says {said}; move it."
+            )
+    if len(folders) == 3:
+        by_folder = np.array([SPLITS.index(place.split) for place in found], np.int64)
+        named = all(usage is not None for usage, split in zip(usages, by_folder, strict=True) if split)
+        return by_folder, () if named else (_by_folders(folders),)
+    held_out = np.array([place.split != "train" for place in found])
+    unnamed = held_out & np.array([usage is None for usage in usages])
+    if unnamed[held_out].all():
+        return _halves(held_out, images, labels), (
+            renumbered(next(f for s, f in folders.items() if s != "train")),
+        )
+    if unnamed.any():
+        raise FerlibError(
+            f"{where}: {found[unnamed.argmax()].member} is named neither PublicTest_ nor PrivateTest_; "
+            "rename or remove it."
+        )
+    return np.array([usage or 0 for usage in usages], np.int64), ()
+
+
+def renumbered(folder: str) -> str:
+    """Note that a held-out folder was halved, since its file names are not Kaggle's."""
+    return (
+        f"The files in {folder}/ carry no PublicTest_ or PrivateTest_ in their names, so the official split "
+        "is lost: they are divided by class into halves with a fixed seed, and results are not comparable "
+        "with others'."
+    )
+
+
+def _by_folders(folders: dict[str, str]) -> str:
+    used = " and ".join(
+        f"{folders[split]}/ as {usage}" for usage, split in KAGGLE_SPLITS.items() if split != "train"
+    )
+    return (
+        f"The file names do not tell the official split: {used} are taken as they stand, and results are "
+        "comparable with others' only if these are FER-2013's own."
+    )
+
+
+def _halves(held_out: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    halves = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(held_out & (labels == label))
+        # By pixels, not by name, so that every copy of the same images is halved alike.
+        members = members[np.argsort([images[n].tobytes() for n in members], kind="stable")]
+        members = np.random.default_rng([2013, label]).permutation(members)
+        halves[members[: len(members) // 2]], halves[members[len(members) // 2 :]] = 1, 2
+    return halves
+
+
+def check_splits(splits: np.ndarray, labels: np.ndarray, names: tuple[str, ...], where: str) -> None:
+    """Refuse a data set that lacks a split, or a class in one of them.
+
+    Args:
+        splits: int64 (n,), position in ``SPLITS``.
+        labels: int64 (n,), position in ``names``.
+        names: Class names in code order.
+        where: Name of the data set, for messages.
+
+    Raises:
+        FerlibError: Naming the first that lacks.
+    """
+    for usage, split in KAGGLE_SPLITS.items():
+        counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(names))
+        if not counts.any():
+            raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
+        if not counts.all():
+            raise FerlibError(
+                f"{where}: holds no {usage} images of {names[counts.argmin()]}; download it again."
+            )

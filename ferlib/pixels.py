@@ -1,0 +1,113 @@
+"""The one way from whatever people call a picture to its pixels: arrays, lists, images of Pillow."""
+
+import numpy as np
+
+from ferlib.labels import FerlibError
+
+ORDERS = ("rgb", "bgr")
+"""Orders of colours that pictures come in: Pillow, scikit-image and imageio give rgb, OpenCV gives bgr."""
+
+
+def as_bytes(image) -> np.ndarray:
+    """Return a picture as uint8 with one or three channels, their order unchanged; transparency is dropped.
+
+    Args:
+        image: (height, width) or (height, width, 1, 3 or 4): an array or nested list of whole numbers from 0
+            to 255, uint16, or float from 0 to 1; or an image of Pillow in any mode, which its EXIF data may
+            turn upright.
+
+    Returns:
+        uint8 (height, width) or (height, width, 3).
+
+    Raises:
+        FerlibError: It is no picture, or its values are no pixels.
+    """
+    image = from_pillow(image) if is_pillow(image) else _as_array(image)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
+        raise FerlibError(
+            f"an array of shape {image.shape} is no picture: pass (height, width) or (height, width, 3)"
+        )
+    image = eight_bit(image)
+    if image.ndim == 3 and image.shape[2] == 4:
+        return np.ascontiguousarray(image[:, :, :3])
+    return image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+
+
+def in_colour(image, order: str = "rgb") -> np.ndarray:
+    """Return a picture of any kind as OpenCV wants it.
+
+    Args:
+        image: As for `as_bytes`.
+        order: ``"rgb"`` or ``"bgr"``: which colour comes first. Images of Pillow know it themselves.
+
+    Returns:
+        uint8 (height, width, 3), blue, green, red.
+
+    Raises:
+        FerlibError: As for `as_bytes`, or there is no such order.
+    """
+    if order not in ORDERS:
+        raise FerlibError(f"there is no order of colours {order!r}: use {' or '.join(ORDERS)}")
+    picture = as_bytes(image)
+    if picture.ndim == 2:
+        return np.repeat(picture[..., np.newaxis], 3, axis=2)
+    swapped = order == "rgb" or is_pillow(image)
+    return np.ascontiguousarray(picture[..., ::-1]) if swapped else picture
+
+
+def eight_bit(values) -> np.ndarray:
+    """Return pixels as uint8, whatever they are counted in.
+
+    Args:
+        values: uint8; uint16; other whole numbers, from 0 to 255; float, from 0 to 1, or whole numbers
+            from 0 to 255.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        FerlibError: Values outside of those ranges would silently become other pixels.
+    """
+    values = _as_array(values)
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if values.size == 0:
+        return values.astype(np.uint8)
+    kind = values.dtype.kind
+    low, high = (values.min(), values.max()) if kind in "iuf" else (-1, -1)
+    if kind == "f" and 0 <= low <= high <= 1:
+        return np.rint(values * 255).astype(np.uint8)
+    whole = kind in "iu" or (kind == "f" and bool((values == np.rint(values)).all()))
+    if whole and 0 <= low <= high <= 255:
+        return values.astype(np.uint8)
+    reach = f" from {low:g} to {high:g}" if kind in "iuf" else ""
+    raise FerlibError(
+        f"pixels of type {values.dtype}{reach} are not understood: "
+        "pass uint8, uint16, whole numbers from 0 to 255, or float from 0 to 1"
+    )
+
+
+def is_pillow(image) -> bool:
+    """Say whether something is an image of Pillow, without loading Pillow."""
+    return all(hasattr(image, name) for name in ("mode", "getexif", "convert"))
+
+
+def from_pillow(image) -> np.ndarray:
+    """Return an image of Pillow upright: (height, width) grey, or (height, width, 3) red, green, blue."""
+    from PIL import ImageOps  # whoever has such an image has Pillow
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+        values = np.asarray(image)
+        deep = image.mode.startswith("I") and values.size and 255 < values.max() <= 65535
+        return values.astype(np.uint16) if deep or image.mode.startswith("I;16") else values
+    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+
+
+def _as_array(image) -> np.ndarray:
+    try:
+        return np.asarray(image)
+    except ValueError:  # rows of different lengths
+        raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None

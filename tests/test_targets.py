@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from ferlib import targets, votes
+from ferlib.data import Split
+from ferlib.experiments import Experiment
+from ferlib.fitting import Fitting
+from ferlib.labels import CLASSES, FerlibError
+
+SEEN = np.zeros((6, len(votes.COLUMNS)), "uint8")
+SEEN[0, [0, 4]] = 8, 2  # angry, as labelled
+SEEN[1, [4, 0]] = 6, 4  # sad, labelled angry
+SEEN[2, [3, 5]] = 5, 5  # happy or surprise, labelled happy
+SEEN[3, 9] = 10  # no face
+SEEN[4, [6, 0]] = 9, 1  # neutral with a single vote for angry, labelled neutral
+SEEN[5, [7, 2]] = 5, 5  # contempt or fear, labelled fear
+
+
+@pytest.fixture
+def split(monkeypatch):
+    numbers = np.arange(len(SEEN))
+    images = np.full((len(SEEN), 48, 48, 1), numbers[:, None, None, None], "uint8")
+    monkeypatch.setattr(votes, "of", lambda split: SEEN[split.images[:, 0, 0, 0]])
+    return Split("train", images, np.array([0, 0, 3, 6, 6, 2]), numbers.astype(str))
+
+
+@pytest.mark.parametrize(
+    ("target", "images", "labels"),
+    [
+        ("label", [0, 1, 2, 3, 4, 5], [0, 0, 3, 6, 6, 2]),
+        ("crowd", [0, 1, 2, 4, 5], [0, 4, 3, 6, 2]),
+        ("majority", [0, 1, 4], [0, 4, 6]),
+        ("cleaned", [0, 2, 4, 5], [0, 3, 6, 2]),
+    ],
+)
+def test_who_teaches_what(split, target, images, labels):
+    chosen = targets.taught(split, target)
+    assert chosen.names.astype(int).tolist() == images
+    assert chosen.labels.tolist() == labels
+
+
+def test_the_crowd_teaches_shares_and_others_one_emotion(split):
+    shares = targets.probabilities(targets.taught(split, "crowd"), "crowd")
+    np.testing.assert_allclose(shares[1, [4, 0]], [0.6, 0.4])
+    assert shares[3, 6] == 1, "a single vote is noise"
+    for target in ("label", "majority", "cleaned"):
+        chosen = targets.taught(split, target)
+        np.testing.assert_array_equal(targets.probabilities(chosen, target), np.eye(7)[chosen.labels])
+
+
+def test_the_crowd_judges_where_it_has_a_first_emotion(split):
+    assert targets.truth(split, "label").tolist() == split.labels.tolist()
+    for target in ("crowd", "majority", "cleaned"):
+        assert targets.truth(split, target).tolist() == [0, 4, -1, -1, 6, -1]
+
+
+def test_other_classes_and_images_nobody_voted_on_are_told(split, demo_dataset, monkeypatch):
+    with pytest.raises(FerlibError, match="all seven"):
+        targets.taught(split.only(CLASSES[:2]), "crowd")
+    monkeypatch.undo()
+    with pytest.raises(FerlibError, match="nobody voted"):
+        targets.taught(demo_dataset.train, "crowd")
+
+
+def test_epochs_are_judged_by_what_is_taught(split):
+    settings = {"model": "logistic", "batch_size": 4, "epochs": 1, "patience": None}
+    one = Fitting(Experiment("x", "x", "x", **settings, target="crowd"), 0, split.take([0, 1]), split)
+    line = one.epoch()
+    predicted = one.keep_best().probabilities.argmax(axis=1)
+    assert line["valid_accuracy"] == np.mean(predicted[[0, 1, 4]] == [0, 4, 6])
+
+
+def test_targets_reach_the_network(split):
+    """Two people's answers: trained long enough the network gives both their shares."""
+    settings = {"model": "prior", "batch_size": 1, "epochs": 60, "patience": None, "learning_rate": 0.05}
+    doubtful = split.take([1])
+    one = Fitting(Experiment("x", "x", "x", **settings, target="crowd"), 0, doubtful, doubtful)
+    for _ in range(60):
+        one.epoch()
+    answer = np.asarray(one.network(doubtful.images))[0]
+    np.testing.assert_allclose(answer[[4, 0]], [0.6, 0.4], atol=0.05)

@@ -1,0 +1,161 @@
+"""The votes of FER+ find their images in every kind of copy, and no others."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ferlib import data, demo, votes
+from ferlib.labels import CLASSES, FerlibError
+
+
+def ballot(**counts) -> list[int]:
+    """One row of votes; ``no_face`` for the last column."""
+    return [counts.get(name.replace(" ", "_"), 0) for name in votes.COLUMNS]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Demo faces whose names have numbers of their own, as FER-2013's have."""
+    faces = demo.faces((100, 70, 70))
+    usages = [name.split("_")[0] for name in faces.names]
+    return faces._replace(names=np.array([f"{usage}_{n:08d}.jpg" for n, usage in enumerate(usages)]))
+
+
+@pytest.fixture
+def table_file(tmp_path, monkeypatch):
+    """A file in place of the one that ships."""
+    file = tmp_path / "votes.npz"
+    monkeypatch.setattr(votes, "FILE", file)
+    votes._table.cache_clear()
+    yield file
+    votes._table.cache_clear()
+
+
+@pytest.fixture
+def table(drawn, tmp_path, table_file):
+    """Store votes on the drawn faces in place of FER+'s: six for the label, and others that vary."""
+    cast = np.zeros((len(drawn.labels), 10), np.uint8)
+    cast[:, 8], cast[:, 9] = np.arange(len(cast)) % 3, np.arange(len(cast)) % 2
+    cast[np.arange(len(cast)), drawn.labels] = 6
+    loaded = data.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
+    rows = np.concatenate([[int(name.split("_")[1]) for name in split.names] for split in loaded.splits])
+    images = np.concatenate([split.images for split in loaded.splits])
+    numbers = np.array([int(name.split("_")[1].split(".")[0]) for name in drawn.names])
+    votes.store(table_file, images, cast[rows], numbers[rows], rows)
+    return cast
+
+
+def cast_on(split, drawn, cast) -> np.ndarray:
+    """The votes on each image of a split, found by the name or row that the demo faces have."""
+    if split.names[0].startswith("row_"):
+        return cast[[int(name.split("_")[1]) for name in split.names]]
+    return cast[[drawn.names.tolist().index(name) for name in split.names]]
+
+
+@pytest.mark.parametrize("write", ["zip", "folders", "csv"])
+def test_votes_find_their_images_in_zip_folders_and_csv(drawn, table, tmp_path, write):
+    target = tmp_path / {"zip": "archive.zip", "folders": "unpacked", "csv": "fer2013.csv"}[write]
+    for split in data.load(getattr(demo, f"write_{write}")(drawn, target)).splits:
+        assert (votes.of(split) == cast_on(split, drawn, table)).all()
+        some = split.take(np.arange(0, len(split), 3))
+        assert (votes.of(some) == votes.of(split)[::3]).all()
+
+
+def test_votes_find_renumbered_images_but_those_that_only_a_name_could_tell_apart(drawn, table, tmp_path):
+    names = np.array([f"im{number:05d}.jpg" for number in range(len(drawn.names))])
+    loaded = data.load(demo.write_folders(drawn._replace(names=names), tmp_path / "renumbered"))
+    rows = np.concatenate([[int(name[2:7]) for name in split.names] for split in loaded.splits])
+    found = np.concatenate([votes.of(split) for split in loaded.splits])
+    known = found.any(axis=1)
+    assert (found[known] == table[rows[known]]).all()
+    twins = votes._table()["twin_rows"]
+    assert set(rows[~known]) == set(twins) and len(twins) >= demo.PLANTED_COPIES
+
+
+def test_votes_find_images_whose_pixels_another_encoder_changed(drawn, table, tmp_path):
+    loaded = data.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
+    for split in loaded.splits:
+        copies = np.stack([encoded_again(image, 95) for image in split.images])
+        assert (copies != split.images).mean() > 0.01
+        copied = data.Split(split.name, copies, split.labels, split.names)
+        assert (votes.of(copied) == cast_on(split, drawn, table)).all()
+
+
+def encoded_again(image, quality):
+    content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)[..., np.newaxis]
+
+
+def test_demo_faces_have_no_votes(demo_dataset):
+    assert all(votes.of(split) is None for split in demo_dataset.splits)
+    assert "none" in votes.describe(demo_dataset)
+
+
+def test_votes_of_other_images_are_refused(drawn, table, tmp_path):
+    train = data.load(demo.write_zip(drawn, tmp_path / "archive.zip")).train
+    shuffled = np.random.default_rng(0).permutation(len(train))
+    mixed = data.Split("train", train.images[shuffled], train.labels, train.names)
+    with pytest.raises(FerlibError, match="train: .*agree"):
+        votes.of(mixed)
+
+
+def test_a_single_vote_is_noise():
+    shares = votes.distribution(np.array([ballot(happy=6, sad=2, fear=1, contempt=1), ballot(angry=1)]))
+    assert shares[0, CLASSES.index("happy")] == 0.75 and shares[0, CLASSES.index("sad")] == 0.25
+    assert shares[0].sum() == 1 and not shares[1].any() and shares.dtype == np.float32
+
+
+def test_a_majority_is_a_unique_first_place_of_an_emotion():
+    cast = [
+        ballot(happy=4, sad=3, neutral=3),
+        ballot(happy=5, sad=5),
+        ballot(happy=4, contempt=6),
+        ballot(surprise=4, unknown=4, fear=2),
+        ballot(),
+        ballot(disgust=10),
+    ]
+    expected = [CLASSES.index("happy"), -1, -1, -1, -1, CLASSES.index("disgust")]
+    assert votes.majority(np.array(cast)).tolist() == expected
+
+
+def test_enough_and_agreed_count_votes_for_emotions():
+    cast = np.array(
+        [
+            ballot(happy=3, sad=2, contempt=5),
+            ballot(happy=4, contempt=6),
+            ballot(happy=6, unknown=4),
+            ballot(contempt=8, sad=2),
+            ballot(angry=1, disgust=1, fear=1, happy=1, sad=1, contempt=5),
+        ]
+    )
+    assert votes.enough(cast).tolist() == [True, False, True, False, False]
+    assert votes.agreed(cast).tolist() == [False, False, True, False, False]
+
+
+def test_every_voted_image_of_fer2013_is_found(real_dataset):
+    found = [votes.of(split) for split in real_dataset.splits]
+    assert [int(cast.any(axis=1).sum()) for cast in found] == [28555, 3579, 3572]
+    for cast in found:
+        totals = cast.sum(axis=1)
+        assert set(np.unique(totals)) <= {0, 9, 10}
+
+
+def test_votes_of_fer2013_survive_another_encoder(real_dataset):
+    valid = real_dataset.valid
+    copies = np.stack([encoded_again(image, 95) for image in valid.images])
+    found = votes.of(data.Split(valid.name, copies, valid.labels, valid.names))
+    assert (copies != valid.images).mean() > 0.01 and (found == votes.of(valid)).all()
+
+
+def test_votes_filed_from_jpegs_are_found_from_what_was_encoded(real_dataset, table_file):
+    valid = real_dataset.valid
+    # Moved off the blocks that they were encoded in, so that encoding costs as much as it did the first time.
+    before = np.roll(valid.images, (4, 3), (1, 2))
+    after = np.stack([encoded_again(image, 95) for image in before])
+    assert (before != after).mean() > 0.5
+    cast = np.random.default_rng(0).permuted(np.tile([5, 3, 2, 0, 0, 0, 0, 0, 0, 0], (len(valid), 1)), axis=1)
+    cast[np.arange(len(valid)), valid.labels] += 10
+    rows = np.arange(len(valid))
+    votes.store(table_file, after, cast.astype(np.uint8), rows, rows)
+    names = np.array([f"row_{row:06d}" for row in rows])
+    assert (votes.of(data.Split("valid", before, valid.labels, names)) == cast).all()
