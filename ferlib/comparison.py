@@ -1,15 +1,13 @@
 """Ways of training compared on PublicTest: results, recipes, and differences with what seeds add to them."""
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from ferlib import compare, experiments, optimizers, record, resampling
+from ferlib import compare, experiments, optimizers, resampling
 from ferlib.finished import Run
-from ferlib.resampling import Sampled
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -27,39 +25,6 @@ def best_of(runs: Iterable[Run], ids: Iterable[str] = tuple(experiments.EXPERIME
     """Return the seven-class row that is best on PublicTest, of some rows or of all."""
     ids = set(ids)
     return compare.best_row(run for run in runs if run.experiment.id in ids)
-
-
-def seed_deviation() -> tuple[float, int]:
-    """Return by how much the accuracy of one way of training varies from seed to seed.
-
-    Returns:
-        Standard deviation of the accuracy on PublicTest (0..1), pooled over all recorded rows with several
-        seeds, and its degrees of freedom; 0 and 1 where no row has several.
-    """
-    table = record.read_results()
-    if not len(table):
-        return 0.0, 1
-    learned = table[table["experiment"] != "prior"]  # which is the same for every seed
-    groups = learned.groupby(["experiment", "profile", "fingerprint", "key"])["valid_accuracy"]
-    squares, freedom = groups.var() * (groups.size() - 1), int((groups.size() - 1).sum())
-    return (float(np.sqrt(squares.sum() / freedom)), freedom) if freedom else (0.0, 1)
-
-
-def accuracy(runs: Sequence[Run]) -> Sampled:
-    """Return the mean accuracy on PublicTest of one row's seeds, uncertain by images and by seeds.
-
-    Images are resampled. Too few seeds are there to be resampled, so what they add is drawn from Student's
-    distribution with the pooled `seed_deviation`.
-
-    Args:
-        runs: Runs of one row.
-    """
-    tested = resampling.aligned([run.valid for run in runs])
-    share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
-    deviation, freedom = seed_deviation()
-    generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
-    noise = generator.standard_t(freedom, resampling.RESAMPLES) * deviation / np.sqrt(len(runs))
-    return resampling.ratio(share) + Sampled(0.0, noise)
 
 
 @dataclass(frozen=True)
@@ -116,7 +81,7 @@ def difference(
     if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
         return Difference()
     resampling.aligned([found[one][0].valid for one in (id, other)])
-    by = accuracy(found[id]) - accuracy(found[other])
+    by = compare.accuracy(found[id]) - compare.accuracy(found[other])
     return Difference(by.value, *by.interval())
 
 
@@ -142,7 +107,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 def _summary(runs: Sequence[Run]) -> dict:
     facts = pd.DataFrame([run.result for run in runs]).mean(numeric_only=True)
     row = runs[0].experiment
-    low, high = accuracy(runs).interval()
+    low, high = compare.accuracy(runs).interval()
     return {
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
