@@ -7,8 +7,14 @@ from scipy import optimize, special
 from ferlib.evaluate import Predictions
 
 
-def reliability(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
+def reliability(predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None) -> pd.DataFrame:
     """Return how often predictions of each confidence are right.
+
+    Args:
+        predictions: Predictions of one split.
+        bins: Of equal width.
+        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
+            None asks the labels.
 
     Returns:
         One row a non-empty bin of equal width: ``low``, ``high`` (its edges), ``confidence`` and ``accuracy``
@@ -17,22 +23,27 @@ def reliability(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
     Source:
         DeGroot and Fienberg (1983), "The comparison and evaluation of forecasters".
     """
+    hits = predictions.correct if hits is None else hits
     edges = np.linspace(0, 1, bins + 1)
     position = np.clip(np.digitize(predictions.confidence, edges[1:-1], right=True), 0, bins - 1)
-    frame = pd.DataFrame({"confidence": predictions.confidence, "accuracy": predictions.correct})
+    frame = pd.DataFrame({"confidence": predictions.confidence, "accuracy": hits})
     table = frame.astype("float64").groupby(position).mean()
     table.insert(0, "low", edges[table.index])
     table.insert(1, "high", edges[table.index + 1])
     return table.assign(count=np.bincount(position, minlength=bins)[table.index]).reset_index(drop=True)
 
 
-def expected_calibration_error(predictions: Predictions, bins: int = 15) -> float:
+def expected_calibration_error(
+    predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None
+) -> float:
     """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
+
+    The arguments are those of `reliability`.
 
     Source:
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
-    table = reliability(predictions, bins)
+    table = reliability(predictions, bins, hits)
     return float(((table["confidence"] - table["accuracy"]).abs() * table["count"]).sum() / len(predictions))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -187,4 +188,35 @@ def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = No
     ax.xaxis.set_major_formatter(_PERCENT)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("share of the true class")
+    return ax
+
+
+def two_truths(sides: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw labels against the crowd's answers, and whose side the network takes where these differ.
+
+    Args:
+        sides: From ``crowd.matrix``. Each cell has the number of images and the share of them in which the
+            network says what the crowd says; its colour says whether it sides with crowd or label.
+        ax: Where to draw; a new figure if None.
+    """
+    ax = ax or plt.subplots(figsize=(6.6, 5.4))[1]
+    names = sorted({name for pair in sides.index for name in pair})
+    whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
+    filled = sides.reindex(whole).reset_index()
+    lean = (filled["with crowd"] - filled["with label"]).where(filled["label"] != filled["crowd"])
+    text = [
+        f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
+        for count, share in zip(filled["images"], filled["with crowd"], strict=True)
+    ]
+    square = (len(names), len(names))
+    grid = pd.DataFrame(lean.to_numpy().reshape(square), names, names)
+    bar = {"label": "← with the label     with the crowd →", "ticks": [], "shrink": 0.75}
+    look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
+    sns.heatmap(grid, ax=ax, **look)
+    for place, words in enumerate(text):
+        row, column = divmod(place, len(names))
+        ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=8, linespacing=1.2)
+    ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
+    ax.grid(visible=False)
+    ax.tick_params(rotation=0)
     return ax

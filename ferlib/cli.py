@@ -153,6 +153,10 @@ def _add_training_commands(commands) -> None:
         help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
     )
     _add_profile(tune)
+    evaluate = _command(
+        commands, "evaluate", _evaluate, "hold finished networks against labels and ten people's votes"
+    )
+    evaluate.add_argument("ids", nargs="*", metavar="ID", help="experiments to tell class by class, too")
     bench = _command(
         commands, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
     )
@@ -210,6 +214,14 @@ def _tune(chosen) -> None:
 
     options = {"trials": chosen.trials, "storage": chosen.storage, "profile": chosen.profile}
     print(tune.tune(chosen.id, data.load(chosen.data), **options))
+
+
+def _evaluate(chosen) -> None:
+    _import_keras_quietly()
+    from ferlib import compare, crowd, data
+
+    dataset = data.load(chosen.data)
+    print(crowd.describe(crowd.judge(compare.every_run(dataset), dataset), chosen.ids))
 
 
 def _bench(chosen) -> None:

@@ -14,7 +14,7 @@ from ferlib.audit import Audit
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
 from ferlib.finished import Run
-from ferlib.labels import CLASSES
+from ferlib.labels import CLASSES, FerlibError
 from ferlib.resampling import Sampled
 
 REAL_TIME_PARAMETERS = 5_000_000
@@ -146,6 +146,22 @@ def images_of(run: Run, split: Split) -> Split:
         split = split.only(run.experiment.classes)
     number = run.experiment.valid_images
     return split if number is None else data.subset(split, number, 0)
+
+
+def every_run(dataset: Dataset) -> list[Run]:
+    """Return all finished runs on a dataset, recorded ones too: of each row those of its largest profile.
+
+    Raises:
+        FerlibError: There are none.
+    """
+    found = [*record.read_record(dataset), *finished.runs(dataset)]
+    if not found:
+        raise FerlibError("no network was trained on this data; train one with: ferlib train lean")
+    scale, largest = list(experiments.PROFILES).index, {}
+    for run in found:
+        largest[run.experiment.id] = max(run.profile, largest.get(run.experiment.id, "quick"), key=scale)
+    kept = [run for run in found if run.profile == largest[run.experiment.id]]
+    return list({(_row(run), run.seed): run for run in kept}.values())  # a run of runs/ before its record
 
 
 def with_other_seeds(runs: Iterable[Run], dataset: Dataset) -> list[Run]:

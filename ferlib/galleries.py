@@ -1,15 +1,20 @@
 """Rows of faces that a network read rightly or wrongly. Functions draw and return a figure."""
 
+from collections.abc import Mapping
+
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ferlib import explain
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES
-from ferlib.plots import RIGHT, WRONG, Row, gallery
+from ferlib.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG, Row, draw_face, gallery
+from ferlib.votes import COLUMNS
 
 
 def _told(predictions, positions):
@@ -87,6 +92,58 @@ def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, c
         for start in range(0, len(positions), columns)
     ]
     return gallery(rows, size=1.0)
+
+
+def voted(
+    split: Split,
+    cast: np.ndarray,
+    answers: Mapping[str, Predictions],
+    positions: np.ndarray,
+    *,
+    columns: int = 3,
+) -> Figure:
+    """Draw faces, each beside bars of its votes, and who gives which answer: the label and each network.
+
+    Args:
+        split: The images that the predictions were made on, in the same order.
+        cast: Their votes, int (n, 10), from ``votes.of``.
+        answers: Name of a network to its predictions.
+        positions: Which images, int (m,), in the order to draw.
+        columns: Faces a row.
+    """
+    lines = -(-len(positions) // columns)
+    fig, axes = plt.subplots(
+        lines,
+        2 * columns,
+        squeeze=False,
+        figsize=(3.2 * columns, 1.25 * lines),
+        width_ratios=[1, 1.6] * columns,
+    )
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for (face, bars), position in zip(axes.reshape(-1, 2), positions, strict=False):
+        draw_face(face, split.images[position])
+        said: dict[str, list[str]] = {split.classes[split.labels[position]]: ["label"]}
+        for name, one in answers.items():
+            told = f"{name} {100 * one.confidence[position]:.0f} %"
+            said.setdefault(one.classes[one.predicted[position]], []).append(told)
+        _votes(bars, dict(zip(COLUMNS, cast[position].tolist(), strict=True)), said)
+    return fig
+
+
+def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None:
+    """Draw a bar an answer that anybody gave, the most voted first, and write who else gave it."""
+    shown = sorted((name for name in counts if counts[name] or name in said), key=lambda name: -counts[name])
+    ax.set_axis_on()
+    colors = [EMOTION_COLORS.get(name, FAINT) for name in shown]
+    ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colors)
+    for line, name in enumerate(shown):
+        ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=7, va="center")
+    ax.set(xlim=(0, 20), ylim=(max(len(shown), 4) - 0.5, -0.5))
+    ax.xaxis.set_visible(False)
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", labelsize=7)
 
 
 def explained(

@@ -122,15 +122,21 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
     for line, row in zip(axes, rows, strict=True):
         line[0].text(-0.12, 0.5, row.name, transform=line[0].transAxes, ha="right", va="center")
         for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
-            _face(ax, image, None if row.heat is None else row.heat[position])
+            draw_face(ax, image, None if row.heat is None else row.heat[position])
             if row.titles:
                 color = row.colors[position] if row.colors else INK
                 ax.set_title(row.titles[position], size=8, color=color, loc="center", pad=2, weight="normal")
     return fig
 
 
-def _face(ax, image, heat):
-    """Draw one image, grey, with an optional heat map over it."""
+def draw_face(ax: Axes, image: np.ndarray, heat: np.ndarray | None = None) -> None:
+    """Draw one image, grey, with an optional heat map over it.
+
+    Args:
+        ax: Where to draw.
+        image: (48, 48) or (48, 48, 1), 0 to 255.
+        heat: (48, 48), 0 to 1, or None.
+    """
     image = np.asarray(image).reshape(IMAGE_SIZE, IMAGE_SIZE)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if heat is not None:

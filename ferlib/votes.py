@@ -89,6 +89,23 @@ def majority(votes: np.ndarray) -> np.ndarray:
     return np.where(unique & (first < len(CLASSES)), first, -1)
 
 
+def more_than_half(votes: np.ndarray) -> np.ndarray:
+    """Return the truth of FER+'s own protocol: the emotion or contempt with more than half of the votes.
+
+    Args:
+        votes: Integers (n, 10), from `of`. Single votes are counted as noise and left out first.
+
+    Returns:
+        int64 (n,), position in the first eight of ``COLUMNS``; -1 for images that the protocol leaves out.
+
+    Source: Barsoum et al. 2016, whose program calls this mode "majority".
+    """
+    kept = np.where(votes > 1, votes, 0).astype(int)
+    first = kept.argmax(axis=1)
+    clear = 2 * kept.max(axis=1) > kept.sum(axis=1)
+    return np.where(clear & (first <= len(CLASSES)), first, -1)
+
+
 def enough(votes: np.ndarray) -> np.ndarray:
     """Return which images have ``ENOUGH`` votes for the seven emotions, and not all single: bool (n,)."""
     emotions = votes[:, : len(CLASSES)]

@@ -15,7 +15,7 @@ ORDER = [
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "comparison", "differences", "measures", "claims", "mistakes"],
+    *["compare", "comparison", "crowd", "differences", "measures", "claims", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
     *["report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
     *[

@@ -74,3 +74,12 @@ def test_confused_pairs_are_the_largest_off_diagonal_shares():
     assert (
         widths[0] == shares.loc["fear", "sad"] and widths == sorted(widths, reverse=True) and len(widths) == 3
     )
+
+
+def test_two_truths_shows_counts_and_whose_side_the_network_takes():
+    pairs = pd.MultiIndex.from_tuples([("fear", "fear"), ("fear", "sad")], names=["label", "crowd"])
+    columns = {"images": [30, 10], "with label": [0.9, 0.2], "with crowd": [0.9, 0.7]}
+    ax = charts.two_truths(pd.DataFrame(columns | {"with neither": [0.1, 0.1]}, index=pairs))
+    assert [text.get_text() for text in ax.texts] == ["30\n90 %", "10\n70 %", "", ""]
+    colours = ax.collections[0].get_array().reshape(2, 2)
+    assert colours[0, 1] == pytest.approx(0.5) and np.ma.getmaskarray(colours)[0, 0]

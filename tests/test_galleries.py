@@ -60,3 +60,21 @@ def test_explained_faces_carry_heat_for_prediction_and_label(split):
     assert not predictions.correct[wrong].any()
     assert titles[2:4] == [predictions.classes[k] for k in predictions.predicted[wrong]]
     assert titles[4:6] == [predictions.classes[k] for k in predictions.labels[wrong]]
+
+
+def test_voted_faces_stand_beside_their_votes_and_who_says_what(split, predictions):
+    cast = np.zeros((90, 10), np.uint8)
+    cast[:, 6], cast[:, 7], cast[:, 9] = 6, 3, 1
+    other = made_up.predictions(0.5, seed=1, images=90)
+    fig = galleries.voted(split, cast, {"one": predictions, "two": other}, np.array([5, 2, 7]), columns=2)
+    faces = [ax for ax in fig.axes if ax.images]
+    assert [position(ax.images[0].get_array(), split) for ax in faces] == [5, 2, 7]
+    for index, bars in zip((5, 2, 7), [fig.axes[n] for n in (1, 3, 5)], strict=True):
+        names = [tick.get_text() for tick in bars.get_yticklabels()]
+        assert names[:3] == ["neutral 6", "contempt 3", "no face 1"]
+        assert [bar.get_width() for bar in bars.patches] == [int(name.split()[-1]) for name in names]
+        said = dict(zip([name.rsplit(" ", 1)[0] for name in names], bars.texts, strict=True))
+        assert "label" in said[split.classes[split.labels[index]]].get_text()
+        for name, one in (("one", predictions), ("two", other)):
+            assert f"{name} 80 %" in said[one.classes[one.predicted[index]]].get_text()
+    assert not fig.axes[7].patches, "the place of a fourth face stays empty"

@@ -1,0 +1,200 @@
+"""Networks are held against labels and votes on the right images, and every number can be counted by hand."""
+
+from dataclasses import replace
+
+import made_up
+import numpy as np
+import pytest
+
+from ferlib import audit, cli, compare, crowd, data, votes
+from ferlib.evaluate import Predictions
+from ferlib.labels import CLASSES, FerlibError
+
+IMAGES = 120
+
+
+@pytest.fixture(scope="module")
+def cast():
+    """Votes on 120 images: seven or eight for the label or, on every third image, for the next class."""
+    labels = made_up.dataset(IMAGES).valid.labels
+    answers = np.where(np.arange(IMAGES) % 3 == 0, (labels + 1) % 7, labels)
+    table = np.zeros((IMAGES, 10), np.uint8)
+    table[np.arange(IMAGES), answers] = np.where(np.arange(IMAGES) % 2, 8, 5)
+    table[np.arange(IMAGES), (answers + 2) % 7] = np.where(np.arange(IMAGES) % 2, 2, 4)
+    table[:, 8] = 10 - table.sum(axis=1)
+    table[10] = [5, 5, *[0] * 8]  # no unique first place
+    table[11] = [3, 0, 0, 0, 0, 0, 0, 7, 0, 0]  # contempt
+    table[12] = 0  # not voted on
+    return table
+
+
+@pytest.fixture
+def voted(cast, monkeypatch):
+    """A data set with these votes, of which every fifth image of PublicTest has a copy in training."""
+    monkeypatch.setattr(votes, "of", lambda split: cast[split.names.astype(int)])
+    clean = np.arange(IMAGES) % 5 > 0
+    found = type("Found", (), {"leak_free": lambda self, split: {"valid": clean}[split]})()
+    monkeypatch.setattr(audit, "audit", lambda dataset: found)
+    return made_up.dataset(IMAGES)
+
+
+@pytest.fixture
+def judged(voted):
+    runs = [made_up.run("lean", 0.8, seed, images=IMAGES, tested=False) for seed in (0, 1)]
+    return crowd.judge([*runs, made_up.run("mobilenet_top4", images=IMAGES)], voted)
+
+
+def test_rows_of_seven_classes_meet_their_votes(judged, cast):
+    (lean,) = judged
+    assert lean.row == "lean" and len(lean.predictions) == 2
+    assert (lean.cast == cast).all() and lean.clean.sum() == IMAGES * 4 // 5
+    assert (lean.seen == votes.majority(cast)).all() and (lean.seen < 0).sum() == 3
+
+
+def test_a_run_on_part_of_the_images_meets_the_votes_of_that_part(voted, cast):
+    quick = made_up.run("lean", profile="quick", images=IMAGES, tested=False)
+    kept = replace(quick.experiment, valid_images=70)
+    part = compare.images_of(replace(quick, experiment=kept), voted.valid)
+    places = part.names.astype(int)
+    (one,) = crowd.judge([replace(quick, experiment=kept, valid=quick.valid.take(places))], voted)
+    assert len(places) == 70 and (one.cast == cast[places]).all()
+    with pytest.raises(FerlibError, match="lean was tested on other images"):
+        crowd.judge([replace(quick, experiment=kept, valid=quick.valid.take(places[::-1]))], voted)
+
+
+def test_without_votes_nothing_is_judged(demo_dataset):
+    run = made_up.run("lean", tested=False)
+    with pytest.raises(FerlibError, match="nobody voted on these images"):
+        crowd.judge([run], demo_dataset)
+
+
+def test_the_table_counts_both_truths_on_the_same_images(judged, cast):
+    (lean,) = judged
+    row = crowd.table(judged).loc["lean"]
+    seen, told = votes.majority(cast), lean.told
+    known = seen >= 0
+    assert row["seeds"] == 2 and row["images"] == known.sum() == IMAGES - 3
+    assert row["crowd"] == pytest.approx((told == seen)[:, known].mean())
+    assert row["label"] == pytest.approx((told == lean.labels)[:, known].mean())
+    agreed = known & (cast.max(axis=1) >= 6)
+    assert row["agreed_images"] == agreed.sum() < known.sum()
+    assert row["agreed"] == pytest.approx((told == seen)[:, agreed].mean())
+    clean = known & (np.arange(IMAGES) % 5 > 0)
+    assert row["leak_free_images"] == clean.sum()
+    assert row["leak_free"] == pytest.approx((told == seen)[:, clean].mean())
+    for name in crowd.MEASURES:
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+
+
+def test_cross_entropy_and_calibration_are_to_the_shares_of_votes(judged, cast):
+    row = crowd.table(judged).loc["lean"]
+    enough, shares = votes.enough(cast), votes.distribution(cast)
+    surprises, gaps = [], []
+    for network in judged[0].predictions:
+        logs = np.log(network.probabilities.astype("float64"))
+        surprises.append(-(shares * logs).sum(axis=1)[enough].mean())
+        said = shares[np.arange(IMAGES), network.predicted]
+        gaps.append((network.confidence - said)[enough].mean())
+    assert row["voted_images"] == enough.sum()
+    assert row["cross_entropy"] == pytest.approx(np.mean(surprises))
+    assert row["overconfidence"] == pytest.approx(np.mean(gaps), abs=1e-6)
+    # All answers have the confidence 0.8, so that there is one bin.
+    assert row["calibration_error"] == pytest.approx(np.mean(np.abs(gaps)), abs=1e-6)
+    (point,) = crowd.reliability(judged[0]).to_dict("records")
+    assert point["count"] == 2 * enough.sum() and point["confidence"] == pytest.approx(0.8)
+    assert point["confidence"] - point["accuracy"] == pytest.approx(np.mean(gaps), abs=1e-6)
+
+
+def test_labels_and_crowd_stand_in_the_table_as_readers(judged, cast):
+    table = crowd.table(crowd.readers(judged[0]))
+    label, people = table.loc[crowd.READERS[0]], table.loc[crowd.READERS[1]]
+    known = votes.majority(cast) >= 0
+    agreement = (votes.majority(cast) == judged[0].labels)[known].mean()
+    assert label["label"] == people["crowd"] == 1
+    assert label["crowd"] == people["label"] == pytest.approx(agreement)
+    shares = votes.distribution(cast)[votes.enough(cast)]
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1).mean()
+    assert people["cross_entropy"] == pytest.approx(entropy) and np.isnan(label["cross_entropy"])
+
+
+def test_recall_by_class_is_by_either_truth(judged, cast):
+    table = crowd.per_class(judged[0])
+    assert list(table.index) == sorted(CLASSES)
+    seen, told, labels = votes.majority(cast), judged[0].told, judged[0].labels
+    code = CLASSES.index("sad")
+    row = table.loc["sad"]
+    assert row["images"] == (seen == code).sum()
+    assert row["crowd"] == pytest.approx((told[:, seen == code] == code).mean())
+    assert row["labelled"] == pytest.approx((labels[seen == code] == code).mean())
+    by_label = (labels == code) & (seen >= 0)
+    assert row["label_images"] == by_label.sum()
+    assert row["label"] == pytest.approx((told[:, by_label] == code).mean())
+    assert row["crowd_low"] <= row["crowd"] <= row["crowd_high"]
+
+
+def test_agreement_and_matrix_tell_the_same(judged, cast):
+    ways, sides = crowd.agreement(judged[0]), crowd.matrix(judged[0])
+    seen, told, labels = votes.majority(cast), judged[0].told, judged[0].labels
+    known = seen >= 0
+    assert ways.sum().to_numpy() == pytest.approx(np.ones(8))
+    all_agree = ((told == seen) & (seen == labels))[:, known].mean()
+    assert ways.loc["all agree", "all images"] == pytest.approx(all_agree)
+    none = (told != seen) & (told != labels) & (seen != labels)
+    assert ways.loc["none agree", "all images"] == pytest.approx(none[:, known].mean())
+    apart = sides[sides.index.get_level_values("label") != sides.index.get_level_values("crowd")]
+    assert sides["images"].sum() == known.sum() and apart["images"].sum() == (seen != labels)[known].sum()
+    with_crowd = (apart["with crowd"] * apart["images"]).sum() / known.sum()
+    assert ways.loc["crowd and network", "all images"] == pytest.approx(with_crowd)
+    with_label = (apart["with label"] * apart["images"]).sum() / known.sum()
+    assert ways.loc["label and network", "all images"] == pytest.approx(with_label)
+
+
+def test_the_published_protocol_counts_contempt_and_leaves_unclear_images_out():
+    cast = np.zeros((6, 10), np.uint8)
+    cast[0, [3, 4]] = 6, 4  # happy
+    cast[1, [7, 0]] = 8, 2  # contempt
+    cast[2, [3, 4, 5]] = 5, 3, 2  # no more than half
+    cast[3, [8, 0]] = 7, 3  # unknown
+    cast[4, [4, 0, 1, 2, 3, 5]] = 5, 1, 1, 1, 1, 1  # sad, once single votes are gone
+    cast[5, [0, 6]] = 9, 1  # angry
+    assert votes.more_than_half(cast).tolist() == [3, 7, -1, -1, 4, 0]
+    eight = np.eye(8)[[3, 7, 0, 0, 4, 1]]
+    assert crowd.published_accuracy(eight[np.newaxis], cast).value == 0.75
+    seven = np.eye(7)[[3, 0, 0, 0, 4, 1]]
+    assert crowd.published_accuracy(seven[np.newaxis], cast).value == 0.5
+
+
+def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, monkeypatch, capsys):
+    monkeypatch.setattr(data, "load", lambda source: voted)
+    assert cli.main(["evaluate"]) == 1
+    assert "no network was trained on this data" in capsys.readouterr().err
+    made_up.saved(made_up.run("lean", 0.9, images=IMAGES, tested=False))
+    made_up.saved(made_up.run("prior", 0.2, images=IMAGES, tested=False))
+    assert cli.main(["evaluate", "lean"]) == 0
+    printed = capsys.readouterr().out
+    table = crowd.table(crowd.judge(compare.every_run(voted), voted))
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    for row in ("lean", "prior"):
+        assert f"{100 * table.loc[row, 'crowd']:.1f} (" in lines[row]
+    assert f"{100 * table.loc['lean', 'label']:.1f} (" in printed and "surprise" in lines
+    assert cli.main(["evaluate", "deep_both"]) == 1
+    assert "deep_both has no finished run" in capsys.readouterr().err
+
+
+def test_of_each_row_the_runs_of_its_largest_profile_count(voted):
+    made_up.saved(made_up.run("lean", profile="quick", images=IMAGES, tested=False))
+    for seed in (0, 1):
+        made_up.saved(made_up.run("lean", 0.9, seed, profile="cpu", images=IMAGES, tested=False))
+    made_up.saved(made_up.run("prior", profile="quick", images=IMAGES, tested=False))
+    found = [(run.experiment.id, run.profile, run.seed) for run in compare.every_run(voted)]
+    assert sorted(found) == [("lean", "cpu", 0), ("lean", "cpu", 1), ("prior", "quick", 0)]
+
+
+def test_the_label_agrees_with_the_crowd_as_published_for_fer2013(real_dataset):
+    cast = votes.of(real_dataset.valid)
+    seen = votes.majority(cast)
+    assert (seen >= 0).sum() == 3372 and votes.agreed(cast).sum() == 2854
+    labels = np.eye(7, dtype="float32")[real_dataset.valid.labels]
+    told = Predictions(real_dataset.valid.labels, labels, real_dataset.valid.names, CLASSES)
+    one = crowd.Judged("labels", (told,), cast, np.ones(len(cast), bool))
+    assert crowd.table([one]).loc["labels", "crowd"] == pytest.approx(0.6536, abs=5e-5)
