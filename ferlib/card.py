@@ -8,7 +8,7 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from ferlib import calibrate, evaluate, export, finished, paths, record, remarks, resampling
+from ferlib import calibrate, evaluate, export, finished, paths, record, resampling
 from ferlib.data import Dataset, Split
 from ferlib.evaluate import Predictions
 from ferlib.finished import Run
@@ -101,7 +101,7 @@ def model_card(run: Run, metadata: Mapping) -> str:
         "standing": _standing(run, split, predictions),
         "split": split,
         "scores": _scores(predictions),
-        "mistakes": remarks.mistakes(predictions),
+        **_extremes(predictions),
         "error_before": percent(errors[0]),
         "error_after": percent(errors[1]),
         "same_images": " (the images it was fitted on)" if run.test is None else "",
@@ -144,22 +144,6 @@ def live_check(network: Network, runs: Iterable[Run], splits: Mapping[str, Split
     return pd.DataFrame(rows)
 
 
-def live_remark(checked: pd.DataFrame, network: Network) -> str:
-    """Say in a sentence what `live_check` found."""
-    source = network.metadata["source"]
-    name = f"`{source.get('experiment')}` (seed {source.get('seed')}, profile {source.get('profile')})"
-    if checked.empty:
-        return f"The network that ships is {name}, which is not among the runs of these data."
-    found = "; ".join(
-        f"{row.split}: {percent(row.here, 2)} of {row.images:,} images, {percent(row.record, 2)} recorded"
-        for row in checked.itertuples()
-    )
-    return (
-        f"The network that ships is {name}. Read live, through onnxruntime with float16 weights, {found}. "
-        f"No probability differs by more than {checked['difference'].max():.3f}."
-    )
-
-
 def _standing(run: Run, split: str, predictions: Predictions) -> str:
     low, high = resampling.accuracy([predictions], row=run.experiment.id).interval()
     told = (
@@ -171,6 +155,20 @@ def _standing(run: Run, split: str, predictions: Predictions) -> str:
     views = f", {percent(run.result['test_accuracy_tta'])} averaged over several views of each image"
     leaks = f" and {percent(run.result['leak_free_accuracy'])} on images with no copy in the training split"
     return told[:-1] + views + leaks + "."
+
+
+def _extremes(predictions: Predictions) -> dict[str, str]:
+    """Return which emotions are recognized best and worst, and what the worst is taken for."""
+    recall = evaluate.recall_intervals(predictions)["recall"]
+    taken = evaluate.confusion(predictions).loc[recall.idxmin()].drop(recall.idxmin())
+    return {
+        "easiest": recall.idxmax(),
+        "easiest_recall": percent(recall.max()),
+        "hardest": recall.idxmin(),
+        "hardest_recall": percent(recall.min()),
+        "taken_for": taken.idxmax(),
+        "taken_share": percent(taken.max()),
+    }
 
 
 def _scores(predictions: Predictions) -> str:

@@ -11,26 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from ferlib import calibrate, claims
+from ferlib import calibrate
 from ferlib.evaluate import Predictions
 from ferlib.finished import Run
-from ferlib.plots import FAINT, INK, SPLIT_COLORS
+from ferlib.plots import FAINT, SPLIT_COLORS
 
 GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""
 
-VERDICT_COLORS = {
-    claims.HOLDS: "#009E73",
-    claims.FAILS: "#D55E00",
-    claims.NOISE: "#7F7F7F",
-    claims.UNTESTED: "#C9C9C9",
-}
-
 COSTS = {
     "parameters": "parameters",
     "macs": "multiplications an image",
-    "train_seconds": "training time (s)",
-    "milliseconds": "time for one face (ms)",
+    "compute": "multiplications in training",
 }
 """Column of the results table to the label of a cost axis."""
 
@@ -64,7 +56,7 @@ def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) 
 
 def _short(value):
     """Write a number on an axis in a few characters."""
-    for size, unit in [(1e9, " G"), (1e6, " M"), (1e3, " k")]:
+    for size, unit in [(1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")]:
         if value >= size:
             return f"{value / size:g}{unit}"
     return f"{value:g}"
@@ -146,7 +138,6 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
         ax.tick_params(labelsize=8)
         ax.xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
         ax.yaxis.set_major_formatter(_PERCENT)
-    axes[0, 0].set_ylim(0, 1)
     fig.supxlabel("epoch", size=10)
     fig.supylabel("accuracy", size=10)
     names = {"train": "training", "valid": "validation (PublicTest)"}
@@ -178,75 +169,6 @@ def reliability(predictions: Mapping[str, Predictions], *, ax: Axes | None = Non
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.legend(loc="upper left", markerscale=0.6)
     return ax
-
-
-BATCH_PANELS = {
-    "test_accuracy": "accuracy on PrivateTest",
-    "steps_per_epoch": "steps an epoch",
-    "seconds_per_epoch": "seconds an epoch",
-    "peak_memory_mb": "peak memory (MB)",
-}
-"""Column of the results table to the label of a panel of `batch_sizes`."""
-
-
-def batch_sizes(table: pd.DataFrame, sizes: Sequence[int]) -> Figure:
-    """Draw accuracy, steps, time and memory against the batch size.
-
-    Args:
-        table: Rows of ``compare.results_table``, one a batch size.
-        sizes: The batch sizes, in the same order.
-    """
-    fig, axes = plt.subplots(1, 4, figsize=(9.4, 2.7))
-    for ax, (column, label) in zip(axes, BATCH_PANELS.items(), strict=True):
-        ax.plot(sizes, table[column], "o-", color=GROUP_COLORS[0], lw=1.4, ms=5)
-        if column == "test_accuracy":
-            ax.vlines(sizes, table["test_low"], table["test_high"], color=GROUP_COLORS[0], lw=1.2)
-            ax.yaxis.set_major_formatter(_PERCENT)
-        else:
-            ax.set_ylim(0, 1.08 * table[column].max())
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(sizes, sizes, size=8)
-        ax.minorticks_off()
-        ax.set_title(label, size=10)
-    fig.supxlabel("images a batch", size=10)
-    return fig
-
-
-def claims_overview(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the effect of each claim with its 95 % interval, coloured by verdict; right of zero it is right.
-
-    Args:
-        table: From ``claims.claims_table``; claims that were not measured are left out.
-        ax: Where to draw; a new figure if None.
-    """
-    measured = table[table["effect"].notna()]
-    ax = ax or plt.subplots(figsize=(8.4, 0.36 * len(measured) + 1.3))[1]
-    for place, row in enumerate(measured.itertuples()):
-        color = VERDICT_COLORS[row.verdict]
-        ax.plot([row.low, row.high], [place, place], color=color, lw=2, solid_capstyle="round")
-        ax.plot(row.effect, place, "o", color=color, ms=6)
-    ax.axvline(0, color=INK, lw=0.8)
-    ax.set_yticks(range(len(measured)), [_wrapped(claim) for claim in measured["claim"]], size=9)
-    ax.invert_yaxis()
-    ax.set_xscale("symlog", linthresh=0.1)
-    ax.xaxis.set_major_locator(ticker.FixedLocator([-1, -0.3, -0.1, -0.05, 0, 0.05, 0.1, 0.3, 1]))
-    ax.xaxis.set_major_formatter(_PERCENT)
-    ax.minorticks_off()
-    ax.set_xlabel("effect, positive where the claim is right (percentage points, logarithmic beyond ±10)")
-    handles = [
-        plt.Line2D([], [], color=VERDICT_COLORS[verdict], marker="o", label=verdict)
-        for verdict in VERDICT_COLORS
-    ]
-    ax.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
-    return ax
-
-
-def _wrapped(text, width=52):
-    """Break a sentence into two lines where it is long."""
-    if len(text) <= width:
-        return text
-    cut = text.rfind(" ", 0, len(text) // 2 + 8)
-    return f"{text[:cut]}\n{text[cut + 1 :]}"
 
 
 def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = None) -> Axes:

@@ -14,8 +14,9 @@ from ferlib import compare, measures
 from ferlib.data import Dataset
 from ferlib.finished import Run
 from ferlib.measures import Finding, Rows
+from ferlib.words import p_value
 
-HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "within noise", "not tested"
+HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "undecided", "not tested"
 """Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""
 
 _NOTHING_TO_MEASURE = ("no run", "profiles")
@@ -62,12 +63,11 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     return table.rename(columns={"p": "p_holm"})
 
 
-def with_leak_free(judged: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims for people to read, with the verdicts on leak-free images.
+def shown(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims for people to read.
 
     Args:
         judged: From `claims_table`.
-        clean: Likewise, of the runs that ``compare.leak_free`` returns.
     """
     remark = judged["why"].where(judged["why"] != "", judged["seeds"].map({1: "one seed"}).fillna(""))
     reported = judged["reported"].map(lambda text: f" (reported: {text})" if text else "")
@@ -76,9 +76,8 @@ def with_leak_free(judged: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
             "claim": judged["claim"] + reported,
             "measured": judged["measured"],
             "effect": judged["test"],
-            "p": judged["p_holm"],
+            "p": judged["p_holm"].map(p_value),
             "verdict": judged["verdict"] + remark.map(lambda text: f" ({text})" if text else ""),
-            "leak-free": clean["verdict"],
         }
     )
 

@@ -1,14 +1,15 @@
 """Pairs of rows compared image by image on PrivateTest, with and without images that stand in training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ferlib import compare, evaluate, experiments
+from ferlib import compare, evaluate, resampling
+from ferlib.comparison import Difference
 from ferlib.finished import Run
-from ferlib.resampling import RESAMPLES
-from ferlib.words import p_value
+from ferlib.resampling import Sampled
+from ferlib.words import p_value, points
 
 PAIRS = (
     ("shallow_plain", "shallow_augmented"),
@@ -27,6 +28,15 @@ PAIRS = (
     ("deep_class_weights", "deep_augmented"),
 )
 """Pairs of rows whose difference says something: the second is what the report would rather use."""
+
+
+AUGMENTED_ALONE = (
+    ("shallow_plain", "shallow_augmented"),
+    ("shallow_tuned", "shallow_both"),
+    ("deep_plain", "deep_augmented"),
+    ("deep_tuned", "deep_both"),
+)
+"""Pairs of rows that differ in augmentation, and the epochs that it takes, alone."""
 
 
 def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
@@ -72,52 +82,53 @@ def runner_up(runs: Iterable[Run]) -> str:
     return compare.best_row(run for run in runs if run.experiment.id != best)
 
 
-def side_by_side(pairs: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
-    """Return paired differences on all images beside those on leak-free ones, for people to read.
+def shown(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return paired differences for people to read, in points.
 
     Args:
         pairs: From `paired_differences`.
-        clean: Likewise, of the runs that ``compare.leak_free`` returns.
     """
-    shown = pairs[["first", "second", "seeds"]].copy()
-    for frame, suffix in ((pairs, ""), (clean, ", leak-free")):
-        shown[f"difference %{suffix}"] = 100 * frame["difference"]
-        shown[f"95 % interval{suffix}"] = [
-            f"{100 * low:+.1f} to {100 * high:+.1f}"
-            for low, high in zip(frame["low"], frame["high"], strict=True)
-        ]
-        shown[f"p{suffix}"] = frame["p_holm"]
-    return shown.assign(McNemar=pairs["p_mcnemar"])
+    columns = {
+        "difference": pairs["difference"].map(_points),
+        "95 % interval": pairs["low"].map(_points) + " to " + pairs["high"].map(_points),
+        "p": pairs["p_holm"].map(p_value),
+        "McNemar": pairs["p_mcnemar"].map(p_value),
+    }
+    return pairs[["first", "second", "seeds"]].assign(**columns)
 
 
-def count(pairs: pd.DataFrame, clean: pd.DataFrame) -> str:
-    """Say how many differences are told apart, and below which value no corrected p-value can fall.
-
-    Args:
-        pairs: From `paired_differences`.
-        clean: Likewise, on leak-free images.
-    """
-    lowest = 2 * len(pairs) / (RESAMPLES + 1)
-    sure, sure_clean = ((frame["p_holm"] < 0.05).sum() for frame in (pairs, clean))
-    return (
-        f"{sure} of {len(pairs)} are below 0.05 on all images, {sure_clean} on leak-free ones; with "
-        f"{RESAMPLES:,} resamples and this correction the smallest possible p is {p_value(lowest)}."
-    )
+def _points(difference: float) -> str:
+    return points(difference).removesuffix(" points")
 
 
-def gain_without_leaks(pairs: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
-    """Return pairs whose second row alone is augmented, and what it gains where leaks are left out.
+def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> Difference:
+    """Say what leaving out leaked images does to augmented rows, beside the same rows without augmentation.
 
     Args:
-        pairs: From `paired_differences`.
-        clean: Likewise, on leak-free images.
+        runs: Runs with predictions on PrivateTest.
+        clean: bool (n,), which of its images have no copy in training.
 
     Returns:
-        Columns ``first``, ``second``, ``difference``, ``leak_free``, and ``gain`` from one to the other.
+        The gain by augmentation on leak-free images minus that on all images, mean over the pairs in
+        `AUGMENTED_ALONE` that were run, and its 95 % interval over images. Of one network on the same images,
+        the seed enters both in the same way.
     """
-    plain, augmented = (
-        np.array([experiments.find(id).policy != "none" for id in pairs[name]])
-        for name in ("first", "second")
-    )
-    table = pairs[["first", "second", "difference"]].assign(leak_free=clean["difference"])
-    return table.assign(gain=table["leak_free"] - table["difference"])[~plain & augmented]
+    found = compare.rows(runs)
+    shifts = [
+        part * sign * (1 / len(AUGMENTED_ALONE))
+        for pair in AUGMENTED_ALONE
+        if set(pair) <= set(found)
+        for id, sign in zip(pair, (-1, 1), strict=True)
+        for part in _moved(found[id], clean)
+    ]
+    if len(shifts) < 4 * len(AUGMENTED_ALONE):
+        return Difference()
+    shift = sum(shifts)
+    return Difference(shift.value, *shift.interval())
+
+
+def _moved(runs: Sequence[Run], clean: np.ndarray) -> tuple[Sampled, Sampled]:
+    """Return a row's accuracy on leak-free images, and that on all of them, negated."""
+    share = np.mean([run.test.correct for run in runs], axis=0, keepdims=True)
+    kept = np.asarray(clean, float)[None]
+    return resampling.ratio(share * kept, kept), -resampling.ratio(share)

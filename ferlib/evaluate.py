@@ -95,6 +95,19 @@ class Predictions:
             self.labels[selection], self.probabilities[selection], self.names[selection], self.classes
         )
 
+    def among(self, classes: tuple[str, ...]) -> "Predictions":
+        """Return the predictions on images of some classes, where only these may be chosen from.
+
+        Args:
+            classes: Some of the classes, in the order that the result has.
+        """
+        places = [self.classes.index(name) for name in classes]
+        kept = np.isin(self.labels, places)
+        labels = np.argsort(places)[np.searchsorted(np.sort(places), self.labels[kept])]
+        chances = np.maximum(self.probabilities[kept][:, places], np.finfo("float32").tiny)
+        chances /= chances.sum(axis=1, keepdims=True)
+        return Predictions(labels, chances, self.names[kept], tuple(classes))
+
 
 def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: str = "single") -> Predictions:
     """Run a network once over a split.

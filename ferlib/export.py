@@ -112,7 +112,7 @@ def _chosen(runs: list[Run]) -> Run | None:
         return None
     row = compare.best_row(runs)
     if all(run.test is not None for run in runs):
-        row, _ = compare.choose_for_real_time(compare.results_table(runs), len(runs[0].valid))
+        row = compare.choose_for_real_time(compare.results_table(runs), len(runs[0].valid))
     return compare.rows(runs)[row][0]
 
 

@@ -12,7 +12,6 @@ from tqdm import TqdmWarning
 from ferlib import compare, votes
 from ferlib.evaluate import Predictions
 from ferlib.labels import CLASSES
-from ferlib.words import listed, p_value, percent
 
 FLAGS = {
     "faceless": "no face found",
@@ -79,26 +78,6 @@ def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid"
     return table
 
 
-def told_of_flags(flags: pd.DataFrame) -> str:
-    """Say which flags go with another accuracy after the correction for their number.
-
-    Args:
-        flags: From `by_flag`.
-    """
-    tested = flags[flags["images"] > 0]
-    sure = tested[tested["p_holm"] < 0.05]
-    above = sure["accuracy"] > sure["accuracy_without"]
-    parts = [
-        f"{word} on images flagged {listed([f'“{flag}”' for flag in some['flag']])}"
-        for word, some in (("higher", sure[above]), ("lower", sure[~above]))
-        if len(some)
-    ]
-    count = f"After Holm's correction for {len(tested)} tests"
-    if not parts:
-        return f"{count} no flag goes with another accuracy."
-    return f"{count} accuracy is {' and '.join(parts)} (p < 0.05)."
-
-
 def label_doubts(predictions: Predictions) -> np.ndarray:
     """Return the positions of images whose label is probably wrong, the most doubtful first.
 
@@ -113,22 +92,6 @@ def label_doubts(predictions: Predictions) -> np.ndarray:
         from cleanlab.filter import find_label_issues
     return find_label_issues(
         predictions.labels, predictions.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
-
-
-def told_of_doubts(predictions: Predictions, doubted: np.ndarray) -> str:
-    """Say how many labels are doubted, and how many of those belong to misread images.
-
-    Args:
-        predictions: What the labels were doubted by.
-        doubted: From `label_doubts`.
-    """
-    wrong, behind = (~predictions.correct).sum(), (~predictions.correct[doubted]).sum()
-    of_them = "All of them" if behind == len(doubted) else f"{behind:,} of them"
-    share = percent(behind / max(wrong, 1))
-    return (
-        f"{len(doubted):,} labels are doubted ({percent(len(doubted) / len(predictions))} of the images). "
-        f"{of_them} belong to misread faces; that is {share} of the {wrong:,} mistakes."
     )
 
 
@@ -158,38 +121,6 @@ def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.nd
         shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
         rows.append({"group": name, "images": len(sides), **shares})
     return pd.DataFrame(rows)
-
-
-def told_of_crowd(sides: pd.DataFrame) -> str:
-    """Say whom the crowd sides with on mistakes, and whether doubted labels differ from the others in that.
-
-    Args:
-        sides: From `crowd`, indexed by group, with the rows ``mistakes``, ``doubted labels`` and ``other
-            mistakes``, of which the last two share no image.
-    """
-    shares = sides[["label", "prediction"]].assign(neither=1 - sides["label"] - sides["prediction"])
-    if not sides.loc["mistakes", "images"]:
-        return "No misread face was voted on."
-    told = (
-        f"On {sides.loc['mistakes', 'images']:,.0f} misread faces the crowd sides with the label in "
-        f"{percent(shares.loc['mistakes', 'label'])}, with the network in "
-        f"{percent(shares.loc['mistakes', 'prediction'])}, and with neither, ties included, in "
-        f"{percent(shares.loc['mistakes', 'neither'])}."
-    )
-    counts = shares.mul(sides["images"], axis=0).loc[["doubted labels", "other mistakes"]].round()
-    counts = counts.loc[:, counts.sum() > 0]
-    if (counts.sum(axis=1) == 0).any() or counts.shape[1] < 2:
-        return told
-    p = stats.chi2_contingency(counts.to_numpy()).pvalue
-    doubted, other = (
-        f"{percent(row['label'])}, {percent(row['prediction'])} and {percent(row['neither'])}"
-        for row in (shares.loc[group] for group in counts.index)
-    )
-    verdict = "the two differ" if p < 0.05 else "no difference between the two can be shown"
-    return (
-        f"{told} For doubted labels these three shares are {doubted}, for the other mistakes {other} "
-        f"($\\chi^2$ test, p {'' if p < 0.001 else '= '}{p_value(p)}): {verdict}."
-    )
 
 
 def _joined(predictions, facts):

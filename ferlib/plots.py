@@ -154,10 +154,19 @@ def sample_faces(split: Split, *, per_class: int = 8, seed: int = 0) -> Figure:
 
 
 def mean_faces(split: Split) -> Figure:
-    """Draw the mean of all images of every class that occurs, alphabetical, in one row."""
+    """Draw the mean of all images of every class that occurs, and how it differs from the mean of all."""
     names = [name for name in sorted(split.classes) if split.classes.index(name) in split.labels]
-    means = [split.images[split.labels == split.classes.index(name)].mean(axis=0) for name in names]
-    return gallery([Row(np.array(means), titles=names)])
+    means = [split.images[split.labels == split.classes.index(name)].mean(axis=0)[..., 0] for name in names]
+    differences = np.array(means) - np.asarray(split.images).mean(axis=0)[..., 0]
+    reach = np.abs(differences).max()
+    fig, axes = plt.subplots(2, len(names), squeeze=False, figsize=(0.94 * len(names), 2.2))
+    for name, face, difference, (above, below) in zip(names, means, differences, axes.T, strict=True):
+        _face(above, face, None)
+        above.set_title(name, size=8, loc="center", pad=2, weight="normal")
+        below.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="bilinear")
+    for ax in axes.flat:
+        ax.set_axis_off()
+    return fig
 
 
 def augmented_faces(

@@ -110,23 +110,6 @@ def save(measured: pd.DataFrame) -> Path:
     return table
 
 
-def recorded() -> pd.DataFrame:
-    """Return the comparisons of ``speed.csv``, an empty table where none are kept."""
-    table = paths.record() / "speed.csv"
-    if not table.exists():
-        return pd.DataFrame(columns=[*COLUMNS[1:], "device"])
-    return pd.read_csv(table).dropna(subset="ratio")[[*COLUMNS[1:], "device"]]
-
-
-def finding(measured: pd.DataFrame) -> str:
-    """Say in a sentence where the largest and the smallest ratio of `recorded` measurements are."""
-    most, least = (measured.loc[choose(measured["ratio"])] for choose in (pd.Series.idxmax, pd.Series.idxmin))
-    return (
-        f"The largest ratio is {most['ratio']:.1f} ({most['task']}, against {most['against']}), the smallest "
-        f"{least['ratio']:.2f} ({least['task']}, against {least['against']})."
-    )
-
-
 def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
     """Return the seconds of training until an accuracy on PublicTest, infinite where it was not reached.
 

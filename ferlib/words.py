@@ -14,7 +14,9 @@ def points(difference: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """Write a p-value with three decimals, or that it is smaller."""
+    """Write a p-value with three decimals, or that it is smaller; a dash where there is none."""
+    if p != p:
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -15,9 +15,9 @@ ORDER = [
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "crowd", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
+    *["compare", "comparison", "crowd", "differences", "measures", "claims", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
-    *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
+    *["report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
     *[
         "answers",
         "network",

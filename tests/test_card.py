@@ -119,7 +119,6 @@ def test_the_shipped_network_answers_as_its_run_did(runs, dataset):
     checked = card.live_check(network.load_model(), runs, splits)
     assert checked["split"].tolist() == ["PublicTest", "PrivateTest"]
     assert checked["difference"].between(0, 0.01).all() and (checked["images"] == 120).all()
-    assert "seed 1" in card.live_remark(checked, network.load_model())
     mirrored = replace(dataset.valid, images=dataset.valid.images[:, ::-1])
     other = card.live_check(network.load_model(), runs, splits | {"PublicTest": mirrored})
     assert other["difference"][0] > 3 * checked["difference"][0] and other["other answers"][0] > 0, (
@@ -131,7 +130,6 @@ def test_runs_of_other_networks_are_not_compared(runs, dataset):
     card.ship("logistic", dataset)
     checked = card.live_check(network.load_model(), runs[:1], {})
     assert checked.empty
-    assert "not among the runs" in card.live_remark(checked, network.load_model())
 
 
 def test_the_committed_card_describes_the_committed_network():

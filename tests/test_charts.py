@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib import calibrate, charts, claims, compare, evaluate
+from ferlib import calibrate, charts, compare, evaluate
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -57,17 +57,6 @@ def test_reliability_shows_bins_and_error():
     assert ax.get_legend().texts[0].get_text() == f"as trained: calibration error {100 * error:.1f} %"
 
 
-def test_batch_sizes_have_a_panel_a_measure():
-    sizes = (16, 128, 256)
-    rows = compare.results_table(
-        [made_up.run(f"deep_batch_{size}", 0.6, steps_per_epoch=9000 // size) for size in sizes]
-    )
-    fig = charts.batch_sizes(rows, sizes)
-    assert [ax.get_title("left") for ax in fig.axes] == list(charts.BATCH_PANELS.values())
-    assert fig.axes[1].lines[0].get_ydata().tolist() == [562, 70, 35]
-    assert fig.axes[0].lines[0].get_xdata().tolist() == list(sizes)
-
-
 def test_axes_of_percentages_do_not_round_half_percents_away(runs):
     ax = charts.accuracy_against(compare.results_table(runs), "parameters")
     assert [ax.yaxis.get_major_formatter()(share) for share in (0.625, 0.65, 1)] == [
@@ -75,18 +64,6 @@ def test_axes_of_percentages_do_not_round_half_percents_away(runs):
         "65 %",
         "100 %",
     ]
-
-
-def test_claims_overview_colours_effects_by_verdict(runs):
-    table = claims.claims_table(runs, made_up.dataset())
-    ax = charts.claims_overview(table)
-    measured = table[table["effect"].notna()]
-    points = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [line.get_xdata()[0] for line in points] == pytest.approx(measured["effect"].tolist())
-    expected = [charts.VERDICT_COLORS[verdict] for verdict in measured["verdict"]]
-    assert [line.get_color() for line in points] == expected
-    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
-    assert names == measured["claim"].tolist()
 
 
 def test_confused_pairs_are_the_largest_off_diagonal_shares():

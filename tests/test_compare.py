@@ -170,10 +170,8 @@ def test_real_time_network_is_the_cheapest_within_a_standard_error():
         "mini_xception": [0.660, 6e4, 6e6, 1.0, 7],
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    chosen, why = compare.choose_for_real_time(table, 3589)
-    assert chosen == "four_block" and "`deep_both`, reads 70.0 %" in why and "5.0 times" in why
-    chosen, why = compare.choose_for_real_time(table, 10**6)
-    assert chosen == "deep_both" and "no other network" in why
+    assert compare.choose_for_real_time(table, 3589) == "four_block"
+    assert compare.choose_for_real_time(table, 10**6) == "deep_both"
 
 
 def test_displayed_tables_are_in_percent():

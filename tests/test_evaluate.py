@@ -186,3 +186,14 @@ def test_latency_is_time_an_image():
     model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
     alone = evaluate.latency(model, repeats=5)
     assert 0 < evaluate.latency(model, batch_size=64, repeats=5) < alone
+
+
+def test_among_some_classes_the_others_cannot_be_chosen():
+    chances = np.array([[0.5, 0.2, 0.3], [0.1, 0.6, 0.3], [0.2, 0.7, 0.1], [0.2, 0.3, 0.5]], "float32")
+    told = Predictions(np.array([2, 0, 1, 2]), chances, np.array(list("abcd")), ("x", "y", "z"))
+    kept = told.among(("z", "x"))
+    assert kept.classes == ("z", "x") and list(kept.names) == ["a", "b", "d"]
+    assert [kept.classes[label] for label in kept.labels] == ["z", "x", "z"]
+    assert [kept.classes[label] for label in kept.predicted] == ["x", "z", "z"]
+    np.testing.assert_allclose(kept.probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert told.among(told.classes).accuracy == told.accuracy

@@ -49,7 +49,7 @@ def test_p_is_fishers(predictions):
     assert row["p"] == pytest.approx(stats.fisher_exact(counts).pvalue)
 
 
-def test_flags_are_corrected_for_their_number_and_told(predictions):
+def test_flags_are_corrected_for_their_number(predictions):
     flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
     some = dict.fromkeys(mistakes.FLAGS, False)
     columns = some | {"faceless": flagged, "leaked": predictions.correct, "low_contrast": np.arange(400) < 50}
@@ -57,23 +57,8 @@ def test_flags_are_corrected_for_their_number_and_told(predictions):
     tested = table[table["images"] > 0]
     assert len(tested) == 3 and table["p_holm"].notna().sum() == 3
     assert tested["p_holm"].tolist() == pytest.approx(compare.holm(tested["p"]).tolist())
-    assert mistakes.told_of_flags(table) == (
-        "After Holm's correction for 3 tests accuracy is higher on images flagged “exact copy in training” "
-        "and lower on images flagged “no face found” (p < 0.05)."
-    )
-    chance = table.assign(p_holm=0.06)
-    assert mistakes.told_of_flags(chance).endswith("no flag goes with another accuracy.")
     nothing = mistakes.by_flag(predictions, facts(predictions, **some))
-    assert nothing["p_holm"].isna().all() and "for 0 tests" in mistakes.told_of_flags(nothing)
-
-
-def test_doubted_labels_are_told_with_the_mistakes_behind_them(predictions):
-    wrong = np.flatnonzero(~predictions.correct)
-    told = mistakes.told_of_doubts(predictions, wrong[:10])
-    assert told.startswith("10 labels are doubted (2.5 % of the images). All of them belong to misread")
-    assert told.endswith(f"that is {1000 / len(wrong):.1f} % of the {len(wrong)} mistakes.")
-    right = np.flatnonzero(predictions.correct)
-    assert "10 of them belong" in mistakes.told_of_doubts(predictions, np.append(wrong[:10], right[:1]))
+    assert nothing["p_holm"].isna().all()
 
 
 def test_swapped_labels_are_doubted():
@@ -101,30 +86,6 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     assert table.loc["right", "label"] == 1
     cast[100:] = 0
     assert mistakes.crowd(predictions, cast, groups)["images"].sum() == 100, "the others were not voted on"
-
-
-def sided(doubted, other):
-    """Sides of the crowd as `crowd` counts them: shares of label and prediction among 1,000 images each."""
-    shares = {"doubted labels": doubted, "other mistakes": other}
-    shares["mistakes"] = np.mean([doubted, other], axis=0)
-    table = pd.DataFrame.from_dict(shares, orient="index", columns=["label", "prediction"])
-    return table.assign(tied=1 - table.sum(axis=1), images=[1000, 1000, 2000])
-
-
-def test_the_crowd_is_told_with_and_without_doubt():
-    told = mistakes.told_of_crowd(sided((0.2, 0.5), (0.3, 0.4)))
-    assert told.startswith(
-        "On 2,000 misread faces the crowd sides with the label in 25.0 %, with the network"
-    )
-    assert "in 45.0 %, and with neither, ties included, in 30.0 %." in told
-    assert (
-        "doubted labels these three shares are 20.0 %, 50.0 % and 30.0 %, for the other mistakes 30" in told
-    )
-    assert told.endswith("($\\chi^2$ test, p < 0.001): the two differ.")
-    same = mistakes.told_of_crowd(sided((0.25, 0.45), (0.26, 0.45)))
-    assert same.endswith("no difference between the two can be shown.") and "p = 0." in same
-    few = sided((0.2, 0.5), (0.3, 0.4)).assign(images=[0, 1000, 1000])
-    assert mistakes.told_of_crowd(few).endswith("ties included, in 30.0 %.")
 
 
 def test_top_four_predictions_are_joined_by_class_name():

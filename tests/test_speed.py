@@ -50,15 +50,6 @@ def test_saving_again_replaces_tasks_of_the_same_device(measured):
     assert len(pd.read_csv(speed.save(measured.assign(device="other")))) == 2 * len(measured)
 
 
-def test_the_report_shows_comparisons_only_and_says_which_is_largest(measured):
-    assert speed.recorded().empty
-    speed.save(measured)
-    kept = speed.recorded()
-    assert len(kept) == (measured["against"] != "").sum() and kept["ratio"].notna().all()
-    top = measured.loc[measured["ratio"].idxmax()]
-    assert f"{top['ratio']:.1f} ({top['task']}, against {top['against']})" in speed.finding(kept)
-
-
 def test_medians_leave_the_warm_up_out_and_take_turns():
     calls = []
     slow_start = iter([9.0, 1.0, 2.0, 30.0])
