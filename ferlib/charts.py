@@ -145,7 +145,6 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
         ax.tick_params(labelsize=8)
         ax.xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
         ax.yaxis.set_major_formatter(_PERCENT)
-    axes[0, 0].set_ylim(0, 1)
     fig.supxlabel("epoch", size=10)
     fig.supylabel("accuracy", size=10)
     names = {"train": "training", "valid": "validation (PublicTest)"}

@@ -6,6 +6,7 @@ from math import log2, prod, sqrt
 
 import keras
 import matplotlib.pyplot as plt
+import pandas as pd
 from keras import layers
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -126,6 +127,30 @@ def _step(layer):
     if name == "Resize":
         return "resize", " to {}×{}".format(*layer.size)
     return None if name == "Activation" else (_HELPERS.get(name, name), "")
+
+
+def table(model: keras.Model) -> pd.DataFrame:
+    """Return a network's stages from input to output, and their sum.
+
+    Args:
+        model: Network without nested networks.
+
+    Returns:
+        Columns ``stage`` (what its layers do), ``output`` (shape), ``parameters``, ``multiplications`` (for
+        one image).
+    """
+    found = [
+        {
+            "stage": ", ".join(stage.lines()),
+            "output": "×".join(map(str, stage.shape)),
+            "parameters": stage.parameters,
+            "multiplications": stage.macs,
+        }
+        for stage in stages(model)
+    ]
+    listed = pd.DataFrame(found)
+    total = listed[["parameters", "multiplications"]].sum()
+    return pd.concat([listed, pd.DataFrame([{"stage": "sum", "output": "", **total}])], ignore_index=True)
 
 
 def architecture(model: keras.Model, *, ax: Axes | None = None) -> Axes:

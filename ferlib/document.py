@@ -107,8 +107,8 @@ def read_chapter(path: Path) -> Chapter:
         seconds=papermill.get("duration"),
         ended=papermill.get("end_time") or "",
     )
-    blocks = [f"# {chapter.title} {{#{section_label(chapter.name)}}}"]
-    blocks += _card(notebook.cells[0].source[opening.end() :])
+    card = notebook.cells[0].source[opening.end() :]
+    blocks = []
     setup_end = max((i for i, cell in enumerate(notebook.cells) if _is_setup(cell)), default=0)
     problems = []
     for position, cell in enumerate(notebook.cells[1:], start=1):
@@ -119,7 +119,10 @@ def read_chapter(path: Path) -> Chapter:
             problems += [f"{_place(path, notebook, position)} {problem}" for problem in _uncaptioned(cell)]
     if problems:
         raise FerlibError("; ".join(problems))
-    chapter.body = "\n\n".join(blocks)
+    answers = [block for block in blocks if block.startswith("**Answer**")]
+    heading = f"# {chapter.title} {{#{section_label(chapter.name)}}}"
+    rest = [block for block in blocks if block not in answers]
+    chapter.body = "\n\n".join([heading, *_card(_with_answer(card, answers)), *rest])
     return chapter
 
 
@@ -194,6 +197,14 @@ def _card(text: str) -> list[str]:
     return [block for block in (_markdown(before), card, _markdown(after)) if block.strip()]
 
 
+def _with_answer(card: str, answers: list[str]) -> str:
+    """Put the chapter's answer, which is said once its runs are loaded, under its question."""
+    for answer in answers:
+        flat = " ".join(answer.split())
+        card = re.sub(r"(?=^\*\*Needs\*\*)", lambda _, flat=flat: f"{flat}\n\n", card, count=1, flags=re.M)
+    return card
+
+
 def _indented(text: str) -> str:
     return text.replace("\n", "\n    ")
 
@@ -209,9 +220,16 @@ def _markdown(source: str) -> str:
     return _ENVIRONMENT.sub(wrapped, source).strip("\n")
 
 
+def holds_prose(cell) -> bool:
+    """Say whether a cell's code is collapsed because it holds prose, and its output alone is to be read."""
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
 def _read_code(chapter: Chapter, cell, blocks: list[str], *, hidden: bool) -> None:
     code = fence(cell.source.strip("\n"), "python")
-    chapter.listing += f"::: listing\nCell {cell.execution_count}\n\n{code}\n:::\n\n"
+    hidden = hidden or holds_prose(cell)
+    if not holds_prose(cell):
+        chapter.listing += f"::: listing\nCell {cell.execution_count}\n\n{code}\n:::\n\n"
     if "injected-parameters" in cell.metadata.get("tags", []):
         chapter.parameters = cell.source.removeprefix("# Parameters\n").strip()
     if not hidden:
@@ -247,6 +265,8 @@ def _read_output(chapter: Chapter, output) -> list[str]:
             chapter.abstract = data["text/markdown"]
         case "provenance":
             chapter.facts = facts
+        case "status":
+            return []
         case None if "text/markdown" in data:
             return [_markdown(data["text/markdown"])]
         case None if "text/plain" in data:

@@ -224,7 +224,7 @@ def transfer(
     return _network(backbone, images, x, classes)
 
 
-__all__ = ["MODELS", "PRETRAINED", "build", "macs", "split_backbone", "weights_available"]
+__all__ = ["MODELS", "PRETRAINED", "build", "macs", "same_layers", "split_backbone", "weights_available"]
 
 MODELS = {
     "prior": prior,
@@ -268,6 +268,26 @@ def macs(part: keras.Model | layers.Layer) -> int:
         return 0
     positions = prod(part.output.shape[1:-1])  # 1 for a dense layer
     return positions * sum(prod(kernel.shape) for kernel in kernels)
+
+
+def same_layers(first: keras.Model, second: keras.Model) -> bool:
+    """Say whether two networks have the same layers, set and joined in the same way; names don't count."""
+    return _plan(first) == _plan(second)
+
+
+def _plan(model):
+    """Return each layer's kind, settings and inputs, with places instead of names."""
+    found = model.get_config()["layers"]
+    places = {layer["name"]: place for place, layer in enumerate(found)}
+
+    def placed(part):
+        if isinstance(part, dict):
+            return {key: placed(value) for key, value in part.items() if key != "name"}
+        if isinstance(part, list | tuple):
+            return [placed(value) for value in part]
+        return places.get(part, part) if isinstance(part, str) else part
+
+    return [placed([layer["class_name"], layer["config"], layer["inbound_nodes"]]) for layer in found]
 
 
 def _images():

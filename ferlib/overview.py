@@ -19,7 +19,7 @@ def show_network(model: keras.Model, name: str) -> None:
         model: Network without nested networks.
         name: Start of the names of table and figure: ``<name>_stages`` and ``<name>_network``.
     """
-    table = network(model)
+    table = diagrams.table(model)
     stages, total = table.iloc[:-1], table.iloc[-1]
     most, costly = stages["parameters"].idxmax(), stages["multiplications"].idxmax()
     size = (
@@ -98,30 +98,6 @@ def show_run(run: Run, name: str) -> None:
         caption=f"Scores of `{run.experiment.id}` on PublicTest, class by class. {remarks.scores(run.valid)}",
         formats=dict.fromkeys(["precision", "recall", "f1"], "{:.2f}"),
     )
-
-
-def network(model: keras.Model) -> pd.DataFrame:
-    """Return a network's stages from input to output, and their sum.
-
-    Args:
-        model: Network without nested networks.
-
-    Returns:
-        Columns ``stage`` (what its layers do), ``output`` (shape), ``parameters``, ``multiplications`` (for
-        one image).
-    """
-    found = [
-        {
-            "stage": ", ".join(stage.lines()),
-            "output": "×".join(map(str, stage.shape)),
-            "parameters": stage.parameters,
-            "multiplications": stage.macs,
-        }
-        for stage in diagrams.stages(model)
-    ]
-    table = pd.DataFrame(found)
-    total = table[["parameters", "multiplications"]].sum()
-    return pd.concat([table, pd.DataFrame([{"stage": "sum", "output": "", **total}])], ignore_index=True)
 
 
 def results(runs: Iterable[Run]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""What a notebook says to the report: figures, tables, computed prose and where its numbers come from.
+"""What a notebook shows to the report: figures, tables, prose and where its numbers come from.
 
-Each function displays something that reads well in the notebook and carries ``metadata["ferlib"]``, from
-which :mod:`ferlib.render` makes numbered figures, tables and cross-references (``@fig-sample-images``,
+All that is displayed reads well in the notebook and carries ``metadata["ferlib"]``, from which
+:mod:`ferlib.render` makes numbered figures, tables and cross-references (``@fig-sample-images``,
 ``@tbl-dataset-counts``, ``[@goodfellow2013]``).
 """
 
@@ -81,7 +81,7 @@ def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%"
         metadata={"ferlib": facts, "image/png": {"width": pixels, "alt": alt}},
         raw=True,
     )
-    _show_markdown(f"**Figure.** {caption}", {"role": "caption"})
+    show_markdown(f"**Figure.** {caption}", {"role": "caption"})
     plt.close(fig)
 
 
@@ -115,7 +115,7 @@ def table(
         metadata={"ferlib": facts},
         raw=True,
     )
-    _show_markdown(f"**Table.** {caption}", {"role": "caption"})
+    show_markdown(f"**Table.** {caption}", {"role": "caption"})
 
 
 def prose(markdown: str) -> None:
@@ -124,7 +124,7 @@ def prose(markdown: str) -> None:
     Args:
         markdown: Markdown with formulas, cross-references and citations.
     """
-    _show_markdown(markdown, {"role": "prose"})
+    show_markdown(markdown, {"role": "prose"})
 
 
 def abstract(markdown: str) -> None:
@@ -133,7 +133,7 @@ def abstract(markdown: str) -> None:
     Args:
         markdown: One or two paragraphs of Markdown.
     """
-    _show_markdown(markdown, {"role": "abstract"})
+    show_markdown(markdown, {"role": "abstract"})
 
 
 def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None:
@@ -169,10 +169,16 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
         "Versions": ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
         "Commit": f"`{facts['commit']}`",
     }
-    _show_markdown(warning + "\n".join(f"- **{name}:** {text}" for name, text in rows.items()), facts)
+    show_markdown(warning + "\n".join(f"- **{name}:** {text}" for name, text in rows.items()), facts)
 
 
-def _show_markdown(markdown: str, facts: dict) -> None:
+def show_markdown(markdown: str, facts: dict) -> None:
+    """Show Markdown.
+
+    Args:
+        markdown: What a notebook shows.
+        facts: What the report needs to know of it, ``role`` among them.
+    """
     display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
 
 

@@ -15,9 +15,10 @@ ORDER = [
     *["augment", "normalization", "backbones", "models"],
     *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "differences", "measures", "claims", "caveats", "findings", "remarks", "mistakes"],
+    *["compare", "comparison", "differences", "measures", "claims"],
+    *["caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
-    *["report", "overview", "document", "colophon", "fonts", "render", "pipeline"],
+    *["report", "chapter", "overview", "document", "colophon", "fonts", "render", "pipeline"],
     *[
         "network",
         "framing",

@@ -49,3 +49,14 @@ def test_drawing_names_shapes_layers_and_sizes():
     assert any(text.startswith("conv 3×3, 64\nmax pool") for text in texts)
     assert f"{model.count_params():,} parameters" in ax.get_title("left")
     assert len(ax.patches) >= 3 * 5  # three faces a block
+
+
+def test_stages_of_a_network_add_up():
+    model = models.build("deep_cnn")
+    table = diagrams.table(model)
+    total = table.iloc[-1]
+    assert total["stage"] == "sum"
+    assert total["parameters"] == model.count_params()
+    assert total["multiplications"] == models.macs(model)
+    assert table["output"].iloc[0] == "48×48×1" and table["output"].iloc[-2] == "7"
+    assert "conv 3×3, 64" in table["stage"].iloc[2]

@@ -107,3 +107,19 @@ def test_a_chapter_needs_a_title_and_a_readable_file(tmp_path):
         document.read_chapter(path)
     with pytest.raises(FerlibError, match="cannot be read as a notebook"):
         document.read_chapter(tmp_path / "missing.ipynb")
+
+
+def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
+    answer = code('report.conclude("x")', shown({"text/markdown": "**Answer** It\n is."}, {"role": "prose"}))
+    said = code('report.say("y")', shown({"text/markdown": "So *much*."}, {"role": "prose"}))
+    status = code("load()", shown({"text/markdown": "*Three runs*"}, {"role": "status"}))
+    for cell in (answer, said):
+        cell.metadata["jupyter"] = {"source_hidden": True}
+    card = "# Networks\n\n**Question** What?\n\n**Needs** Nothing.\n\n**Runtime** None."
+    chapter = read(status, answer, said, card=card)
+    assert "Question\n:   What?\n\nAnswer\n:   It is.\n\nNeeds\n:   Nothing." in chapter.body
+    assert chapter.body.count("It is.") == 1
+    assert "So *much*." in chapter.body
+    assert "Three runs" not in chapter.body
+    assert "report.say" not in chapter.body + chapter.listing
+    assert "load()" in chapter.listing

@@ -12,17 +12,6 @@ def runs():
     return [made_up.run(id, share, seed, tested=False) for id, share in shares.items() for seed in (0, 1)]
 
 
-def test_stages_of_a_network_add_up():
-    model = models.build("deep_cnn")
-    table = overview.network(model)
-    total = table.iloc[-1]
-    assert total["stage"] == "sum"
-    assert total["parameters"] == model.count_params()
-    assert total["multiplications"] == models.macs(model)
-    assert table["output"].iloc[0] == "48×48×1" and table["output"].iloc[-2] == "7"
-    assert "conv 3×3, 64" in table["stage"].iloc[2]
-
-
 def test_results_are_means_over_seeds_in_percent(runs):
     table = overview.results(runs)
     assert list(table.index) == ["shallow_plain", "deep_plain"]

@@ -1,0 +1,213 @@
+"""Ways of training compared on PublicTest: results, recipes, and differences with what seeds add to them."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from ferlib import compare, experiments, optimizers, record, resampling
+from ferlib.finished import Run
+from ferlib.resampling import Sampled
+
+
+def at_scale(runs: Iterable[Run]) -> list[Run]:
+    """Leave out runs that were trained quickly only; nothing but quick runs stay as they are."""
+    runs = list(runs)
+    return [run for run in runs if run.profile != "quick"] or runs
+
+
+def first(runs: Iterable[Run], id: str) -> Run | None:
+    """Return the run of a row with the lowest seed, None where the row was not run."""
+    return min((run for run in runs if run.experiment.id == id), key=lambda run: run.seed, default=None)
+
+
+def best_of(runs: Iterable[Run], ids: Iterable[str] = tuple(experiments.EXPERIMENTS)) -> str:
+    """Return the seven-class row that is best on PublicTest, of some rows or of all."""
+    ids = set(ids)
+    return compare.best_row(run for run in runs if run.experiment.id in ids)
+
+
+def seed_deviation() -> tuple[float, int]:
+    """Return by how much the accuracy of one way of training varies from seed to seed.
+
+    Returns:
+        Standard deviation of the accuracy on PublicTest (0..1), pooled over all recorded rows with several
+        seeds, and its degrees of freedom; 0 and 1 where no row has several.
+    """
+    table = record.read_results()
+    if not len(table):
+        return 0.0, 1
+    learned = table[table["experiment"] != "prior"]  # which is the same for every seed
+    groups = learned.groupby(["experiment", "profile", "fingerprint", "key"])["valid_accuracy"]
+    squares, freedom = groups.var() * (groups.size() - 1), int((groups.size() - 1).sum())
+    return (float(np.sqrt(squares.sum() / freedom)), freedom) if freedom else (0.0, 1)
+
+
+def accuracy(runs: Sequence[Run]) -> Sampled:
+    """Return the mean accuracy on PublicTest of one row's seeds, uncertain by images and by seeds.
+
+    Images are resampled. Too few seeds are there to be resampled, so what they add is drawn from Student's
+    distribution with the pooled `seed_deviation`.
+
+    Args:
+        runs: Runs of one row.
+    """
+    tested = resampling.aligned([run.valid for run in runs])
+    share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
+    deviation, freedom = seed_deviation()
+    generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
+    noise = generator.standard_t(freedom, resampling.RESAMPLES) * deviation / np.sqrt(len(runs))
+    return resampling.ratio(share) + Sampled(0.0, noise)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a way of training reads PublicTest better than another; missing where that is unknown.
+
+    Attributes:
+        value: Difference of the accuracies, -1..1.
+        low: Lower end of its 95 % interval over images and seeds.
+        high: Upper end.
+    """
+
+    value: float = pd.NA
+    low: float = pd.NA
+    high: float = pd.NA
+
+    @property
+    def above(self):
+        """Whether the whole interval is above zero."""
+        return self.low > 0
+
+    @property
+    def below(self):
+        """Whether the whole interval is below zero."""
+        return self.high < 0
+
+    def fields(self) -> dict:
+        """Return what sentences say of it: ``value``, ``low``, ``high``, ``size`` and ``interval``."""
+        known = self.value is not pd.NA
+        ends = [f"{100 * end:+.1f}".replace("-", "−") for end in (self.low, self.high)] if known else []
+        interval = " to ".join(ends) + " points" if known else pd.NA
+        return asdict(self) | {"size": abs(self.value), "interval": interval}
+
+
+def difference(runs: Iterable[Run], id: str, other: str) -> Difference:
+    """Compare two ways of training on PublicTest, image by image.
+
+    Args:
+        runs: Finished runs.
+        id: Row that is judged.
+        other: Row that it is compared with. Where one of them was not run, or they ran at different scales,
+            nothing is known.
+    """
+    found = compare.rows(runs)
+    if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
+        return Difference()
+    by = accuracy(found[id]) - accuracy(found[other])
+    return Difference(by.value, *by.interval())
+
+
+def results(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return what each row reached, averaged over its seeds.
+
+    Args:
+        runs: Finished runs, tested on PublicTest only.
+
+    Returns:
+        One line for every row there is, missing values where it was not run, so that what is compared with
+        them is unknown and not false. Columns: ``classes``, ``seeds``, ``images``; ``epochs`` (as many as
+        ran), ``most`` (it was allowed), ``meant`` (it should have), ``kept`` (whose weights are kept);
+        ``training`` and ``public`` accuracy, ``low`` and ``high`` of the latter's 95 % interval, ``gap``
+        (training minus PublicTest), ``macro_f1``, ``reported`` (elsewhere), all 0..1; ``parameters``,
+        ``multiplications`` and ``seconds``.
+    """
+    found = {id: _summary(of_row) for id, of_row in compare.rows(runs).items()}
+    table = pd.DataFrame.from_dict(found, orient="index").reindex(list(experiments.EXPERIMENTS))
+    return table.convert_dtypes().rename_axis("row")
+
+
+def _summary(runs: Sequence[Run]) -> dict:
+    facts = pd.DataFrame([run.result for run in runs]).mean(numeric_only=True)
+    row = runs[0].experiment
+    low, high = accuracy(runs).interval()
+    return {
+        "classes": len(runs[0].valid.classes),
+        "seeds": len(runs),
+        "images": facts.get("images", row.images),
+        "epochs": facts["epochs"],
+        "most": row.epochs,
+        "meant": experiments.find(row.id).epochs,
+        "kept": facts["best_epoch"],
+        "training": facts["train_accuracy"],
+        "public": facts["valid_accuracy"],
+        "low": low,
+        "high": high,
+        "gap": facts["train_accuracy"] - facts["valid_accuracy"],
+        "macro_f1": np.mean([run.valid.macro_f1 for run in runs]),
+        "reported": np.nan if row.reported is None else row.reported,
+        "parameters": facts["parameters"],
+        "multiplications": facts["macs"],
+        "seconds": facts["train_seconds"],
+    }
+
+
+def shown(results: pd.DataFrame) -> pd.DataFrame:
+    """Return results for people to read: rows that were run, in percent.
+
+    Args:
+        results: From `results`.
+    """
+    table = results[results["public"].notna()]
+    interval = [
+        f"{100 * low:.1f} to {100 * high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
+    ]
+    columns = {
+        "seeds": table["seeds"],
+        "epochs": [
+            _of(round(ran), meant) for ran, meant in zip(table["epochs"], table["meant"], strict=True)
+        ],
+        "training %": 100 * table["training"].astype(float),
+        "PublicTest %": 100 * table["public"].astype(float),
+        "95 % interval": interval,
+        "macro-F1 %": 100 * table["macro_f1"].astype(float),
+        "elsewhere %": 100 * table["reported"].astype(float),
+        "parameters": table["parameters"].astype(int),
+    }
+    return pd.DataFrame(columns, index=table.index).dropna(axis="columns", how="all")
+
+
+def recipes(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return how each row was trained, as it ran.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        Indexed by ``row``: policy of augmentation, optimizer, learning rate with schedule, warm-up, weight
+        decay, batch size, most epochs and patience (with what the row was meant to have where that is more),
+        label smoothing and decay of the weights' average.
+    """
+    table = {}
+    for id, (run, *_) in compare.rows(runs).items():
+        row, meant = run.experiment, experiments.find(id)
+        table[id] = {
+            "augmentation": row.policy,
+            "optimizer": row.optimizer,
+            "learning rate": f"{row.learning_rate:.3g} {row.schedule}",
+            "warm-up": f"{row.warmup:.3g}",
+            "weight decay": f"{row.weight_decay:.3g}",
+            "batch": row.batch_size,
+            "epochs": _of(row.epochs, meant.epochs),
+            "patience": _of(row.patience, meant.patience),
+            "smoothing": f"{row.label_smoothing:.3g}",
+            "averaging": f"{optimizers.averaging(row, row.epochs * run.result['steps_per_epoch']):.3g}",
+        }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
+
+
+def _of(number: int | None, meant: int | None) -> str:
+    """Write a number with the one that was meant where that is another."""
+    return "–" if number is None else f"{number}" if number == meant else f"{number} of {meant}"

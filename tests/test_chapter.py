@@ -1,0 +1,210 @@
+"""Numbers reach sentences by their names, and conclusions are worth what their evidence is."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from ferlib import chapter, report
+from ferlib.labels import FerlibError
+
+
+def test_tables_series_mappings_and_differences_get_dotted_names():
+    table = pd.DataFrame({"public": [0.5, 0.75], "epochs": [3, 4]}, index=["deep", "lean"])
+
+    class Difference:
+        def fields(self):
+            return {"value": 0.25}
+
+    values = (
+        chapter.named(table)
+        | chapter.named(Difference(), "gain")
+        | chapter.named({"a b": {"c": "x"}}, "told")
+    )
+    assert values == {
+        "deep.public": 0.5,
+        "deep.epochs": 3,
+        "lean.public": 0.75,
+        "lean.epochs": 4,
+        "gain.value": 0.25,
+        "told.a_b.c": "x",
+    }
+    assert isinstance(values["lean.epochs"], (int, np.integer))
+    assert chapter.named(pd.Series({"p50": np.float64(2.5)}), "times") == {"times.p50": 2.5}
+    assert chapter.named(np.int64(7), "faces") == {"faces": 7}
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (0.7312, ".1%", "73.1 %"),
+        (-0.0241, "+.1p", "−2.4 points"),
+        (0.0552, "+.1p", "+5.5 points"),
+        (876263, ",", "876,263"),
+        (-1.5, ".1f", "−1.5"),
+        ("deep_tuned", "", "deep_tuned"),
+        ("-o", "", "-o"),
+        (["a", "b", "c"], "", "a, b and c"),
+        (0.0004, "P", "< 0.001"),
+        (0.0123, "P", "= 0.012"),
+        (None, ".1%", "–"),
+        (pd.NA, "+.1p", "–"),
+        (np.nan, ",", "–"),
+    ],
+)
+def test_values_are_written_as_sentences_have_them(value, form, text):
+    assert chapter.written(value, form) == text
+
+
+def test_holes_are_filled_and_formulas_left_alone():
+    text = r"It reads {{ deep.public:.1%}} of {{n:,}}, $\frac{a_{i}}{b}$, {{best}}."
+    values = {"deep.public": 0.5, "n": 3589, "best": "lean"}
+    assert chapter.filled(text, values) == r"It reads 50.0 % of 3,589, $\frac{a_{i}}{b}$, lean."
+
+
+def test_a_hole_without_value_or_with_a_wrong_format_is_an_error():
+    with pytest.raises(FerlibError, match=r"\{\{deep.publik\}\} has no value; known are deep.public"):
+        chapter.filled("{{deep.publik}}", {"deep.public": 0.5, "n": 3})
+    with pytest.raises(FerlibError, match="known are n"):
+        chapter.filled("{{m}}", {"n": 3})
+    with pytest.raises(FerlibError, match="does not fit 'lean'"):
+        chapter.filled("{{best:.1%}}", {"best": "lean"})
+
+
+@pytest.mark.parametrize(
+    ("claims", "holds"),
+    [
+        ([True, np.True_], True),
+        ([True, None], None),
+        ([True, pd.NA], None),
+        ([pd.NA, np.False_], False),
+        ([False], False),
+    ],
+)
+def test_evidence_fails_with_one_claim_and_is_unknown_with_one_unknown(claims, holds):
+    evidence = {f"claim_{place}": claim for place, claim in enumerate(claims)}
+    assert chapter.verdict(evidence) is holds
+    assert bool(chapter.failed(evidence)) == (holds is False)
+
+
+def test_only_claims_that_fail_are_named():
+    assert chapter.failed({"one": True, "two": False, "three": pd.NA}) == ["two"]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed: pairs of data and metadata."""
+    displayed = []
+    monkeypatch.setattr(
+        report, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
+    )
+    return displayed
+
+
+@pytest.fixture
+def fig():
+    fig, ax = plt.subplots(figsize=(4, 3))
+    ax.plot([0, 1, 4])
+    ax.set(xlabel="epoch", ylabel="loss")
+    yield fig
+    plt.close(fig)
+
+
+def a_dataset(**changes):
+    location = Path("/home/a reader/archive.zip")
+    facts = {
+        "source": f"FER-2013 from {location.name}",
+        "fingerprint": "a" * 64,
+        "is_demo": False,
+        "notes": (),
+    }
+    return SimpleNamespace(**{**facts, "location": location, **changes})
+
+
+def a_run(profile: str):
+    return SimpleNamespace(
+        experiment=SimpleNamespace(id="deep_plain"),
+        seed=1,
+        profile=profile,
+        origin="record",
+        result={"device": "A GPU", "train_seconds": np.float32(2.5), "test_accuracy": 0.7},
+    )
+
+
+def a_report(runs=("record",), profile="full", recorded=True, monkeypatch=None, **changes):
+    """A report over made-up runs of some origins."""
+    made = [SimpleNamespace(**vars(a_run(profile)) | {"origin": origin}) for origin in runs]
+    table = pd.DataFrame({"fingerprint": ["a" * 64] if recorded else []})
+    monkeypatch.setattr(chapter.record, "read_results", lambda: table)
+    return chapter.Report(a_dataset(**changes), made, profile)
+
+
+def test_sentences_and_captions_are_filled(shown, fig, monkeypatch):
+    said = a_report(monkeypatch=monkeypatch)
+    said.values(pd.DataFrame({"public": [0.5]}, index=["deep_plain"]), gain=0.02)
+    said.say("It reads {{deep_plain.public:.1%}}.")
+    said.table(pd.DataFrame({"n": [1]}), "counts", caption="{{gain:+.1p}} more.")
+    said.figure(fig, "curve", caption="About {{gain:.0%}}.", alt="A line up to {{gain:.0%}}")
+    captions = [facts.get("caption") for _, facts in shown]
+    assert shown[1][0]["text/markdown"] == "It reads 50.0 %."
+    assert "+2.0 points more." in captions and "About 2 %." in captions
+
+
+def test_a_row_that_was_not_run_is_a_dash_and_a_misspelt_one_an_error(shown, monkeypatch):
+    said = a_report(monkeypatch=monkeypatch)
+    said.say("`best` reads {{best.public:.1%}}.")
+    assert shown[-1][0]["text/markdown"] == "`best` reads –."
+    with pytest.raises(FerlibError, match="bst.public"):
+        said.say("`bst` reads {{bst.public:.1%}}.")
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings", "outcome"),
+    [
+        (True, {}, "So it is."),
+        (True, {"runs": ("runs",)}, "So it is."),
+        (None, {}, chapter.UNKNOWN),
+        (True, {"profile": "quick"}, chapter.UNKNOWN),
+        (True, {"is_demo": True}, chapter.UNKNOWN),
+        (False, {"profile": "quick"}, chapter.UNKNOWN),
+        (False, {"runs": ("runs", "record")}, "do not support what was concluded from the record (it_is)"),
+        (False, {"recorded": False}, "do not support what was concluded from the record (it_is)"),
+        (False, {}, None),
+    ],
+)
+def test_conclusions_stand_or_fall_with_their_evidence(shown, monkeypatch, claim, settings, outcome):
+    said = a_report(monkeypatch=monkeypatch, **settings)
+    if outcome is None:
+        with pytest.raises(FerlibError, match="does not support it_is; rewrite"):
+            said.conclude("**Finding.** So it is.", also=True, it_is=claim)
+        return
+    said.conclude("## Findings\n\nSo it is.", also=True, it_is=claim)
+    text = shown[-1][0]["text/markdown"]
+    assert text.startswith("## Findings\n\n") and outcome in text
+    assert ("So it is." in text.split("“")[0]) == (outcome == "So it is.")
+
+
+def test_an_answer_and_the_abstract_keep_their_places(shown, monkeypatch):
+    said = a_report(monkeypatch=monkeypatch)
+    said.conclude("**Answer** Yes.", yes=None)
+    said.conclude("## Abstract\n\nWe did it.", done=True)
+    assert shown[1][0]["text/markdown"] == f"**Answer** {chapter.UNKNOWN}"
+    assert shown[2][1]["role"] == "abstract"
+    assert shown[2][0]["text/markdown"] == "We did it."
+
+
+def test_a_conclusion_needs_evidence(shown, monkeypatch):
+    with pytest.raises(FerlibError, match="without evidence"):
+        a_report(monkeypatch=monkeypatch).conclude("**Finding.** So it is.")
+
+
+def test_quick_runs_are_left_out_and_said_to_be(shown, monkeypatch):
+    monkeypatch.setattr(chapter.record, "read_results", pd.DataFrame)
+    said = chapter.Report(a_dataset(), [a_run("full"), a_run("quick")])
+    assert [run.profile for run in said.runs] == ["full"]
+    assert shown[0][1]["role"] == "status"
+    said.provenance()
+    assert shown[-1][1]["profiles"] == ["full"]

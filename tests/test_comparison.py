@@ -1,0 +1,86 @@
+"""Ways of training are compared image by image, and what was not run or ran otherwise stays unknown."""
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import comparison, experiments, record, resampling
+
+SHARES = {"shallow_plain": 0.5, "deep_plain": 0.7}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return [made_up.run(id, share, seed) for id, share in SHARES.items() for seed in (0, 1)]
+
+
+def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(runs):
+    table = comparison.results(runs)
+    row, of_row = table.loc["deep_plain"], [run for run in runs if run.experiment.id == "deep_plain"]
+    assert row["seeds"] == 2
+    assert row["public"] == pytest.approx(np.mean([run.result["valid_accuracy"] for run in of_row]))
+    assert row["gap"] == pytest.approx(0.7 - row["public"])
+    assert row["low"] < row["public"] < row["high"]
+    assert row["reported"] == experiments.find("deep_plain").reported
+    assert (table.public["lean"] > 0.1) is pd.NA
+    assert list(comparison.shown(table).index) == list(SHARES)
+
+
+def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):
+    deeper = comparison.difference(runs, "deep_plain", "shallow_plain")
+    assert deeper.above and not deeper.below
+    assert deeper.low < deeper.value < deeper.high
+    assert comparison.difference(runs, "shallow_plain", "deep_plain").below
+    same = comparison.difference(runs, "deep_plain", "deep_plain")
+    assert not same.above and not same.below and same.fields()["size"] == 0
+    assert deeper.fields()["interval"].startswith("+")
+
+
+def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs):
+    quick = made_up.run("lean", 0.9, profile="quick")
+    for other in ("lean", "best"):
+        unknown = comparison.difference([*runs, quick], other, "deep_plain")
+        assert unknown.above is pd.NA and unknown.below is pd.NA
+        assert unknown.fields()["interval"] is pd.NA
+
+
+def test_variation_between_seeds_widens_intervals(monkeypatch, runs):
+    alone = comparison.difference(runs, "deep_plain", "shallow_plain")
+    monkeypatch.setattr(comparison, "seed_deviation", lambda: (0.05, 30))
+    wider = comparison.difference(runs, "deep_plain", "shallow_plain")
+    assert wider.value == alone.value
+    width = wider.high - wider.low
+    images = (alone.high - alone.low) / 3.92  # standard errors
+    assert width / 3.92 == pytest.approx(np.hypot(images, 0.05), rel=0.1)  # two rows of two seeds each
+
+
+def test_seeds_deviate_as_recorded_rows_with_several_do():
+    assert comparison.seed_deviation() == (0.0, 1)
+    several = {0: 0.6, 1: 0.62, 2: 0.64}
+    record.publish(made_up.run("lean", seed=seed, valid_accuracy=share) for seed, share in several.items())
+    record.publish([made_up.run("deep_plain", valid_accuracy=0.5)])  # one seed says nothing
+    record.publish(made_up.run("prior", seed=seed, valid_accuracy=0.25) for seed in range(3))
+    deviation, freedom = comparison.seed_deviation()
+    assert (deviation, freedom) == (pytest.approx(0.02), 2)
+    run = made_up.run("deep_plain")
+    assert np.std(comparison.accuracy([run]).samples) > np.std(resampling.accuracy([run.valid]).samples)
+
+
+def test_quick_runs_are_left_out_where_there_are_others(runs):
+    quick = made_up.run("lean", profile="quick")
+    assert comparison.at_scale([*runs, quick]) == runs
+    assert comparison.at_scale([quick]) == [quick]
+    assert comparison.first(runs, "deep_plain").seed == 0
+    assert comparison.first(runs, "lean") is None
+    assert comparison.best_of(runs) == "deep_plain"
+    assert comparison.best_of(runs, ["shallow_plain"]) == "shallow_plain"
+
+
+def test_recipes_tell_what_ran_and_what_was_meant():
+    capped = made_up.run("deep_plain", profile="quick")
+    table = comparison.recipes([capped, made_up.run("deep_tuned")])
+    row = experiments.find("deep_plain")
+    assert table.loc["deep_plain", "epochs"] == f"{capped.experiment.epochs} of {row.epochs}"
+    assert table.loc["deep_tuned", "patience"] == "–"
+    assert table.loc["deep_tuned", "epochs"] == str(experiments.find("deep_tuned").epochs)

@@ -1,0 +1,78 @@
+"""What the chapters conclude holds on the committed record, without the images where these aren't needed."""
+
+import ast
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+
+from ferlib import data, record, report, train
+from ferlib.data import Dataset, Split
+
+ROOT = Path(__file__).parent.parent
+FROM_RUNS = ["03_deep_cnn"]
+"""Chapters whose evidence is in the runs alone."""
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """The committed record's runs, in place of what a training would give."""
+    monkeypatch.setenv("FERLIB_RECORD", str(ROOT / "reports" / "record"))
+    fingerprint = record.read_results()["fingerprint"].mode()[0]
+    runs = record.read_record(SimpleNamespace(fingerprint=fingerprint))
+
+    def chosen(ids, dataset, **_):
+        return [run for run in runs if run.experiment.id in set(ids)]
+
+    monkeypatch.setattr(train, "obtain", chosen)
+    return runs
+
+
+def without_images(runs) -> Dataset:
+    """A data set of the record's fingerprint, its labels right and its images grey."""
+
+    def split(name, predictions):
+        images = np.broadcast_to(np.uint8(127), (len(predictions), 48, 48, 1))
+        return Split(name, images, predictions.labels, predictions.names)
+
+    run = next(run for run in runs if run.experiment.classes is None)
+    splits = [split("train", run.valid), split("valid", run.valid), split("test", run.test)]
+    fingerprint = run.result["fingerprint"]
+    return Dataset(
+        *splits, source="no images", fingerprint=fingerprint, location=None, is_demo=False, notes=()
+    )
+
+
+def concluded(chapter: str, dataset: Dataset, monkeypatch) -> list[dict]:
+    """Run a chapter's evidence and conclusions; return what each conclusion's output tells of itself."""
+    outputs = []
+    monkeypatch.setattr(report, "display", lambda data, *, metadata, raw: outputs.append(metadata["ferlib"]))
+    monkeypatch.setattr(data, "load", lambda source=None: dataset)
+    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
+    names: dict = {}
+    for position, cell in enumerate(cells):
+        tags = cell.metadata.get("tags", [])
+        if (
+            position == 1
+            or {"parameters", "evidence"} & set(tags)
+            or cell.source.startswith("report.conclude(")
+        ):
+            exec(compile(ast.parse(cell.source), f"{chapter}, cell {position}", "exec"), names)
+    return [facts for facts in outputs if "claims" in facts]
+
+
+@pytest.mark.parametrize("chapter", FROM_RUNS)
+def test_conclusions_hold_on_the_committed_record(chapter, recorded, monkeypatch):
+    conclusions = concluded(chapter, without_images(recorded), monkeypatch)
+    assert len(conclusions) >= 2
+    assert [facts["claims"] for facts in conclusions if facts["holds"] is not True] == []
+
+
+def test_a_conclusion_that_the_record_does_not_support_is_found(recorded, monkeypatch):
+    worse = [run for run in recorded if run.experiment.id != "lean"]
+    liar = next(run for run in worse if run.experiment.id == "deep_tuned")
+    liar.valid.probabilities[:] = liar.valid.probabilities[:, ::-1]
+    with pytest.raises(Exception, match="depth_pays.*rewrite"):
+        concluded("03_deep_cnn", without_images(recorded), monkeypatch)
