@@ -18,7 +18,7 @@ ORDER = [
     *["compare", "comparison", "differences", "measures", "claims"],
     *["caveats", "findings", "remarks", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
-    *["report", "chapter", "overview", "document", "colophon", "fonts", "render", "pipeline"],
+    *["related", "report", "chapter", "overview", "document", "colophon", "fonts", "render", "pipeline"],
     *[
         "network",
         "framing",

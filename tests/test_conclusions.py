@@ -12,8 +12,8 @@ from ferlib import data, record, report, train
 from ferlib.data import Dataset, Split
 
 ROOT = Path(__file__).parent.parent
-FROM_RUNS = ["03_deep_cnn"]
-"""Chapters whose evidence is in the runs alone."""
+FROM_RUNS = ["00_introduction", "03_deep_cnn"]
+"""Chapters whose evidence is in the runs, or in what others published."""
 
 
 @pytest.fixture
