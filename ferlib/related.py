@@ -38,23 +38,19 @@ def published(labels: str = "FER-2013") -> pd.DataFrame:
     return table[table["labels"] == labels].drop(columns="labels").reset_index(drop=True)
 
 
-def table(figures: pd.DataFrame) -> pd.DataFrame:
+def table(**blocks: pd.DataFrame) -> pd.DataFrame:
     """Return published figures for people to read.
 
     Args:
-        figures: From `published`.
+        **blocks: Figures from `published`, by what they were judged by; underscores stand for blanks.
+
+    Returns:
+        Each block under a row that names it.
     """
-    return pd.DataFrame(
-        {
-            "who": "@" + figures["source"],
-            "what": figures["method"],
-            "%": figures["accuracy"] + (" ± " + figures["spread"]).fillna(""),
-            "parameters": figures["parameters"].map(_short, na_action="ignore"),
-            "how it was measured": [_measured(row) for row in figures.itertuples()],
-            "other data": figures["other_data"],
-            "can it be believed?": figures["belief"],
-        }
-    )
+    rows = []
+    for name, figures in blocks.items():
+        rows += [{"who": f"{name.replace('_', ' ')}:"}, *map(_row, figures.itertuples())]
+    return pd.DataFrame(rows).fillna("")
 
 
 def counts(figures: pd.DataFrame) -> dict[str, int]:
@@ -91,6 +87,18 @@ def reported() -> dict[str, dict]:
     """
     told = {id: row for id, row in EXPERIMENTS.items() if row.reported or row.reported_note}
     return {id: {"accuracy": row.reported, "note": row.reported_note} for id, row in told.items()}
+
+
+def _row(figure) -> dict[str, str]:
+    return {
+        "who": f"@{figure.source}",
+        "what": figure.method,
+        "%": figure.accuracy + (f" ± {figure.spread}" if pd.notna(figure.spread) else ""),
+        "weights": _short(figure.parameters) if pd.notna(figure.parameters) else "–",
+        "how it was measured": _measured(figure),
+        "other data": figure.other_data,
+        "can it be believed?": figure.belief,
+    }
 
 
 def _short(parameters: int) -> str:

@@ -53,16 +53,23 @@ def test_the_bibliography_has_each_key_once_and_each_entry_a_place_and_a_year():
 
 
 def test_the_table_cites_and_says_how_each_figure_was_measured():
-    figures = related.published()
-    shown = related.table(figures).set_index("who")
-    assert shown.loc["@goodfellow2013", "%"] == "65 ± 5"
-    assert shown.loc["@yuan2021", "how it was measured"] == (
+    seven, eight = related.published("FER-2013"), related.published("FER+")
+    shown = related.table(by_the_labels=seven, by_votes=eight)
+    heads = [0, len(seven) + 1]
+    assert list(shown["who"].iloc[heads]) == ["by the labels:", "by votes:"]
+    assert (shown.iloc[heads].drop(columns="who") == "").all(axis=None)
+    told = shown.drop(index=heads)
+    assert list(told["who"]) == [f"@{source}" for source in [*seven["source"], *eight["source"]]]
+    quoted = [*(seven["known"] == "quoted"), *(eight["known"] == "quoted")]
+    assert list(told["how it was measured"].str.endswith("(as quoted)")) == quoted
+    told = told.set_index("who")
+    assert told.loc["@goodfellow2013", "%"] == "65 ± 5"
+    assert told.loc["@yuan2021", "how it was measured"] == (
         "PrivateTest; ten crops; chosen on PrivateTest; one training"
     )
-    assert shown.loc["@arriaga2017", "parameters"] == "58 k"
-    assert shown.loc["@khaireddin2021", "parameters"] == "29.9 M"
-    quoted = figures["known"].to_numpy() == "quoted"
-    assert (shown["how it was measured"].str.endswith("(as quoted)").to_numpy() == quoted).all()
+    assert list(told.loc[["@arriaga2017", "@khaireddin2021", "@tang2013"], "weights"]) == [
+        *("58 k", "29.9 M", "–")
+    ]
 
 
 def made_up(**columns):
