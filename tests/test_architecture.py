@@ -17,7 +17,7 @@ ORDER = [
     *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
     *["compare", "comparison", "crowd", "differences", "measures", "claims", "mistakes"],
     *["plots", "diagrams", "charts", "galleries"],
-    *["report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
+    *["related", "report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
     *[
         "answers",
         "network",
