@@ -156,6 +156,13 @@ def test_a_class_of_its_own_in_one_split_only(own):
         data.load(own, own_classes=True)
 
 
+def test_one_class_alone(own):
+    for path in [*own.glob("*/Bored"), *own.glob("*/sleepy")]:
+        shutil.rmtree(path)
+    with pytest.raises(FerlibError, match="the class happy alone"):
+        data.load(own, own_classes=True)
+
+
 def test_some_of_the_seven_are_classes_of_its_own(folder):
     for path in folder.glob("*/disgust"):
         shutil.rmtree(path)
