@@ -26,8 +26,8 @@ from ferlib import cli, cluster, data
 def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypatch, capsys, words, variable):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(variable, str(tmp_path / "file"))
-    load = (lambda _: data.drawn((70, 70, 70))) if words == ["data"] else (lambda _: demo_dataset)
-    monkeypatch.setattr(data, "load", load)
+    drawn = (lambda: data.drawn((70, 70, 70))) if words == ["data"] else (lambda: demo_dataset)
+    monkeypatch.setattr(data, "load", lambda *_, **__: drawn())
     assert cli.main(words) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"ferlib: {tmp_path / 'file'}") and "FERLIB_CACHE, FERLIB_RUNS" in error
@@ -59,7 +59,7 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
     def refuse(file, **_):
         raise OSError(number, "it will not do")
 
-    monkeypatch.setattr(data, "load", lambda source: demo_dataset)
+    monkeypatch.setattr(data, "load", lambda *_, **__: demo_dataset)
     monkeypatch.setattr(np, "savez", refuse)
     assert cli.main(["train", "prior", "--profile", "quick"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
@@ -68,7 +68,7 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
 
 
 def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
-    def fail(source):
+    def fail(*_, **__):
         raise ConnectionResetError("the other side hung up")
 
     monkeypatch.setattr(data, "load", fail)
@@ -78,7 +78,7 @@ def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
 
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
-    monkeypatch.setattr(data, "load", lambda source: None)
+    monkeypatch.setattr(data, "load", lambda *_, **__: None)
     monkeypatch.setattr(cluster, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "--seeds", "3"]) == 0
     assert capsys.readouterr().out == "finished: 3 runs, profile cpu and full\n"
