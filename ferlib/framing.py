@@ -11,7 +11,6 @@ from ferlib import faces
 from ferlib.data import Split
 from ferlib.labels import IMAGE_SIZE
 from ferlib.network import Network
-from ferlib.words import percent
 
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
@@ -114,29 +113,26 @@ def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tu
     return frames, boxes
 
 
-def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> str:
-    """Say whether faces in pictures are found and read as the network reads the images themselves.
+def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataFrame:
+    """Compare what the chain says of faces in pictures with what the network says of the images themselves.
 
     Args:
         through: The emotion that the whole chain gives to each face; None where it was not found.
         alone: The emotion that the network gives to each image itself.
+
+    Returns:
+        Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
+        with its 95 % Wilson interval, ``low`` to ``high``.
     """
-    pairs = list(zip(through, alone, strict=True))
-    found = [(emotion, direct) for emotion, direct in pairs if emotion is not None]
-    same = sum(emotion == direct for emotion, direct in found)
-    chain = "As well as the network alone" if same == len(pairs) else "Not as well as the network alone"
-    told = (
-        f"{chain}: of {len(pairs):,} faces pasted into pictures, {_share(len(found), len(pairs))} are found"
-    )
-    if not found:
-        return f"{told}."
-    return (
-        f"{told}; of those found, {_share(same, len(found))} get the answer that the network gives to the "
-        f"image itself; both hold for {_share(same, len(pairs))} of all."
-    )
-
-
-def _share(count, total):
-    """Write a share with its 95 % Wilson interval."""
-    low, high = proportion.proportion_confint(count, total, method="wilson")
-    return f"{percent(count / total)} (95 % interval {percent(low)} to {percent(high)})"
+    found = np.array([emotion is not None for emotion in through])
+    same = np.array([one == two for one, two in zip(through, alone, strict=True)])
+    counts = {
+        "found": (found.sum(), len(found)),
+        "same": (same.sum(), max(found.sum(), 1)),
+        "both": (same.sum(), len(found)),
+    }
+    rows = {
+        name: (count / total, *proportion.proportion_confint(count, total, method="wilson"))
+        for name, (count, total) in counts.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["share", "low", "high"])

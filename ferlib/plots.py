@@ -161,7 +161,7 @@ def mean_faces(split: Split) -> Figure:
     reach = np.abs(differences).max()
     fig, axes = plt.subplots(2, len(names), squeeze=False, figsize=(0.94 * len(names), 2.2))
     for name, face, difference, (above, below) in zip(names, means, differences, axes.T, strict=True):
-        draw_face(above, face, None)
+        draw_face(above, face)
         above.set_title(name, size=8, loc="center", pad=2, weight="normal")
         below.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="bilinear")
     for ax in axes.flat:

@@ -13,12 +13,10 @@ from matplotlib.figure import Figure
 
 from ferlib import draw, faces, live, tracker
 from ferlib.answers import Face
-from ferlib.data import Dataset
 from ferlib.detectors import DETECTORS
 from ferlib.media import Frame
 from ferlib.network import Network
 from ferlib.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG
-from ferlib.words import listed, percent
 
 SIZE = (640, 480)
 """Width and height of the pictures of a webcam."""
@@ -270,45 +268,3 @@ def label_changes(people: list[Face | None]) -> int:
     """Count how often the emotion changes from one frame in which the face is found to the next."""
     told = [face.emotion for face in people if face is not None]
     return sum(before != after for before, after in zip(told, told[1:], strict=False))
-
-
-# --- sentences --------------------------------------------------------------------------------------
-
-
-def origin(network: Network, dataset: Dataset) -> str:
-    """Say which network reads the faces of this chapter, and why its answers may be no findings."""
-    source = network.metadata["source"]
-    sentences = [
-        f"The network is `{source['experiment']}` (seed {source['seed']}, profile {source['profile']}), "
-        f"which reads {percent(source['valid_accuracy'])} of the PublicTest faces correctly; its "
-        f"temperature is {network.temperature:.2f}."
-    ]
-    if dataset.is_demo:
-        sentences.append("It learned from faces drawn by a program: what it says about people means nothing.")
-    if source["profile"] == "quick":
-        sentences.append("It was trained for seconds on a subset: its answers show how things work, no more.")
-    return " ".join(sentences)
-
-
-def told_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) -> str:
-    """Say which cases go well, which go wrong and how, and where another emotion is read than at first.
-
-    Args:
-        cases: From `hard_cases`; the first is the untouched picture.
-        read: From `read_cases`.
-    """
-    good = [name for name, case in cases.items() if case.is_read_rightly(read[name])]
-    missed = [name for name in cases if name not in good and not read[name]]
-    invented = [name for name in cases if name not in good and read[name]]
-    sentences = [f"Face found, or rightly none: {listed(good)}."] if good else []
-    sentences += [f"Face missed: {listed(missed)}."] if missed else []
-    if invented:
-        sentences.append(f"A wrong place, or something else, was taken for the face: {listed(invented)}.")
-    first, *others = [name for name in cases if isinstance(cases[name].box, tuple)]
-    told = {name: read[name][0].emotion for name in good if read[name]}
-    changed = [
-        f"{name} ({told[name]})" for name in others if told.get(name, told.get(first)) != told.get(first)
-    ]
-    if changed and first in told:
-        sentences.append(f"Found, but read otherwise than {first} ({told[first]}): {listed(changed)}.")
-    return " ".join(sentences)

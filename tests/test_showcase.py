@@ -95,20 +95,6 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
     assert titles["as it is"].get_text() == "as it is\nhappy 70 %"
     colours = {name: title.get_color() for name, title in titles.items()}
     assert colours["as it is"] == colours["a cat"] == plots.RIGHT and colours["far away"] == plots.WRONG
-    told = showcase.told_of_cases(cases, read)
-    assert told.startswith("Face found, or rightly none: as it is and a cat. Face missed: turned by 45°, in")
-    invented = showcase.told_of_cases(cases, read | {"a cat": [person("sad")]})
-    assert invented.endswith("A wrong place, or something else, was taken for the face: a cat.")
-
-
-def test_a_face_that_is_read_otherwise_than_untouched_is_told(cases):
-    read = {name: [] for name in cases} | {"as it is": [person("happy", cases["as it is"].box)]}
-    same = read | {"in the dark": [person("happy", cases["in the dark"].box)]}
-    assert "otherwise" not in showcase.told_of_cases(cases, same)
-    other = read | {"in the dark": [person("angry", cases["in the dark"].box)]}
-    told = showcase.told_of_cases(cases, other)
-    assert told.endswith("Found, but read otherwise than as it is (happy): in the dark (angry).")
-    assert "otherwise" not in showcase.told_of_cases(cases, other | {"as it is": []})
 
 
 def test_the_steps_show_box_crop_and_bars():
@@ -150,11 +136,3 @@ def test_following_leaves_other_faces_out(network):
     alone, tracked = showcase.follow([both] * 3, network, BOX)
     assert [face.emotion for face in alone] == ["happy"] * 3
     assert tracked[0] is None and [face.emotion for face in tracked[1:]] == ["happy"] * 2
-
-
-def test_the_origin_says_what_the_answers_are_worth(tmp_path, network, demo_dataset):
-    told = showcase.origin(network, demo_dataset)
-    assert "`deep_both` (seed 1, profile full), which reads 70.0 %" in told and "drawn by a program" in told
-    source = network.metadata["source"] | {"profile": "quick"}
-    quick = load_model(scenes.write_network(tmp_path, source=source))
-    assert "trained for seconds" in showcase.origin(quick, demo_dataset) and "seconds" not in told
