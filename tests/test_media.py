@@ -108,6 +108,11 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
         media.read_photo(tmp_path / "pipe.jpg")
 
 
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(FerlibError, match=r": a folder; pass the photos in it, or run ferlib predict"):
+        media.read_photo(tmp_path)
+
+
 def test_a_missing_photo_gets_a_sentence(tmp_path):
     with pytest.raises(FerlibError, match=r"gone.jpg: cannot be opened \(No such file"):
         media.read_photo(tmp_path / "gone.jpg")
