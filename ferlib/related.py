@@ -64,7 +64,7 @@ def counts(figures: pd.DataFrame) -> dict[str, int]:
         images also chose the epoch or the members (``own``).
     """
     networks = figures[figures["method"] != "people"]
-    own = (networks["chosen_on"] == "the same images") | (networks["chosen_on"] == networks["split"])
+    own = networks["chosen_on"] == networks["split"]
     repeated = networks["trainings"].fillna(1) > 1
     return {"all": len(networks), "repeated": int(repeated.sum()), "own": int(own.sum())}
 
@@ -109,7 +109,7 @@ def _measured(figure) -> str:
     """Say on what images a figure was measured, which ones chose, how often, and if it is only quoted."""
     parts = [figure.split if figure.split != "not said" else "images not said"]
     parts += [figure.views] if pd.notna(figure.views) else []
-    parts += [f"chosen on {figure.chosen_on}"] if pd.notna(figure.chosen_on) else []
-    if pd.notna(figure.trainings):
-        parts.append("one training" if figure.trainings == 1 else f"{figure.trainings} trainings")
+    chosen_on = "it" if figure.chosen_on == figure.split else figure.chosen_on
+    parts += [f"chosen on {chosen_on}"] if pd.notna(chosen_on) else []
+    parts += [f"{figure.trainings} trainings"] if pd.notna(figure.trainings) and figure.trainings > 1 else []
     return "; ".join(parts) + (" (as quoted)" if figure.known == "quoted" else "")
