@@ -24,6 +24,9 @@ Chosen on 1,800 faces of PublicTest pasted into pictures and 352 pieces of photo
 0.6 it found 91 % and saw faces in 7 % of the pieces, from 0.7 89 % and 3 %, from 0.8 84 % and 1 %.
 """
 
+YUNET_KNOWN = 0.4
+"""Least score where a face is known to be about: less is needed to believe it a second time."""
+
 YUNET_OVERLAP = 0.3
 """Boxes that overlap by more (intersection over union) are one face."""
 
@@ -60,12 +63,13 @@ class Found(NamedTuple):
 NOBODY = Found(np.zeros((0, 4)), np.zeros(0))
 
 
-def yunet(picture: np.ndarray, least: float) -> Found:
+def yunet(picture: np.ndarray, least: float, score: float = YUNET_SCORE) -> Found:
     """Find faces with YuNet.
 
     Args:
         picture: uint8 (height, width) or (height, width, 3) blue, green, red.
         least: Narrowest face wanted, pixels.
+        score: Least score of a face, at least `YUNET_KNOWN`.
 
     Returns:
         Faces, boxes in float64; the tilt is that of the line between the eyes.
@@ -79,7 +83,7 @@ def yunet(picture: np.ndarray, least: float) -> Found:
     found = _yunet(colour.shape[1::-1]).detect(colour)[1]
     if found is None:
         return NOBODY
-    found = found[found[:, 2] >= least].astype(np.float64)
+    found = found[(found[:, 2] >= least) & (found[:, 14] >= score)].astype(np.float64)
     tilts = np.degrees(np.arctan2(found[:, 7] - found[:, 5], found[:, 6] - found[:, 4]))
     return Found(found[:, :4], tilts)
 
@@ -123,7 +127,7 @@ def _yunet(size: tuple[int, int]) -> "cv2.FaceDetectorYN":
     if size not in kept:
         path = Path(__file__).parent / "weights" / YUNET_FILE
         try:
-            kept[size] = cv2.FaceDetectorYN.create(str(path), "", size, YUNET_SCORE, YUNET_OVERLAP)
+            kept[size] = cv2.FaceDetectorYN.create(str(path), "", size, YUNET_KNOWN, YUNET_OVERLAP)
         except cv2.error as error:
             raise FerlibError(f"{path} cannot be read ({error.err}): reinstall ferlib") from None
         if len(kept) > KEPT_SIZES:

@@ -60,8 +60,16 @@ def detect(image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | N
     return locate(image, detector, smallest=smallest).boxes
 
 
-def locate(image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | None = None) -> Found:
-    """Find faces and how far they lean; arguments as for `detect`.
+def locate(
+    image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | None = None, known: bool = False
+) -> Found:
+    """Find faces and how far they lean.
+
+    Args:
+        image: As for `detect`.
+        detector: As for `detect`.
+        smallest: As for `detect`.
+        known: Whether a face was there a moment ago, so that less is needed to believe in it.
 
     Returns:
         Faces, the largest first; boxes int64, within the image.
@@ -69,7 +77,7 @@ def locate(image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | N
     check(detector)
     picture = as_bytes(image)
     height, width = picture.shape[:2]
-    found = _searched(picture, detector, LARGEST_SEARCHED, smallest)
+    found = _searched(picture, detector, LARGEST_SEARCHED, smallest, known)
     for side in _finer_sides(width, height, detector):
         if (
             smallest is None
@@ -105,7 +113,9 @@ def _finer_sides(width: int, height: int, detector: str) -> tuple[int, ...]:
     return (min(longer, FINER_SEARCHED),) if finer else ()
 
 
-def _searched(picture: np.ndarray, detector: str, side: int, smallest: int | None) -> Found:
+def _searched(
+    picture: np.ndarray, detector: str, side: int, smallest: int | None, known: bool = False
+) -> Found:
     """Search a picture whose longer side is reduced to so many pixels; boxes are in pixels of the picture."""
     height, width = picture.shape[:2]
     scale = min(1.0, side / max(height, width))
@@ -118,7 +128,8 @@ def _searched(picture: np.ndarray, detector: str, side: int, smallest: int | Non
         least = detectors.HAAR_SMALLEST if smallest is None else max(20, smallest * scale)
         return detectors.haar(as_grey(picture), least).scaled(1 / scale)
     least = max(detectors.YUNET_SMALLEST, (SMALLEST_FACE if smallest is None else smallest) * scale)
-    return detectors.yunet(picture, least).scaled(1 / scale)
+    score = detectors.YUNET_KNOWN if known else detectors.YUNET_SCORE
+    return detectors.yunet(picture, least, score).scaled(1 / scale)
 
 
 def _joined(found: Found, others: Found) -> Found:

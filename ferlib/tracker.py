@@ -139,7 +139,7 @@ class Tracker:
         part = image[top:bottom, left:right]
         if part.size == 0:
             return Found(np.zeros((0, 4), int), np.zeros(0))
-        found = _reduced(part, NEAR_SIZE, self._detector, round(0.6 * width))
+        found = _reduced(part, NEAR_SIZE, self._detector, round(0.6 * width), known=True)
         found = Found(found.boxes + (left, top, 0, 0), found.tilts)
         return found.take(np.argsort([-overlap(box, other) for other in found.boxes], kind="stable")[:1])
 
@@ -245,13 +245,14 @@ def _moved(face: Face, corner: tuple[int, int]) -> Face:
     return Face((x + corner[0], y + corner[1], width, height), face.probabilities, face.number)
 
 
-def _reduced(image: np.ndarray, side: int, detector: str, smallest: int) -> Found:
+def _reduced(image: np.ndarray, side: int, detector: str, smallest: int, known: bool = False) -> Found:
     """Search a picture reduced to a longer side; boxes are in pixels of the picture."""
     shrink = max(1.0, max(image.shape[:2]) / side)
     if shrink > 1:
         size = [max(1, round(length / shrink)) for length in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    found = faces.locate(image, detector, smallest=max(1, round(smallest / shrink))).scaled(shrink)
+    least = max(1, round(smallest / shrink))
+    found = faces.locate(image, detector, smallest=least, known=known).scaled(shrink)
     return Found(np.rint(found.boxes).astype(int), found.tilts)
 
 

@@ -117,3 +117,9 @@ def test_the_readme_names_the_sizes_that_are_searched_for():
     assert f"from {faces.SMALLEST_FACE} pixels on in a photo" in told
     assert f"from {100 * tracker.NARROWEST:.0f} % of the longer side in a film" in told
     assert f"above {faces.FINER_SEARCHED:,} pixels are searched at that size" in told
+
+
+def test_less_is_needed_to_believe_a_face_a_second_time(astronaut):
+    blurred = [cv2.GaussianBlur(astronaut, (0, 0), sigma) for sigma in (8, 10, 12, 14, 16, 18)]
+    counts = [(len(faces.detect(one)), len(faces.locate(one, known=True).boxes)) for one in blurred]
+    assert all(plain <= known for plain, known in counts) and (0, 1) in counts, counts
