@@ -5,7 +5,7 @@ LOCK := $(if $(shell nvidia-smi -L 2>/dev/null),requirements-gpu.lock,requiremen
 READY := $(VENV)/.ready-$(basename $(LOCK))
 FERLIB := $(VENV)/bin/ferlib
 
-.PHONY: help setup report report-quick report-full test test-slow format lab lock clean
+.PHONY: help setup report report-quick report-full test test-slow reproduce format lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -26,6 +26,9 @@ test: $(READY) ## lint and tests, offline
 
 test-slow: $(READY) ## the tests that take longer: many damaged files, a whole report without network
 	@$(VENV)/bin/python -m pytest -m slow
+
+reproduce: $(READY) ## recompute every recorded figure, and say which are the same
+	@$(FERLIB) reproduce
 
 format: $(READY) ## format code and notebooks, mend what the linter can
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .

@@ -1,6 +1,23 @@
-"""Kinds of argument on the command line; what is none of the kind is told in a sentence."""
+"""Commands and kinds of argument; what is none of the kind is told in a sentence."""
 
-from argparse import ArgumentTypeError
+import os
+import tempfile
+from argparse import ArgumentParser, ArgumentTypeError
+
+from ferlib.labels import FerlibError
+
+PREDICT_EXAMPLES = """examples:
+  ferlib predict party.jpg                          a table of faces and emotions
+  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
+  ferlib predict film.mp4 --out marked --summary s.csv --every 3
+  ferlib predict faces/*.png --crops                pictures that are nothing but a face
+"""
+
+WEBCAM_EXAMPLES = """examples:
+  ferlib webcam                                     the first camera, in a page of this computer
+  ferlib webcam --source film.mp4 --record view.mp4
+  ferlib webcam --source rtsp://camera.local/live
+"""
 
 
 def positive(text: str) -> int:
@@ -35,3 +52,44 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
+
+
+def command(commands, name: str, run, help: str, data: bool = True) -> ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: What ``add_subparsers`` returned.
+        name: As the user types it.
+        run: Does it, given the parsed words; returns an exit code or None.
+        help: What it does, in a line.
+        data: Whether it takes ``--data``.
+    """
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.set_defaults(run=run)
+    if data:
+        parser.add_argument(
+            "--data",
+            metavar="PATH",
+            help="archive.zip, folder or csv of FER-2013, or 'demo' "
+            "(default: FERLIB_DATA, data/, a Kaggle download, drawn demo faces)",
+        )
+    return parser
+
+
+def import_keras_quietly() -> None:
+    """Import Keras without the notices that TensorFlow's native code writes whatever its settings say."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except ValueError as error:
+            raise FerlibError(f"KERAS_BACKEND must be tensorflow or jax: {error}") from None
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def add_number(parser, flag: str, default: int | None, help: str, kind=positive) -> None:
+    """Add an option that takes a number."""
+    parser.add_argument(flag, type=kind, default=default, metavar="N", help=help)

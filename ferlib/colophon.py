@@ -51,11 +51,11 @@ def page(chapters: Sequence[Chapter]) -> str:
     Args:
         chapters: All chapters of the report.
     """
-    told = [(number, chapter.facts) for number, chapter in enumerate(chapters, start=1) if chapter.facts]
+    told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
     notes = any(facts["notes"] for _, facts in told)
     rows = {
         "Parameters": _by_chapter(
-            [(number, chapter.parameters) for number, chapter in enumerate(chapters, start=1)],
+            [(number, chapter.parameters) for number, chapter in _numbered(chapters)],
             lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
         ),
         "Profile": _by_chapter(told, _profile),
@@ -76,6 +76,11 @@ def page(chapters: Sequence[Chapter]) -> str:
             _runs_table(chapters),
         ]
     )
+
+
+def _numbered(chapters: Sequence[Chapter]) -> list[tuple[int, Chapter]]:
+    """Return the chapters with their numbers; an introduction has 0."""
+    return list(enumerate(chapters, start=0 if chapters[0].is_introduction else 1))
 
 
 def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[str]:
@@ -114,10 +119,11 @@ def _listed(versions: dict[str, str]) -> str:
 
 def _runs_table(chapters: Sequence[Chapter]) -> str:
     lines = ["| Chapter | Seconds | Runs shown | Made by |", "|:--|--:|--:|:--|"]
-    for number, chapter in enumerate(chapters, start=1):
+    for number, chapter in _numbered(chapters):
         runs = chapter.facts.get("runs", [])
         seconds = "–" if chapter.seconds is None else f"{chapter.seconds:,.1f}"
-        lines.append(f"| {number}\\ \\ {chapter.title} | {seconds} | {len(runs) or '–'} | {_makers(runs)} |")
+        title = f"{number}\\ \\ {chapter.title}" if number else chapter.title
+        lines.append(f"| {title} | {seconds} | {len(runs) or '–'} | {_makers(runs)} |")
     caption = "Each chapter: how long its notebook ran, the training runs it shows, and what made those."
     return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
 

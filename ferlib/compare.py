@@ -84,29 +84,39 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
     network = run.model()
     test, averaged = map(finished.rounded, evaluate.predict_views(network, part, views=views))
-    clean = on_leak_free(test, run, dataset.test, audit.leak_free("test"))
-    temperature = calibrate.fit_temperature(run.valid)
-    scaled = calibrate.with_temperature(test, temperature)
+    scores = figures(replace(run, test=test, test_tta=averaged), dataset, audit)
     bar.update()
     return finished.with_test(
-        run,
-        test,
-        averaged,
-        test_images=len(test),
-        test_accuracy=test.accuracy,
-        macro_f1=test.macro_f1,
-        balanced_accuracy=test.balanced_accuracy,
-        leak_free_accuracy=clean.accuracy,
-        leak_free_macro_f1=clean.macro_f1,
-        leak_free_balanced_accuracy=clean.balanced_accuracy,
-        leak_free_images=len(clean),
-        test_accuracy_tta=averaged.accuracy,
-        views=views,
-        calibration_error=calibrate.expected_calibration_error(test),
-        temperature=temperature,
-        calibration_error_scaled=calibrate.expected_calibration_error(scaled),
-        milliseconds=evaluate.latency(network),
+        run, test, averaged, **scores, views=views, milliseconds=evaluate.latency(network)
     )
+
+
+def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
+    """Return all of a run's result that follows from its predictions, by the names of its columns.
+
+    Args:
+        run: A run with test predictions.
+        dataset: The images.
+        audit: Its audit.
+    """
+    clean = on_leak_free(run.test, run, dataset.test, audit.leak_free("test"))
+    temperature = calibrate.fit_temperature(run.valid)
+    scaled = calibrate.with_temperature(run.test, temperature)
+    return {
+        "valid_accuracy": run.valid.accuracy,
+        "test_images": len(run.test),
+        "test_accuracy": run.test.accuracy,
+        "macro_f1": run.test.macro_f1,
+        "balanced_accuracy": run.test.balanced_accuracy,
+        "leak_free_accuracy": clean.accuracy,
+        "leak_free_macro_f1": clean.macro_f1,
+        "leak_free_balanced_accuracy": clean.balanced_accuracy,
+        "leak_free_images": len(clean),
+        "test_accuracy_tta": run.test_tta.accuracy,
+        "calibration_error": calibrate.expected_calibration_error(run.test),
+        "temperature": temperature,
+        "calibration_error_scaled": calibrate.expected_calibration_error(scaled),
+    }
 
 
 def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:

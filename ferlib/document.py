@@ -55,6 +55,11 @@ class Chapter:
     ended: str = ""
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def is_introduction(self) -> bool:
+        """Whether it stands before the first numbered chapter."""
+        return self.name.startswith("00_")
+
 
 def unfinished_cells(notebook: nbformat.NotebookNode) -> list[int]:
     """Return the positions (from 0) of code cells that failed or never ran to their end.
@@ -120,7 +125,8 @@ def read_chapter(path: Path) -> Chapter:
     if problems:
         raise FerlibError("; ".join(problems))
     answers = [block for block in blocks if block.startswith("**Answer**")]
-    heading = f"# {chapter.title} {{#{section_label(chapter.name)}}}"
+    unnumbered = " .unnumbered" if chapter.is_introduction else ""
+    heading = f"# {chapter.title} {{#{section_label(chapter.name)}{unnumbered}}}"
     rest = [block for block in blocks if block not in answers]
     chapter.body = "\n\n".join([heading, *_card(_with_answer(card, answers)), *rest])
     return chapter

@@ -131,9 +131,8 @@ def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: lis
         return []
     first, *others = sorted(roots, key=lambda root: (len(root), root))
     for other in others:
-        if [place[:2] + (place.name,) for place in roots[other]] != [
-            place[:2] + (place.name,) for place in roots[first]
-        ]:
+        twins = [place[:2] + (place.name,) for place in roots[other]]
+        if twins != [place[:2] + (place.name,) for place in roots[first]]:
             found = " and ".join("/".join((*root, roots[root][0].folder)) for root in (first, other))
             raise FerlibError(f"{where}: holds more than one data set ({found}); keep one of them.")
         notes.append(
@@ -194,6 +193,8 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")
     if names != CLASSES:
         notes.append(f"These are classes of their own, not FER-2013's seven: {listed(names)}.")
+    if len(names) == 1:
+        raise FerlibError(f"{where}: holds the class {names[0]} alone; there is nothing to tell it from.")
     _refuse_gaps(found, names, emotion_of, where)
     return names, emotion_of, tuple(notes)
 
@@ -234,34 +235,27 @@ def splits(
         FerlibError: A file's name contradicts its folder, or tells nothing where others' names do.
     """
     folders = {place.split: place.folder for place in found}
-    usages = [place.usage for place in found]
-    for place, usage in zip(found, usages, strict=True):
-        by_folder = (
-            (SPLITS.index(place.split),)
-            if len(folders) == 3
-            else ((0,) if place.split == "train" else (1, 2))
+    by_folder = np.array([SPLITS.index(place.split) for place in found], np.int64)
+    held_out, three = by_folder > 0, len(folders) == len(SPLITS)
+    for place, split in zip(found, by_folder, strict=True):
+        if place.usage is None or place.usage == split or (split and place.usage and not three):
+            continue
+        said = tuple(KAGGLE_SPLITS)[place.usage]
+        raise FerlibError(
+            f"{where}: {place.member} stands in {place.folder}/ but its name says {said}; move it."
         )
-        if usage is not None and usage not in by_folder:
-            said = tuple(KAGGLE_SPLITS)[usage]
-            raise FerlibError(
-                f"{where}: {place.member} stands in {place.folder}/ but its name says {said}; move it."
-            )
-    if len(folders) == 3:
-        by_folder = np.array([SPLITS.index(place.split) for place in found], np.int64)
-        named = all(usage is not None for usage, split in zip(usages, by_folder, strict=True) if split)
-        return by_folder, () if named else (_by_folders(folders),)
-    held_out = np.array([place.split != "train" for place in found])
-    unnamed = held_out & np.array([usage is None for usage in usages])
+    unnamed = held_out & np.array([place.usage is None for place in found])
+    if three:
+        return by_folder, (_by_folders(folders),) if unnamed.any() else ()
     if unnamed[held_out].all():
-        return _halves(held_out, images, labels), (
-            renumbered(next(f for s, f in folders.items() if s != "train")),
-        )
+        (folder,) = (folder for split, folder in folders.items() if split != "train")
+        return _halves(held_out, images, labels), (renumbered(folder),)
     if unnamed.any():
         raise FerlibError(
             f"{where}: {found[unnamed.argmax()].member} is named neither PublicTest_ nor PrivateTest_; "
             "rename or remove it."
         )
-    return np.array([usage or 0 for usage in usages], np.int64), ()
+    return np.array([place.usage or 0 for place in found], np.int64), ()
 
 
 def renumbered(folder: str) -> str:

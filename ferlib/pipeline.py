@@ -92,7 +92,8 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
         digest.update(text.encode() + b"\0")
     package = Path(__file__).parent
     recorded = (file for file in paths.record().glob("*") if file.suffix in (".csv", ".npz", ".h5"))
-    shipped = (package / "weights").glob("*.json"), (package / "ferplus").glob("*.npz")
+    held = (("weights", "*.json"), ("ferplus", "*.npz"), ("templates", "*.csv"))
+    shipped = ((package / folder).glob(pattern) for folder, pattern in held)
     files = (package.glob("*.py"), *shipped, recorded)
     for path in [path for some in files for path in sorted(some)]:
         digest.update(path.read_bytes() + b"\0")

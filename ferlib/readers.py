@@ -77,7 +77,7 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
         )
     level = [path]
     for _ in range(DEPTH + 1):
-        inside = {folder: _entries(folder) for folder in level}
+        inside = {folder: _entries(folder, folder == path) for folder in level}
         if found := [folder for folder in level if any(_is_split(entry) for entry in inside[folder])]:
             return _only(found, path, "folder")
         for entries in inside.values():
@@ -93,11 +93,14 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
     )
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path, named: bool) -> list[Path]:
+    """List a folder without clutter; one that may not be opened counts as empty, but for the one named."""
     try:
         return sorted(entry for entry in folder.iterdir() if not is_clutter(entry.name))
     except OSError as problem:
-        raise FerlibError(f"{folder}: cannot be opened ({problem.strerror}); allow reading it.") from None
+        if named:
+            raise FerlibError(f"{folder}: cannot be opened ({problem.strerror}); allow reading it.") from None
+        return []
 
 
 def _is_split(entry: Path) -> bool:

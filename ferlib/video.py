@@ -27,7 +27,7 @@ class Video:
     Attributes:
         path: The file.
         frames: About how many frames it has, as its header announces; 0 if it doesn't say.
-        rate: Frames a second; their mean where frames come irregularly.
+        rate: Frames a second; of a copy, where frames come irregularly.
         irregular: Whether they do: frames then have to be shown at their times, not one after the other.
     """
 
@@ -40,6 +40,7 @@ class Video:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._duration = self.frames / rate if rate > 0 else 0.0
         self.rate, self.irregular = rate if SLOWEST <= rate <= FASTEST else USUAL, False
+        self._guessed = False  # whether the header announces a rate and number that are not so
         # Only these containers give every frame a time of its own, and announce a guess of their rate.
         if path.suffix.lower() in (".webm", ".mkv", ".ts", ".mts", ".ogv") or self.rate != rate:
             self._time_frames()
@@ -53,9 +54,11 @@ class Video:
         steps = np.diff(times)
         if len(steps) and times[-1] > times[0]:
             mean = len(steps) / (times[-1] - times[0])
-            uneven = steps.max() > 1.5 * np.median(steps) + 0.002
-            self.irregular = bool(uneven or abs(mean - self.rate) > 0.1 * self.rate)
-            self.rate = float(np.clip(mean, SLOWEST, FASTEST)) if self.irregular else self.rate
+            self.irregular = bool(steps.max() > 1.5 * np.median(steps) + 0.002)
+            self._guessed = self.irregular or abs(mean - self.rate) > 0.1 * self.rate
+            if self._guessed:
+                self.frames = round(self._duration * mean) + 1
+                self.rate = float(np.clip(max(mean, USUAL) if self.irregular else mean, SLOWEST, FASTEST))
 
     def read(self, every: int = 1, all_frames: bool = True) -> Iterator[Frame]:
         """Read the video from its beginning to its end.
@@ -89,7 +92,7 @@ class Video:
             self._capture.release()
         # Frames are counted by some containers and guessed by others; the time tells which.
         counted = index >= 0.98 * self.frames - 2
-        timed = self.irregular and seconds + 2 * widest >= 0.9 * self._duration
+        timed = self._guessed and seconds + 2 * widest >= 0.9 * self._duration
         if index == 0 or not (counted or timed):
             raise FerlibError(f"{self.path}: damaged, it stops after frame {index} of {self.frames}")
 

@@ -26,7 +26,7 @@ from ferlib import cli, cluster, data, train
 def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypatch, capsys, words, variable):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(variable, str(tmp_path / "file"))
-    load = (lambda _: data.drawn((70, 70, 70))) if words == ["data"] else (lambda _: demo_dataset)
+    load = (lambda _, **__: data.drawn((70, 70, 70))) if words == ["data"] else (lambda _, **__: demo_dataset)
     monkeypatch.setattr(data, "load", load)
     assert cli.main(words) == 1
     error = capsys.readouterr().err.splitlines()[-1]
@@ -59,7 +59,7 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
     def refuse(file, **_):
         raise OSError(number, "it will not do")
 
-    monkeypatch.setattr(data, "load", lambda source: demo_dataset)
+    monkeypatch.setattr(data, "load", lambda source, **_: demo_dataset)
     monkeypatch.setattr(np, "savez", refuse)
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
     assert cli.main(["train", "prior", "--profile", "quick"]) == 1
@@ -69,7 +69,7 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
 
 
 def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
-    def fail(source):
+    def fail(source, **_):
         raise ConnectionResetError("the other side hung up")
 
     monkeypatch.setattr(data, "load", fail)
@@ -79,10 +79,10 @@ def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
 
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
-    monkeypatch.setattr(data, "load", lambda source: None)
+    monkeypatch.setattr(data, "load", lambda source, **_: None)
     monkeypatch.setattr(cluster, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "--seeds", "3"]) == 0
-    assert capsys.readouterr().out == "finished: 3 runs, profile cpu and full\n"
+    assert capsys.readouterr().out == "finished: 3 of 3 runs, profile cpu and full\n"
 
 
 def test_what_is_no_number_is_told(capsys):

@@ -43,5 +43,12 @@ def test_chapters_say_who_made_their_runs():
     assert "| 2\\ \\ Y | – | – | – |" in page
 
 
+def test_an_introduction_is_no_numbered_chapter():
+    chapters = [Chapter("00_introduction", "Introduction"), Chapter("01_x", "X")]
+    page = colophon.page(chapters)
+    assert "| Introduction | –" in page
+    assert "| 1\\ \\ X | –" in page
+
+
 def test_summary_without_facts_tells_the_date():
     assert colophon.summary([Chapter("01_x", "X")], "1 May 2026") == "Made on 1 May 2026."

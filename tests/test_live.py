@@ -194,3 +194,63 @@ def test_overlap():
     assert tracker.overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1
     assert tracker.overlap((0, 0, 4, 4), (2, 0, 4, 4)) == pytest.approx(8 / 24)
     assert tracker.overlap((0, 0, 4, 4), (9, 9, 4, 4)) == 0
+
+
+def test_a_face_of_six_percent_of_the_width_is_followed(network):
+    """Beyond arm's length: 40 pixels of 640, 115 of 1920."""
+    for width, height in ((640, 480), (1920, 1080)):
+        side = round(0.08 * width)  # the box is about three quarters of the drawn head
+        walk = [
+            scenes.scene(
+                [(scenes.face("happy"), (width // 3 + 2 * n, height // 3, side, side))], (height, width)
+            )
+            for n in range(15)
+        ]
+        shown = follow(tracker.Tracker(network), walk)
+        assert [len(people) for people in shown[1:]] == [1] * 14
+        assert shown[-1][0].box[2] < 0.08 * width
+
+
+def test_everybody_keeps_a_number(network):
+    def picture(n, second):
+        people = [(scenes.face("happy"), (20 + 5 * n, 60, 130, 130))]
+        people += [(scenes.face("sad"), (480 - 5 * n, 300, 130, 130))] if second else []
+        return scenes.scene(people)
+
+    shown = follow(tracker.Tracker(network), [picture(n, n >= 10) for n in range(40)])
+    assert {face.number for people in shown[:10] for face in people} == {1}
+    last = {face.number: face.emotion for face in shown[-1]}
+    assert last == {1: "happy", 2: "sad"}
+
+
+def test_far_apart_pictures_are_searched_whole_and_keep_numbers(network):
+    """A picture a second: a face moves by its own width."""
+    pictures = [scenes.scene([(scenes.face("happy"), (30 + 60 * n, 120, 150, 150))]) for n in range(6)]
+    follower = tracker.Tracker(network)
+    shown = [follower.update(picture, float(n)) for n, picture in enumerate(pictures)]
+    assert [len(people) for people in shown[1:]] == [1] * 5
+    assert {face.number for people in shown for face in people} == {1}
+    assert tracker.overlap(shown[-1][0].box, (30 + 60 * 5, 120, 150, 150)) > 0.5, "no average of places"
+
+
+def test_a_film_counts_faces_from_their_first_sighting_but_no_false_alarm(network, happy):
+    blank = np.full_like(happy, scenes.GREY)
+    flash = blank.copy()
+    flash[300:440, 450:590] = cv2.resize(scenes.face("sad"), (140, 140))[..., None]
+    pictures = [flash, blank, blank, *[happy] * 6, blank]
+    frames = [live.Frame(picture, n, n / RATE) for n, picture in enumerate(pictures)]
+    counts = [len(people) for _, people in tracker.follow(frames, network)]
+    assert counts[:9] == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_unwanted_frames_are_not_hoarded(network, happy):
+    frames = (live.Frame(happy, n, n / RATE, wanted=n % 1000 == 0) for n in range(400))
+    taken = []
+
+    def counted():
+        for frame in frames:
+            taken.append(frame.index)
+            yield frame
+
+    first, _ = next(iter(tracker.follow(counted(), network)))
+    assert first.index == 0 and len(taken) <= tracker.MOST_WAITING + 1

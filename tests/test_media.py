@@ -1,4 +1,6 @@
 import os
+import sys
+import types
 
 import cv2
 import numpy as np
@@ -104,6 +106,11 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(FerlibError, match=r"pipe.jpg: not a file"):
         media.read_photo(tmp_path / "pipe.jpg")
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(FerlibError, match=r": a folder; pass the photos in it, or run ferlib predict"):
+        media.read_photo(tmp_path)
 
 
 def test_a_missing_photo_gets_a_sentence(tmp_path):
@@ -217,3 +224,66 @@ def test_photos_are_written_whole_or_not_at_all(tmp_path, picture):
     with pytest.raises(FerlibError, match=r"b.webp: this picture cannot be stored"):
         media.write_photo(tmp_path / "b.webp", np.zeros((1, 20000, 3), np.uint8))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "file"]
+
+
+def uneven(path, count=60):
+    """A film whose frames come after 33, 200, 33 and 500 milliseconds in turns."""
+    times = np.cumsum([0, *np.tile([0.033, 0.2, 0.033, 0.5], count // 4)])
+    frames = [np.full((96, 128, 3), 2 * n, np.uint8) for n in range(len(times))]
+    return scenes.matroska(path, frames, times), times
+
+
+def test_a_film_of_uneven_frames_is_whole_and_keeps_its_times(tmp_path):
+    path, times = uneven(tmp_path / "a.mkv")
+    film = videos.Video(path)
+    frames = list(film.read())
+    assert film.irregular and len(frames) == len(times) and abs(film.frames - len(times)) < 5
+    np.testing.assert_allclose([frame.seconds for frame in frames], times, atol=2e-3)
+
+
+def test_a_cut_film_of_uneven_frames_is_still_called_damaged(tmp_path):
+    path, times = uneven(tmp_path / "a.mkv")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(FerlibError, match="a.mkv: damaged, it stops after frame"):
+        list(videos.Video(path).read())
+
+
+def test_a_copy_of_uneven_frames_lasts_as_long_as_the_film(tmp_path):
+    path, times = uneven(tmp_path / "a.mkv")
+    film = videos.Video(path)
+    with videos.video_writer(tmp_path / "out.mp4", film.rate) as append:
+        write = videos.in_time(film, append)
+        for frame in film.read():
+            write(frame.image, frame.seconds)
+    copy = videos.Video(tmp_path / "out.mp4")
+    assert copy.frames / copy.rate == pytest.approx(times[-1], rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [0.5, 12.5, 500])
+def test_slow_and_fast_films_keep_their_rate(tmp_path, rate):
+    film = scenes.video(tmp_path / "a.avi", [np.zeros((96, 128, 3), np.uint8)] * 12, rate, "MJPG")
+    assert videos.Video(film).rate == pytest.approx(rate)
+    with videos.video_writer(tmp_path / "out.mp4", rate) as append:
+        for frame in videos.Video(film).read():
+            append(frame.image)
+    assert videos.Video(tmp_path / "out.mp4").rate == pytest.approx(rate)
+
+
+HEIC = b"\0\0\0\x18ftypheic" + bytes(40)
+
+
+def test_heic_names_the_package_that_reads_it(tmp_path, monkeypatch):
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(media, "reads_heif", lambda: False)
+    with pytest.raises(FerlibError, match="a.heic: HEIC photos need .* pip install pillow-heif"):
+        media.read_photo(tmp_path / "a.heic")
+
+
+def test_heic_is_read_where_that_package_is(tmp_path, picture, monkeypatch):
+    package = types.ModuleType("pillow_heif")
+    package.open_heif = lambda stream: types.SimpleNamespace(to_pillow=lambda: Image.fromarray(picture))
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    monkeypatch.setattr(media, "reads_heif", lambda: True)
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    assert same(media.read_photo(tmp_path / "a.heic"), picture, 0.1)

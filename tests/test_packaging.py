@@ -1,11 +1,20 @@
 """The environments agree: pyproject.toml, the locks and environment.yml name the same packages."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
+import cv2
 import pytest
+import skimage.data
 import yaml
+
+import ferlib
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -66,3 +75,74 @@ def test_locks_never_install_two_tensorflows_or_two_opencvs():
 def test_locks_name_no_host_and_no_folder():
     for lock in ("requirements.lock", "requirements-gpu.lock"):
         assert "/" not in (ROOT / lock).read_text()
+
+
+# --- the wheel --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build the wheel from a copy of the tree, as pip would, offline."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT / "ferlib", source / "ferlib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", *PROJECT["license-files"]):
+        shutil.copy(ROOT / name, source)
+    words = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", str(target), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True)
+    return next(target.glob("*.whl"))
+
+
+def test_the_wheel_carries_all_that_the_package_needs(wheel):
+    with zipfile.ZipFile(wheel) as contents:
+        names = set(contents.namelist())
+        about = next(name for name in names if name.endswith("METADATA"))
+        metadata = contents.read(about).decode()
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "ferlib").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files <= names, f"missing: {sorted(files - names)}"
+    for name in PROJECT["license-files"]:
+        assert any(entry.endswith(f".dist-info/licenses/{name}") for entry in names)
+    assert {"ferlib/py.typed", "ferlib/weights/face_detection_yunet_2023mar.onnx"} <= names
+    assert "Typing :: Typed" in metadata and "Keywords: emotion" in metadata
+    assert wheel.stat().st_size < 10e6
+
+
+def test_the_installed_wheel_predicts_without_anything_heavy(wheel, tmp_path):
+    """The wheel is unpacked on its own, and the heavy packages cannot be imported."""
+    with zipfile.ZipFile(wheel) as contents:
+        contents.extractall(tmp_path / "site")
+    cv2.imwrite(str(tmp_path / "a.png"), skimage.data.astronaut()[..., ::-1])
+    code = f"""
+import sys
+for name in ("tensorflow", "keras", "pandas", "matplotlib", "scipy", "sklearn", "skimage", "PIL"):
+    sys.modules[name] = None
+sys.path.insert(0, {str(tmp_path / "site")!r})
+import ferlib
+assert ferlib.__file__.startswith({str(tmp_path / "site")!r})
+(face,) = ferlib.predict("a.png")
+assert face.emotion == "happy", face
+from ferlib import cli
+sys.exit(cli.main(["predict", "a.png", "--csv", "a.csv", "--out", "marked"]))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "happy" in (tmp_path / "a.csv").read_text() and (tmp_path / "marked" / "a.png").is_file()
+
+
+def test_version_changes_and_citation_agree():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert PROJECT["version"] == ferlib.__version__ == cited["version"]
+    assert re.findall(r"^## ([\d.]+)$", changes, re.M)[0] == ferlib.__version__
+    assert cited["license"] == PROJECT["license"] == "MIT"
+
+
+def test_every_python_that_is_allowed_is_named():
+    named = {line.split()[-1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)}
+    assert named == {"3.11", "3.12", "3.13"} and PROJECT["requires-python"] == ">=3.11,<3.14"

@@ -76,6 +76,17 @@ def test_another_record_network_or_run_runs_them_again(project, monkeypatch, cha
     assert len(executed_lines(project)) == (2 if change == "quick run" else 4)
 
 
+def test_other_published_figures_are_another_input(project, monkeypatch):
+    monkeypatch.setattr(pipeline, "__file__", str(project / "library" / "pipeline.py"))
+    figures = project / "library" / "templates" / "published.csv"
+    figures.parent.mkdir(parents=True)
+    figures.write_text("accuracy\n71\n")
+    before = pipeline._inputs("auto", (0,))
+    assert pipeline._inputs("auto", (0,)) == before
+    figures.write_text("accuracy\n72\n")
+    assert pipeline._inputs("auto", (0,)) != before
+
+
 def test_what_the_chapters_train_themselves_runs_nothing_again(project):
     run = paths.runs() / "lean" / "full-0123-4567" / "seed0" / "run.npz"
     code = f"from pathlib import Path; p = Path({str(run)!r}); p.parent.mkdir(parents=True); p.touch()"

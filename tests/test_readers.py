@@ -65,6 +65,23 @@ def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive,
     assert readers.locate(inside) == inside / "archive.zip"
 
 
+def test_a_folder_that_may_not_be_opened(tmp_path, table, monkeypatch):
+    shut = tmp_path / "data" / "shut"
+    shut.mkdir(parents=True)
+    listed = Path.iterdir
+
+    def denied(folder):
+        if folder == shut:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    refused(shut, "Permission denied", "allow reading it")
+    (tmp_path / "data" / "z").mkdir()
+    shutil.copy(table, tmp_path / "data" / "z")
+    assert readers.locate(tmp_path / "data") == tmp_path / "data" / "z" / "fer2013.csv"
+
+
 # --- archives ---------------------------------------------------------------------------------------
 
 

@@ -119,6 +119,23 @@ def test_references_lead_somewhere(html):
     assert "Efron" not in references
 
 
+def test_an_introduction_has_no_number_and_cells_of_tables_may_cite(meta, tmp_path):
+    rows = [("@he2016", "76"), ("nobody@home", "75")]
+    cells = [markdown("## Related work"), code("show()", table(columns=("who", "%"), rows=rows))]
+    introduction = notebook(tmp_path / "00_introduction.ipynb", "Introduction", *cells)
+    first = notebook(tmp_path / "01_dataset.ipynb", "Data", markdown("## Counts\n\nSee @sec-introduction."))
+    html, pdf = render.render([introduction, first], tmp_path, meta=meta)
+    html = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+    headings = [words(heading) for heading in html.main.find_all(["h1", "h2"])]
+    expected = ["Introduction", "Related work", "1 Data", "1.1 Counts"]
+    assert [heading for heading in headings if heading in expected] == expected
+    assert words(html.find("a", href="#sec-introduction", string="Introduction")) == "Introduction"
+    assert words(html.find("td")) == "He et al. (2016)"
+    assert html.find("td").a["href"] == "#ref-he2016"
+    assert "nobody@home" in words(html.find("table"))
+    assert "Heetal.(2016)" in re.sub(r"\s+", "", "".join(page_texts(pdf.read_bytes())))
+
+
 def test_formulas_are_mathml_with_their_font(html):
     formulas = html.find(id="sec-dataset").find_all("math")
     assert any("\U0001d430" in formula.get_text() for formula in formulas)  # an upright bold w

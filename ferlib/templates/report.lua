@@ -55,6 +55,41 @@ local function name_everything(doc)
   }
 end
 
+-- Sections of a chapter without a number have none either.
+local function without_numbers(doc)
+  local bare = false
+  return doc:walk {
+    traverse = 'topdown',
+    Header = function(header)
+      if header.level == 1 then bare = header.classes:includes('unnumbered') end
+      if bare and not header.classes:includes('unnumbered') then
+        header.classes:insert('unnumbered')
+        return header
+      end
+    end,
+  }
+end
+
+-- Tables come as HTML; a cell that is nothing but @key cites.
+local function cited(str)
+  local key = str.text:match('^@([%w_-]+)$')
+  if key then return pandoc.Cite({ str }, { pandoc.Citation(key, 'AuthorInText') }) end
+end
+
+local function read_tables(doc)
+  return doc:walk {
+    Div = function(div)
+      if not div.classes:includes('table') then return nil end
+      div.content = div.content:walk {
+        RawBlock = function(raw)
+          if raw.format == 'html' then return pandoc.read(raw.text, 'html'):walk({ Str = cited }).blocks end
+        end,
+      }
+      return div
+    end,
+  }
+end
+
 local function known_references(doc)
   local known = {}
   for _, reference in ipairs(pandoc.utils.references(doc)) do known[reference.id] = true end
@@ -193,9 +228,6 @@ end
 local function table_in(div)
   for _, block in ipairs(div.content) do
     if block.t == 'Table' then return without_widths(block) end
-    if block.t == 'RawBlock' then
-      return pandoc.read(block.text, 'html'):walk({ Inlines = with_percent_signs }).blocks[1]
-    end
   end
   fail(div.identifier .. ' holds no table')
 end
@@ -281,6 +313,7 @@ local function conclusion(header)
 end
 
 function Pandoc(doc)
+  doc = read_tables(without_numbers(doc))
   name_everything(doc)
   doc = walk_all(doc, { Inlines = with_percent_signs })
   doc = pandoc.utils.citeproc(link_references(doc))

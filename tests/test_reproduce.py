@@ -1,0 +1,93 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferlib import calibrate, compare, paths, record, reproduce
+from ferlib.finished import Run, rounded
+from ferlib.labels import FerlibError
+
+
+class FakeAudit:
+    def leak_free(self, split_name):
+        return np.arange(len(made_up.dataset().test)) % 2 == 0
+
+
+class Shipped:
+    """Answers as the run that was exported did, within `off`."""
+
+    temperature = 1.0
+
+    def __init__(self, run, off=0.0):
+        self.metadata = {"source": run.result | {"seed": run.seed}}
+        self._answers, self._off = [run.valid, run.test], off
+
+    def probabilities(self, images):
+        return self._answers.pop(0).probabilities + self._off
+
+
+@pytest.fixture
+def recorded():
+    images = len(made_up.dataset().test)
+    runs = [made_up.run(id, images=images) for id in ("lean", "deep_both")]
+    parts = ("valid", "test", "test_tta")  # rounded, as a run keeps them
+    runs = [replace(run, **{part: rounded(getattr(run, part)) for part in parts}) for run in runs]
+    runs = [
+        replace(run, result=run.result | compare.figures(run, made_up.dataset(), FakeAudit())) for run in runs
+    ]
+    record.publish(runs)
+    return runs
+
+
+def checked(run, **options):
+    return reproduce.reproduce(made_up.dataset(), FakeAudit(), Shipped(run, **options))
+
+
+def test_an_honest_record_is_the_same(recorded):
+    found = checked(recorded[0])
+    assert found["same"].all()
+    assert found["what"].tolist() == [
+        "deep_both, seed 0 (full)",
+        "lean, seed 0 (full)",
+        "shipped network, PublicTest",
+        "shipped network, PrivateTest",
+    ]
+    assert reproduce.describe(found).endswith("4 of 4 are the same")
+
+
+def test_a_figure_that_was_changed_by_hand_is_found(recorded):
+    table = paths.record() / "results.csv"
+    results = pd.read_csv(table, dtype={"key": str})
+    results.loc[results["experiment"] == "lean", "macro_f1"] += 1e-4
+    results.to_csv(table, index=False)
+    wrong = checked(recorded[0]).query("not same")
+    assert wrong[["what", "of"]].to_numpy().tolist() == [["lean, seed 0 (full)", "macro_f1"]]
+    assert wrong["difference"].item() == pytest.approx(1e-4)
+    assert "differs" in reproduce.describe(checked(recorded[0]))
+
+
+def test_a_network_that_answers_otherwise_is_found(recorded):
+    found = checked(recorded[0], off=0.05)
+    assert found.set_index("what")["same"].to_dict() == {
+        "deep_both, seed 0 (full)": True,
+        "lean, seed 0 (full)": True,
+        "shipped network, PublicTest": False,
+        "shipped network, PrivateTest": False,
+    }
+
+
+def test_weights_in_the_record_predict_again(recorded, monkeypatch):
+    monkeypatch.setattr(Run, "weights", property(lambda self: self.experiment.id == "lean" or None))
+    monkeypatch.setattr(Run, "model", lambda self: None)
+    again = calibrate.with_temperature(recorded[0].valid, 1.5)
+    monkeypatch.setattr(reproduce.evaluate, "predict", lambda network, split: again)
+    wrong = checked(recorded[0]).query("not same")
+    assert wrong["what"].tolist() == ["weights of lean, PublicTest"]
+
+
+def test_nothing_recorded_is_told():
+    with pytest.raises(FerlibError, match="no run of these images"):
+        reproduce.reproduce(made_up.dataset(), FakeAudit(), SimpleNamespace())
