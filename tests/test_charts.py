@@ -32,7 +32,7 @@ def test_accuracy_stands_over_cost_with_its_interval(table):
 def test_labels_name_every_point_and_do_not_overlap(table):
     crowded = pd.concat([table] * 3)
     crowded.index = [f"a_long_name_{number}" for number in range(len(crowded))]
-    ax = charts.accuracy_against(crowded, "train_seconds")
+    ax = charts.accuracy_against(crowded, "macs")
     ax.figure.canvas.draw()
     assert {text.get_text() for text in ax.texts} == set(crowded.index)
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to the points
