@@ -150,6 +150,11 @@ def on_leak_free(predictions: Predictions, run: Run, split: Split, clean: np.nda
     return predictions.take(images_of(run, replace(split, names=clean)).names)
 
 
+def leak_free_images(run: Run, split: Split, audit: Audit) -> np.ndarray:
+    """Return which of the images of a split that a run is tested on have no copy in training: bool (n,)."""
+    return images_of(run, replace(split, names=audit.leak_free(split.name))).names
+
+
 def images_of(run: Run, split: Split) -> Split:
     """Return the images of a split that a run is tested on: of its classes, as many as its profile takes."""
     if run.experiment.classes is not None:

@@ -188,3 +188,13 @@ def test_rows_run_in_the_order_of_the_table():
     gathered = compare.rows(runs)
     assert [run.seed for run in gathered["deep_both"]] == [0, 1]
     assert list(gathered) == ["deep_both", "mobilenet_scratch", "mini_xception", "deep_batch_16"]
+
+
+def test_leak_free_images_are_those_that_a_run_is_tested_on():
+    dataset, clean = made_up.dataset(400), np.arange(400) % 3 > 0
+    audit = SimpleNamespace(leak_free=lambda split: clean)
+    full, quick = made_up.run("deep_plain"), made_up.run("deep_plain", profile="quick")
+    np.testing.assert_array_equal(compare.leak_free_images(full, dataset.test, audit), clean)
+    tested = compare.images_of(quick, dataset.test).names.astype(int)
+    np.testing.assert_array_equal(compare.leak_free_images(quick, dataset.test, audit), clean[tested])
+    assert len(tested) < 400
