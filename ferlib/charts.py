@@ -11,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from ferlib import calibrate
-from ferlib.evaluate import Predictions
 from ferlib.finished import Run
 from ferlib.plots import FAINT, SPLIT_COLORS
 
@@ -144,31 +142,6 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
     handles = [plt.Line2D([], [], color=SPLIT_COLORS[split], label=name) for split, name in names.items()]
     fig.legend(handles=handles, loc="outside upper right", ncols=2)
     return fig
-
-
-def reliability(predictions: Mapping[str, Predictions], *, ax: Axes | None = None) -> Axes:
-    """Draw how often predictions of each confidence are right; the diagonal is perfect.
-
-    Args:
-        predictions: Legend text to predictions; areas of points grow with the number of images.
-        ax: Where to draw; a new figure if None.
-    """
-    ax = ax or plt.subplots(figsize=(4.8, 4.4))[1]
-    ax.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (4, 3)))
-    for (name, one), color in zip(predictions.items(), GROUP_COLORS, strict=False):
-        table = calibrate.reliability(one)
-        error = calibrate.expected_calibration_error(one)
-        ax.plot(table["confidence"], table["accuracy"], color=color, lw=1.4)
-        areas = 12 + 240 * table["count"] / len(one)
-        label = f"{name}: calibration error {100 * error:.1f} %"
-        ax.scatter(table["confidence"], table["accuracy"], areas, color=color, label=label)
-    ax.set(
-        xlabel="confidence (predicted probability)", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1)
-    )
-    ax.xaxis.set_major_formatter(_PERCENT)
-    ax.yaxis.set_major_formatter(_PERCENT)
-    ax.legend(loc="upper left", markerscale=0.6)
-    return ax
 
 
 def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = None) -> Axes:

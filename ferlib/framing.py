@@ -82,15 +82,6 @@ def accuracy_by_margin(
     return pd.DataFrame(rows, columns=["margin", "accuracy", "standard_error", "difference"])
 
 
-def margin_like_fer2013(boxes: pd.DataFrame) -> float:
-    """Return the margin that makes the median box as wide as the frame of the image.
-
-    Args:
-        boxes: From `find_boxes`.
-    """
-    return float((1 / boxes["share"].median() - 1) / 2)
-
-
 def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tuple]]:
     """Show one face after the other, each at a place that is known.
 

@@ -70,11 +70,6 @@ def better(first: str, second: str):
     return measure
 
 
-def _trained(runs: Sequence[Run]) -> Sampled:
-    """Training accuracy of one row; seeds are resampled, images can't be."""
-    return resampling.ratio([[run.result["train_accuracy"]] for run in runs], row=runs[0].experiment.id)
-
-
 def _gap(runs: Sequence[Run]) -> Sampled:
     """Training minus PublicTest accuracy of one row."""
     valid = resampling.aligned([run.valid for run in runs])

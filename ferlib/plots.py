@@ -187,28 +187,6 @@ def augmented_faces(
     return gallery(rows)
 
 
-def brightness_and_contrast(split: Split) -> Figure:
-    """Draw the distributions of the images' mean grey value and of its standard deviation, per class."""
-    pixels = np.asarray(split.images).reshape(len(split), -1)
-    measures = {
-        "brightness: mean grey value (0 to 255)": pixels.mean(axis=1),
-        "contrast: standard deviation of grey values": pixels.std(axis=1),
-    }
-    names = sorted(split.classes, reverse=True)
-    members = [split.labels == split.classes.index(name) for name in names]
-    fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.4), sharey=True)
-    for ax, (label, values) in zip(axes, measures.items(), strict=True):
-        look = {"patch_artist": True, "medianprops": {"color": INK}, "flierprops": {"markersize": 1}}
-        groups = [values[member] for member in members]
-        drawn = ax.boxplot(groups, orientation="horizontal", widths=0.6, manage_ticks=False, **look)
-        for box, name in zip(drawn["boxes"], names, strict=True):
-            box.set_facecolor(EMOTION_COLORS[name])
-        ax.set_xlabel(label)
-        ax.grid(axis="y", visible=False)
-    axes[0].set_yticks(range(1, len(names) + 1), names)
-    return fig
-
-
 def learning_curves(history: pd.DataFrame, *, metric: str = "accuracy", ax: Axes | None = None) -> Axes:
     """Draw a metric of training and validation over the epochs and mark the epoch that was kept.
 

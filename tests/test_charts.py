@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib import calibrate, charts, compare, evaluate
+from ferlib import charts, compare, evaluate
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -46,15 +46,6 @@ def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
     assert titles[:4] == ["shallow_plain", "deep_plain", "deep_both", "mini_xception"]
     assert [len(ax.lines) for ax in fig.axes] == [4, 4, 4, 4, 0, 0]
     np.testing.assert_allclose(fig.axes[0].lines[1].get_ydata(), runs[0].history["valid_accuracy"])
-
-
-def test_reliability_shows_bins_and_error():
-    one = made_up.predictions(0.6)
-    ax = charts.reliability({"as trained": one, "scaled": calibrate.with_temperature(one, 2)})
-    bins = calibrate.reliability(one)
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), bins[["confidence", "accuracy"]])
-    error = calibrate.expected_calibration_error(one)
-    assert ax.get_legend().texts[0].get_text() == f"as trained: calibration error {100 * error:.1f} %"
 
 
 def test_axes_of_percentages_do_not_round_half_percents_away(runs):

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 import scenes
 from statsmodels.stats import proportion
@@ -35,10 +34,6 @@ def test_boxes_are_where_the_faces_are(boxes):
     first = boxes.iloc[0]
     assert first["share"] == max(first["width"], first["height"]) / 144
     assert first["right"] == pytest.approx((first["left"] + first["width"] / 2 - 144) / 144)
-
-
-def test_the_margin_of_narrow_boxes_is_the_missing_width():
-    assert framing.margin_like_fer2013(pd.DataFrame({"share": [0.7, 0.8, 1.0]})) == pytest.approx(0.125)
 
 
 def test_the_margin_of_fer2013_reads_best(tmp_path, split, boxes):

@@ -98,14 +98,6 @@ def test_gallery_rows_may_differ_in_length_and_carry_heat(split):
     assert fig.axes[1].title.get_color() == plots.WRONG
 
 
-def test_brightness_and_contrast_have_a_box_a_class(split):
-    fig = plots.brightness_and_contrast(split)
-    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [*reversed(ALPHABETICAL)]
-    median = fig.axes[0].lines[4].get_xdata()[0]
-    surprise = split.images[split.labels == CLASSES.index("surprise")].mean(axis=(1, 2, 3))
-    assert median == pytest.approx(np.median(surprise))
-
-
 def test_learning_curves_mark_the_best_epoch(history):
     ax = plots.learning_curves(history, metric="loss")
     lines = {line.get_label(): line for line in ax.lines}
