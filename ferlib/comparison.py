@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -75,14 +76,24 @@ def difference(
         ValueError: They were not tested on the same images.
     """
     if classes:
-        known = [run for run in runs if set(classes) <= set(run.valid.classes)]
-        runs = [replace(run, valid=run.valid.among(classes)) for run in known]
+        runs = _on_common_images(runs, (id, other), classes)
     found = compare.rows(runs)
     if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
         return Difference()
     resampling.aligned([found[one][0].valid for one in (id, other)])
     by = compare.accuracy(found[id]) - compare.accuracy(found[other])
     return Difference(by.value, *by.interval())
+
+
+def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[str, ...]) -> list[Run]:
+    """Return runs of some rows on those images of some classes that all of them were tested on.
+
+    Quick runs of all classes and of these alone draw their few images from different ones.
+    """
+    known = [run for run in runs if run.experiment.id in ids and set(classes) <= set(run.valid.classes)]
+    known = [replace(run, valid=run.valid.among(classes)) for run in known]
+    common = reduce(np.intersect1d, [run.valid.names for run in known]) if known else []
+    return [replace(run, valid=run.valid.take(np.isin(run.valid.names, common))) for run in known]
 
 
 def results(runs: Iterable[Run]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -33,7 +34,7 @@ from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
 
-CHECKPOINT_SECONDS = 30
+CHECKPOINT_SECONDS = float(os.environ.get("FERLIB_CHECKPOINT_SECONDS", "30"))
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import scenes
 
-from ferlib import bench, cli, data
+from ferlib import arguments, bench, cli, data
 from ferlib.labels import FerlibError
 from ferlib.network import load_model
 
@@ -119,7 +119,7 @@ def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install)
 
 
 def test_the_command_measures_beside_fer(demo_dataset, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_import_keras_quietly", lambda: None)
+    monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
     monkeypatch.setattr(data, "load", lambda source: demo_dataset)
     assert cli.main(["bench", "--live", "--quick", "--fer", "nowhere/python"]) == 1
     assert "nowhere/python cannot be started" in capsys.readouterr().err

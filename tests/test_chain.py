@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scenes
 
-from ferlib import chain, cli, data
+from ferlib import arguments, chain, cli, data
 from ferlib.data import Split
 from ferlib.detectors import DETECTORS
 from ferlib.labels import CLASSES
@@ -44,7 +44,7 @@ def test_pieces_without_a_face_are_cut_from_each_photograph(table):
 
 def test_the_table_is_kept_and_printed(network, demo_dataset, table, monkeypatch, capsys):
     assert chain.recorded() is None
-    monkeypatch.setattr(cli, "_import_keras_quietly", lambda: None)
+    monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
     monkeypatch.setattr(data, "load", lambda source: demo_dataset)
     monkeypatch.setattr(chain, "measure", lambda *_, **__: table)
     assert cli.main(["bench", "--faces", "--save"]) == 0

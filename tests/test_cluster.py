@@ -33,8 +33,9 @@ def rows(monkeypatch):
     return ids
 
 
-def test_workers_that_die_lose_nothing(dataset, rows):
+def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     """Two workers; both are killed once there is a run that has begun."""
+    monkeypatch.setenv("FERLIB_CHECKPOINT_SECONDS", "0")  # for the workers
     killed, seen = [], {}
 
     def kill():

@@ -239,9 +239,12 @@ def _checkpoint(experiment, dataset):
 def test_short_epochs_are_not_all_stored(dataset, monkeypatch):
     stored, times = [], iter([0, 10, 31, 31, 40, 50])  # the start; two epochs; stored; two more
     original = np.savez
-    monkeypatch.setattr(
-        np, "savez", lambda file, **a: stored.append(a["history_epoch"]) or original(file, **a)
-    )
+
+    def noted(file, **arrays):
+        stored.append(arrays["history_epoch"].tolist())
+        original(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", noted)
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 30)
     monkeypatch.setattr(train, "monotonic", lambda: next(times))
     train.train(row(epochs=4, patience=None), 0, dataset, profile="full")
