@@ -17,7 +17,7 @@ report: $(READY) ## build reports/report.html and reports/report.pdf, reusing fi
 report-quick: $(READY) ## train everything afresh at small scale (minutes on 2 cores) into reports/quick/
 	@$(FERLIB) report --profile quick --fresh
 
-report-full: $(READY) ## train everything afresh at full scale, on the GPU (resumes if stopped)
+report-full: $(READY) ## train everything afresh at full scale (resumes if stopped)
 	@$(FERLIB) report --profile full
 
 test: $(READY) ## lint and tests, offline
