@@ -118,24 +118,6 @@ def table(
     show_markdown(f"**Table.** {caption}", {"role": "caption"})
 
 
-def prose(markdown: str) -> None:
-    """Show sentences that code has written from results.
-
-    Args:
-        markdown: Markdown with formulas, cross-references and citations.
-    """
-    show_markdown(markdown, {"role": "prose"})
-
-
-def abstract(markdown: str) -> None:
-    """Show the abstract, which the report prints on its title page.
-
-    Args:
-        markdown: One or two paragraphs of Markdown.
-    """
-    show_markdown(markdown, {"role": "abstract"})
-
-
 def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None:
     """Say what a notebook's numbers were made from; its last cell.
 

@@ -1,12 +1,12 @@
 """Numbers reach sentences by their names, and conclusions are worth what their evidence is."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from test_report import a_dataset, a_run
 
 from ferlib import chapter, report
 from ferlib.labels import FerlibError
@@ -111,27 +111,6 @@ def fig():
     ax.set(xlabel="epoch", ylabel="loss")
     yield fig
     plt.close(fig)
-
-
-def a_dataset(**changes):
-    location = Path("/home/a reader/archive.zip")
-    facts = {
-        "source": f"FER-2013 from {location.name}",
-        "fingerprint": "a" * 64,
-        "is_demo": False,
-        "notes": (),
-    }
-    return SimpleNamespace(**{**facts, "location": location, **changes})
-
-
-def a_run(profile: str):
-    return SimpleNamespace(
-        experiment=SimpleNamespace(id="deep_plain"),
-        seed=1,
-        profile=profile,
-        origin="record",
-        result={"device": "A GPU", "train_seconds": np.float32(2.5), "test_accuracy": 0.7},
-    )
 
 
 def a_report(runs=("record",), profile="full", recorded=True, monkeypatch=None, **changes):

@@ -139,15 +139,6 @@ def test_table_refuses_empty_captions_and_formats_of_no_column(shown):
     assert not shown
 
 
-def test_prose_and_abstract_have_their_roles(shown):
-    report.prose("It is **so**.")
-    report.abstract("In short.")
-    assert [(data["text/markdown"], facts["role"]) for data, facts in shown] == [
-        ("It is **so**.", "prose"),
-        ("In short.", "abstract"),
-    ]
-
-
 def a_dataset(**changes):
     location = Path("/home/a reader/archive.zip")
     facts = {
