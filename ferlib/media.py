@@ -112,7 +112,7 @@ def decode(contents: np.ndarray, name: str) -> Frame:
     if contents[4:8].tobytes() == b"ftyp" and contents[8:12].tobytes() in _HEIF_BRANDS:
         image, reduction = _shrunk(_heif(contents.tobytes(), name))
         return Frame(image, scale=reduction)
-    reduction = _reduction(jpeg_pixels(contents))
+    reduction = _reduction(pixels.jpeg_pixels(memoryview(contents)))
     flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{reduction}") if reduction > 1 else cv2.IMREAD_COLOR
     image = None
     with stderr_captured() as said, suppress(cv2.error):
@@ -153,27 +153,6 @@ def _shrunk(image: np.ndarray) -> tuple[np.ndarray, int]:
     if factor > 1:
         image = cv2.resize(image, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     return image, factor
-
-
-def jpeg_pixels(contents: np.ndarray) -> int:
-    """Return the number of pixels that the header of a JPEG file announces, 0 for any other file.
-
-    Args:
-        contents: uint8 (n,), the file.
-
-    Source:
-        ITU-T T.81, annex B: segments of marker and length; a frame header is C0 to CF but C4, C8 and CC.
-    """
-    data, position = contents, 2
-    if data[:2].tobytes() != b"\xff\xd8":
-        return 0
-    while position + 9 < len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int(data[position + 2]) << 8 | int(data[position + 3])
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = (int(data[position + at]) << 8 | int(data[position + at + 1]) for at in (5, 7))
-            return height * width
-        position += 2 + length
-    return 0
 
 
 def _reduction(pixels: int) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ferlib.labels import IMAGE_SIZE, FerlibError
+from ferlib.pixels import jpeg_pixels
 
 MOST_BYTES = 32 * 2**20
 """Size of a picture's file that is read at most; FER-2013's have 2 kB."""
@@ -73,28 +74,6 @@ def _announced(content: bytes, where: str) -> int:
         return MOST_PIXELS + 1
     except Exception as problem:  # a damaged picture raises errors of many kinds
         raise _unreadable(where) from problem
-
-
-def jpeg_pixels(content: bytes) -> int:
-    """Return the number of pixels that the header of a JPEG file announces, 0 where there is none.
-
-    Args:
-        content: The file.
-
-    Source:
-        ITU-T T.81, annex B: segments of marker and length; a frame header is C0 to CF but C4, C8 and CC.
-    """
-    position = 2
-    while position + 9 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:  # a fill byte, any number of which may precede a marker
-            position += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = content[position + 5 : position + 7], content[position + 7 : position + 9]
-            return int.from_bytes(height, "big") * int.from_bytes(width, "big")
-        else:
-            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return 0
 
 
 def _unreadable(where: str) -> FerlibError:

@@ -111,3 +111,27 @@ def _as_array(image) -> np.ndarray:
         return np.asarray(image)
     except ValueError:  # rows of different lengths
         raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None
+
+
+def jpeg_pixels(content: bytes | memoryview) -> int:
+    """Return the number of pixels that the header of a JPEG file announces, 0 for any other file.
+
+    Args:
+        content: The file, bytes or a memoryview of them.
+
+    Source:
+        ITU-T T.81, annex B: segments of marker and length; a frame header is C0 to CF but C4, C8 and CC.
+    """
+    if bytes(content[:2]) != b"\xff\xd8":
+        return 0
+    position = 2
+    while position + 9 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == 0xFF:  # a fill byte, any number of which may precede a marker
+            position += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = content[position + 5 : position + 7], content[position + 7 : position + 9]
+            return int.from_bytes(height, "big") * int.from_bytes(width, "big")
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return 0
