@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ferlib.answers import Face, Faces, Film, Photos
     from ferlib.labels import FerlibError
-    from ferlib.live import predict, predict_video
-    from ferlib.network import load_model
+    from ferlib.live.answers import Face, Faces, Film, Photos
+    from ferlib.live.network import load_model
+    from ferlib.live.reading import predict, predict_video
 
 # TensorFlow leaves oneDNN's kernels off on processors without AVX-512 VNNI, where they are worth the most: on
 # an AMD EPYC of 2021 training takes half as long with them. It reads this when it is loaded.
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Face", "Faces", "Film", "Photos"), "answers"),
+    **dict.fromkeys(("Face", "Faces", "Film", "Photos"), "live.answers"),
     "FerlibError": "labels",
-    **dict.fromkeys(("predict", "predict_video"), "live"),
-    "load_model": "network",
+    **dict.fromkeys(("predict", "predict_video"), "live.reading"),
+    "load_model": "live.network",
 }
 
 

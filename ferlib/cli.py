@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 
-from ferlib import __version__, arguments, training_commands
+from ferlib import __version__
 from ferlib.labels import FerlibError
+from ferlib.tools import arguments, training_commands
 
 
 def main(words: list[str] | None = None) -> int:
@@ -77,16 +78,16 @@ def _add_data_commands(commands) -> None:
 
 
 def _data(chosen) -> None:
-    from ferlib import data, votes
+    from ferlib.data import fer2013, votes
 
-    dataset = data.load(chosen.data, own_classes=True)
-    print(data.describe(dataset, votes.describe(dataset)))
+    dataset = fer2013.load(chosen.data, own_classes=True)
+    print(fer2013.describe(dataset, votes.describe(dataset)))
 
 
 def _audit(chosen) -> None:
-    from ferlib import audit, data
+    from ferlib.data import audit, fer2013
 
-    found = audit.audit(data.load(chosen.data))
+    found = audit.audit(fer2013.load(chosen.data))
     print(found.describe())
     if chosen.csv:
         found.write_csv(chosen.csv)
@@ -142,7 +143,7 @@ def _add_detector(parser) -> None:
 
 
 def _predict(chosen) -> int:
-    from ferlib import files
+    from ferlib.live import files
 
     summary = files.predict_files(
         chosen.paths,
@@ -164,7 +165,7 @@ def _predict(chosen) -> int:
 
 
 def _webcam(chosen) -> None:
-    from ferlib import webcam
+    from ferlib.live import webcam
 
     webcam.webcam(
         chosen.camera, source=chosen.source, record=chosen.record, detector=chosen.detector, port=chosen.port
@@ -184,7 +185,7 @@ def _add_report_commands(commands) -> None:
 
 
 def _report(chosen) -> None:
-    from ferlib import pipeline
+    from ferlib.report import pipeline
 
     pipeline.build(chosen.data, profile=chosen.profile, seeds=tuple(range(chosen.seeds)), fresh=chosen.fresh)
 

@@ -3,12 +3,12 @@
 import os
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from ferlib import paths
 from ferlib.labels import FerlibError
 
 DETECTORS = ("yunet", "haar")
@@ -125,7 +125,7 @@ def _yunet(size: tuple[int, int]) -> "cv2.FaceDetectorYN":
     """Return this thread's YuNet for pictures of a size; those used least lately are dropped."""
     kept = _of_thread.__dict__.setdefault("yunets", OrderedDict())
     if size not in kept:
-        path = Path(__file__).parent / "weights" / YUNET_FILE
+        path = paths.PACKAGE / "weights" / YUNET_FILE
         try:
             kept[size] = cv2.FaceDetectorYN.create(str(path), "", size, YUNET_KNOWN, YUNET_OVERLAP)
         except cv2.error as error:

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PACKAGE = Path(__file__).parent
+"""Folder of the library itself, which its weights lie in."""
+
 
 def offline() -> bool:
     """Say whether the network must not be asked: ``FERLIB_OFFLINE`` is 1, true or anything but no."""

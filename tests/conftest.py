@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import pytest
 from sources import OUTCOMES
 
-from ferlib import data, plots, readers
+from ferlib.data import fer2013, readers
+from ferlib.figures import plots
 from ferlib.paths import data as data_folder
 
 matplotlib.use("Agg")
@@ -44,18 +45,18 @@ def _load(shared_cache, read):
 @pytest.fixture(scope="session")
 def demo_dataset(shared_cache):
     """Return 588 demo faces."""
-    return _load(shared_cache, lambda: data.drawn(SIZES))
+    return _load(shared_cache, lambda: fer2013.drawn(SIZES))
 
 
 @pytest.fixture(scope="session")
 def real_dataset(shared_cache):
     """Return FER-2013 where FERLIB_DATA or data/ has it."""
     if REAL and REAL != "demo":
-        return _load(shared_cache, lambda: data.load(REAL))
+        return _load(shared_cache, lambda: fer2013.load(REAL))
     found = readers.locate(data_folder(), missing_ok=True) if data_folder().is_dir() else None
     if found is None:
         pytest.skip("FER-2013 is neither at FERLIB_DATA nor in data/")
-    return _load(shared_cache, lambda: data.load(found))
+    return _load(shared_cache, lambda: fer2013.load(found))
 
 
 @pytest.fixture

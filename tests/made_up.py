@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferlib import experiments, finished
-from ferlib.data import Dataset, Split
-from ferlib.evaluate import Predictions
-from ferlib.finished import Run
+from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import CLASSES
+from ferlib.train import experiments, record
+from ferlib.train.predicting import Predictions
+from ferlib.train.record import Run
 
 FINGERPRINT = "f" * 64
 
@@ -44,9 +44,7 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
     classes = row.classes or CLASSES
     valid, test = (predictions(accuracy, draw + split, images, classes, wrong) for split in (0, 500))
     epochs = np.arange(1, 11)
-    history = pd.DataFrame({name: np.linspace(0.3, 0.6, 10) for name in finished.HISTORY}).assign(
-        epoch=epochs
-    )
+    history = pd.DataFrame({name: np.linspace(0.3, 0.6, 10) for name in record.HISTORY}).assign(epoch=epochs)
     facts = {
         "experiment": id,
         "seed": seed,
@@ -93,13 +91,13 @@ def dataset(images=120, is_demo=False):
 
 def directory(run: Run) -> Path:
     """The folder of a run in runs/."""
-    return finished.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+    return record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
 
 
 def saved(run: Run) -> Run:
     """The run as it stands in runs/."""
-    finished.save(run, directory(run) / finished.RUN_FILE)
-    return finished.load_run(directory(run))
+    record.save(run, directory(run) / record.RUN_FILE)
+    return record.load_run(directory(run))
 
 
 def same(first: Predictions, second: Predictions) -> bool:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib import portrait
+from ferlib.data import portrait
 from ferlib.labels import CLASSES
-from ferlib.network import GRAPH, METADATA
+from ferlib.live.network import GRAPH, METADATA
 
 GREY = 128
 SHARPNESS = 15

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ferlib import data, demo, paths
+from ferlib import paths
+from ferlib.data import demo, fer2013
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 
 OUTCOMES = Counter()
@@ -35,7 +36,7 @@ def tiny() -> demo.Faces:
 def refused(path, *words) -> None:
     """Check that a source is refused in one sentence with these words, and that no cache is left."""
     with pytest.raises(FerlibError) as caught:
-        data.load(path)
+        fer2013.load(path)
     message = str(caught.value)
     assert "\n" not in message and message.endswith(".") and ". " not in message
     for word in (path.name, *words):

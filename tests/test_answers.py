@@ -11,7 +11,7 @@ from PIL import Image
 
 import ferlib
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.network import load_model
+from ferlib.live.network import load_model
 
 BOXES = {"sad": (30, 40, 110, 110), "angry": (250, 60, 170, 170)}
 

@@ -3,50 +3,26 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
-ORDER = [
-    *["labels", "words", "paths", "machine", "colours", "pixels", "detectors", "faces"],
-    *["portrait", "demo", "layout", "pictures", "tables", "readers", "data", "votes", "audit"],
-    *["augment", "normalization", "backbones", "models"],
-    *["evaluate", "calibrate", "resampling", "explain", "experiments", "finished", "record"],
-    *["targets", "device", "fast", "optimizers", "fitting", "train", "planning", "cluster", "tune"],
-    *["compare", "comparison", "crowd", "differences", "measures", "claims", "mistakes"],
-    *["plots", "diagrams", "charts", "galleries"],
-    *["related", "report", "chapter", "document", "colophon", "fonts", "render", "pipeline"],
-    *[
-        "answers",
-        "network",
-        "framing",
-        "export",
-        "media",
-        "video",
-        "draw",
-        "tracker",
-        "live",
-        "inputs",
-        "results",
-        "timeline",
-        "files",
-        "page",
-        "webcam",
-        "showcase",
-        "card",
-        "chain",
-        "bench",
-        "speed",
-        "reproduce",
-        "arguments",
-        "training_commands",
-        "cli",
-        "__main__",
-    ],
-]
-"""Every module; each may import only modules named before it."""
+GROUND = ("labels", "words", "paths", "colours", "pixels", "detectors", "faces")
+"""What every wing stands on; each may import only those named before it."""
+
+WINGS = {
+    "live": (),
+    "data": (),
+    "train": ("data",),
+    "evaluate": ("train", "data", "live"),
+    "figures": ("evaluate", "train", "data", "live"),
+    "report": ("evaluate", "train", "data"),
+    "tools": ("report", "figures", "evaluate", "train", "data", "live"),
+}
+"""Each wing and the wings that it may import from."""
 
 HEAVY = {
     "keras",
@@ -62,48 +38,64 @@ HEAVY = {
 }
 
 LIGHT = (
-    *("labels", "paths", "colours", "pixels", "detectors", "faces", "answers", "network", "media", "video"),
-    *("draw", "tracker", "live", "inputs", "results", "timeline", "files", "page"),
-    *("webcam", "arguments", "cli"),
+    *(f"ferlib.{name}" for name in ("labels", "paths", "colours", "pixels", "detectors", "faces", "cli")),
+    *(f"ferlib.live.{path.stem}" for path in sorted((PACKAGE / "live").glob("*.py"))),
+    "ferlib.tools.arguments",
 )
 """Modules that a light installation (no TensorFlow, no pandas) must be able to import."""
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 
 
-def imported(tree: ast.AST) -> list[tuple[int, str]]:
-    """Names of ferlib modules that a syntax tree imports, wherever in the file, with line numbers."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found += (
-                [(node.lineno, node.module)] if node.module else [(node.lineno, n.name) for n in node.names]
-            )
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ferlib":
-            parts = node.module.split(".")
-            found += (
-                [(node.lineno, parts[1])] if len(parts) > 1 else [(node.lineno, n.name) for n in node.names]
-            )
-    return [(line, name) for line, name in found if not name.startswith("_")]
+def named(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
-def test_imports_point_only_up_the_list(path):
-    assert path.stem in ORDER, f"{path.name} has no place in the order of modules"
-    allowed = ORDER[: ORDER.index(path.stem)]
-    wrong = [
-        f"line {line}: {name}" for line, name in imported(ast.parse(path.read_text())) if name not in allowed
-    ]
-    assert not wrong, f"{path.name} imports from below: {wrong}"
+NAMES = {named(path): path for path in modules()}
 
 
-def test_every_module_in_the_order_exists():
-    assert set(ORDER) == {path.stem for path in modules()}
+def imported(path: Path) -> set[str]:
+    """Modules of ferlib that a module imports, wherever in its file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ferlib":
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return found & set(NAMES)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
+def wing(module: str) -> str:
+    """The wing of a module; of those right under ferlib its own name."""
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_arrows_between_wings_point_one_way(module):
+    own, reached = wing(module), {wing(name) for name in imported(NAMES[module])}
+    if own in WINGS:
+        allowed = {own, *WINGS[own], *GROUND}
+    else:
+        allowed = set(GROUND[: GROUND.index(own)]) if own in GROUND else {*WINGS, *GROUND}
+    assert reached <= allowed, f"{module} must not import from {', '.join(sorted(reached - allowed))}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    tuple(TopologicalSorter({name: imported(path) for name, path in NAMES.items()}).static_order())
+
+
+def test_every_room_lies_in_a_wing_or_on_the_ground():
+    assert {wing(name) for name in NAMES} == {*WINGS, *GROUND, "cli"}
+    doors = {path.parent.name: path.read_text() for path in PACKAGE.glob("*/__init__.py")}
+    assert set(doors) == set(WINGS)
+    for name, text in doors.items():
+        (told,) = ast.parse(text).body
+        assert isinstance(told, ast.Expr), (
+            f"ferlib/{name}/__init__.py says what the wing is for, nothing else"
+        )
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
 def test_modules_are_short(path):
     assert len(path.read_text().splitlines()) <= 350, (
         f"{path.name} is too long: give part of it a room of its own"
@@ -118,16 +110,10 @@ def test_no_module_imports_tensorflow_or_jax_when_loaded():
             assert not {name.split(".")[0] for name in names} & {"tensorflow", "jax"}, path.name
 
 
-@pytest.mark.parametrize("module", ["ferlib", *(f"ferlib.{name}" for name in LIGHT)])
+@pytest.mark.parametrize("module", ["ferlib", *LIGHT])
 def test_light_modules_load_nothing_heavy(module):
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not HEAVY & set(loaded)
-
-
-def test_readme_names_every_module_once():
-    tree = (PACKAGE.parent / "README.md").read_text().split("## The tree")[1].split("```")[1]
-    listed = [line.split()[0] for line in tree.splitlines() if line.startswith("  ") and ".py " in line]
-    assert sorted(listed) == [path.name for path in modules()]

@@ -2,7 +2,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from ferlib import arguments
+from ferlib.tools import arguments
 
 
 def test_what_is_of_the_kind_is_read():

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import cli, demo, faces, paths, portrait
-from ferlib.audit import audit
-from ferlib.data import Dataset, Split, subset
+from ferlib import cli, faces, paths
+from ferlib.data import demo, portrait
+from ferlib.data.audit import audit
+from ferlib.data.fer2013 import Dataset, Split, subset
 from ferlib.labels import CLASSES
 
 LEAKED = demo.PLANTED_COPIES

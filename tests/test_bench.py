@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import scenes
 
-from ferlib import arguments, bench, cli, data
+from ferlib import cli
+from ferlib.data import fer2013
 from ferlib.labels import FerlibError
-from ferlib.network import load_model
+from ferlib.live.network import load_model
+from ferlib.tools import arguments, live_speed
 
 PHOTO = scenes.scene([(scenes.face("happy"), (240, 160, 150, 150))])
 
@@ -19,7 +21,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_stage_of_the_live_view_is_timed(folder):
-    table = bench.latencies(load_model(folder), PHOTO, frames=20)
+    table = live_speed.latencies(load_model(folder), PHOTO, frames=20)
     assert table.loc["detection", "frames"] == 20
     kinds = table.loc[["detection, whole picture", "detection, around known faces"], "frames"]
     assert kinds.sum() == 20 and 2 <= kinds.iloc[0] < kinds.iloc[1]
@@ -30,7 +32,7 @@ def test_every_stage_of_the_live_view_is_timed(folder):
 
 
 def test_a_fresh_process_answers_soon(folder):
-    measured = bench.start_up(PHOTO, folder, frames=3)
+    measured = live_speed.start_up(PHOTO, folder, frames=3)
     assert measured["faces"] == 1
     assert 0 < measured["first answer, s"] < 20 and measured["a 640x480 frame, ms"] > 0
     assert 50 < measured["memory, MB"] < 600, "neither TensorFlow nor pandas was loaded"
@@ -38,7 +40,7 @@ def test_a_fresh_process_answers_soon(folder):
 
 def test_a_measured_process_that_fails_says_why(tmp_path):
     with pytest.raises(FerlibError, match="no trained network"):
-        bench.start_up(PHOTO, tmp_path, frames=1)
+        live_speed.start_up(PHOTO, tmp_path, frames=1)
 
 
 FAKE = """
@@ -76,7 +78,7 @@ def install(tmp_path, monkeypatch):
 def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, install, name, usage):
     install(FAKE)
     split = replace(demo_dataset.valid, name=name)
-    table = bench.live(split, PHOTO, folder=folder, quick=True)
+    table = live_speed.live(split, PHOTO, folder=folder, quick=True)
     predicted = load_model(folder).probabilities(split.images).argmax(axis=1)
     accuracy = table.loc[f"accuracy on {usage}"]
     assert accuracy["ferlib"] == pytest.approx((predicted == split.labels).mean())
@@ -90,13 +92,13 @@ def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, instal
 
 
 def test_the_table_is_kept_and_printed(folder, demo_dataset, install):
-    assert bench.recorded() is None
+    assert live_speed.recorded() is None
     install(FAKE)
-    table = bench.live(demo_dataset.valid, PHOTO, folder=folder, quick=True)
-    assert bench.save(table).name == "live.csv"
-    kept = bench.recorded()
+    table = live_speed.live(demo_dataset.valid, PHOTO, folder=folder, quick=True)
+    assert live_speed.save(table).name == "live.csv"
+    kept = live_speed.recorded()
     pd.testing.assert_frame_equal(kept[["ferlib", "fer", "ratio"]], table[["ferlib", "fer", "ratio"]])
-    text = bench.describe(kept)
+    text = live_speed.describe(kept)
     assert "84 crops" in text and "fer 1.2.3" in text and "nan" not in text
     assert all(measure in text for measure in table.index)
 
@@ -105,7 +107,7 @@ def test_the_readme_shows_the_table_of_the_record(monkeypatch):
     root = Path(__file__).parent.parent
     monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
     told = (root / "README.md").read_text()
-    for measure, row in bench.recorded().iterrows():
+    for measure, row in live_speed.recorded().iterrows():
         assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.3g} |" in told
 
 
@@ -114,23 +116,23 @@ def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install)
     with pytest.raises(
         FerlibError, match=r"(?s)moviepy_that_nobody_has.*--no-deps fer.*--fer fer-env"
     ) as told:
-        bench.live(demo_dataset.valid, PHOTO, folder=folder)
+        live_speed.live(demo_dataset.valid, PHOTO, folder=folder)
     assert "bench --live" in str(told.value)
 
 
 def test_the_command_measures_beside_fer(demo_dataset, monkeypatch, capsys):
     monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
-    monkeypatch.setattr(data, "load", lambda source: demo_dataset)
+    monkeypatch.setattr(fer2013, "load", lambda source: demo_dataset)
     assert cli.main(["bench", "--live", "--quick", "--fer", "nowhere/python"]) == 1
     assert "nowhere/python cannot be started" in capsys.readouterr().err
     table = pd.DataFrame({"ferlib": [1.0], "fer": 2.0, "ratio": 0.5}, pd.Index(["speed"], name="measure"))
     table = table.assign(fer_version="1", images=3, hardware="a machine")
     asked = []
-    monkeypatch.setattr(bench, "live", lambda *given, **named: asked.append((given, named)) or table)
+    monkeypatch.setattr(live_speed, "live", lambda *given, **named: asked.append((given, named)) or table)
     assert cli.main(["bench", "--live", "--save"]) == 0
     (((split, picture), named),) = asked
     assert split is demo_dataset.valid and picture.shape == (480, 640, 3)
     assert named == {"fer": None, "quick": False}
     told = capsys.readouterr().out
     assert "speed" in told and "a machine" in told and "live.csv" in told
-    assert bench.recorded().loc["speed", "ratio"] == 0.5
+    assert live_speed.recorded().loc["speed", "ratio"] == 0.5

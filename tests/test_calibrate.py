@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ferlib import calibrate
-from ferlib.evaluate import Predictions
+from ferlib.evaluate import calibrate
 from ferlib.labels import CLASSES
+from ferlib.train.predicting import Predictions
 
 
 def calibrated(n=6000, seed=0):

@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import made_up
 import numpy as np
 import pytest
 
-from ferlib import card, cli, data, evaluate, finished, models, network, paths
+from ferlib import cli, paths
+from ferlib.data import fer2013
 from ferlib.labels import FerlibError
+from ferlib.live import network
+from ferlib.tools import card
+from ferlib.train import models, predicting, record
 
 FACTS = {"images": 120, "versions": "Python 3", "date": "2026-01-01", "commit": "abc"}
 
@@ -29,14 +32,14 @@ def runs(dataset, tmp_path, monkeypatch):
         model = models.build("logistic")
         generator = np.random.default_rng(seed)
         model.set_weights([generator.normal(0, 0.02, weight.shape) for weight in model.weights])
-        model.save_weights(folder / finished.WEIGHTS_FILE)
+        model.save_weights(folder / record.WEIGHTS_FILE)
         made = made_up.run("logistic", seed=seed, profile="cpu")
         tested = {
-            name: finished.rounded(evaluate.predict(model, dataset.valid)) for name in ("valid", "test")
+            name: record.rounded(predicting.predict(model, dataset.valid)) for name in ("valid", "test")
         }
         facts = made.result | FACTS | {"valid_accuracy": 0.5 + seed / 10}
         runs.append(replace(made, directory=folder, result=facts, **tested))
-    monkeypatch.setattr(finished, "runs", lambda _: runs)
+    monkeypatch.setattr(record, "runs", lambda _: runs)
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "weights"))
     return runs
@@ -72,7 +75,7 @@ def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(runs, dataset
     assert shipped.read_text() == "of the shipped network"
     beside = tmp_path / "weights" / "MODEL_CARD.md"
     assert "no number here is a finding" not in beside.read_text()
-    card.ship("logistic", replace(dataset, is_demo=True, source=data.DEMO_SOURCE))
+    card.ship("logistic", replace(dataset, is_demo=True, source=fer2013.DEMO_SOURCE))
     assert beside.read_text().splitlines()[2].startswith("**It saw demo faces, not FER-2013")
 
 
@@ -133,8 +136,8 @@ def test_runs_of_other_networks_are_not_compared(runs, dataset):
 
 
 def test_the_committed_card_describes_the_committed_network():
-    text = (Path(card.__file__).parent.parent / "MODEL_CARD.md").read_text()
-    folder = Path(network.__file__).parent / "weights"
+    text = (paths.PACKAGE.parent / "MODEL_CARD.md").read_text()
+    folder = paths.PACKAGE / "weights"
     assert network.load_model(folder).metadata["sha256"] in text
 
 

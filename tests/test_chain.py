@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 import scenes
 
-from ferlib import arguments, chain, cli, data
-from ferlib.data import Split
+from ferlib import cli
+from ferlib.data import fer2013
+from ferlib.data.fer2013 import Split
 from ferlib.detectors import DETECTORS
+from ferlib.evaluate import chain
 from ferlib.labels import CLASSES
-from ferlib.network import load_model
+from ferlib.live.network import load_model
+from ferlib.tools import arguments
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_pieces_without_a_face_are_cut_from_each_photograph(table):
 def test_the_table_is_kept_and_printed(network, demo_dataset, table, monkeypatch, capsys):
     assert chain.recorded() is None
     monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
-    monkeypatch.setattr(data, "load", lambda source: demo_dataset)
+    monkeypatch.setattr(fer2013, "load", lambda source: demo_dataset)
     monkeypatch.setattr(chain, "measure", lambda *_, **__: table)
     assert cli.main(["bench", "--faces", "--save"]) == 0
     told = capsys.readouterr().out

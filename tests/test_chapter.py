@@ -8,8 +8,8 @@ import pytest
 from matplotlib import pyplot as plt
 from test_report import a_dataset, a_run
 
-from ferlib import chapter, report
 from ferlib.labels import FerlibError
+from ferlib.report import chapter, display
 
 
 def test_tables_series_mappings_and_differences_get_dotted_names():
@@ -99,7 +99,7 @@ def shown(monkeypatch):
     """What was displayed: pairs of data and metadata."""
     displayed = []
     monkeypatch.setattr(
-        report, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
+        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
     )
     return displayed
 

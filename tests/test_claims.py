@@ -4,10 +4,11 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import claims, experiments, measures, resampling
-from ferlib.claims import FAILS, HOLDS, NOISE, UNTESTED
-from ferlib.experiments import EXPERIMENTS
+from ferlib.evaluate import claims, measures, resampling
+from ferlib.evaluate.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.labels import CLASSES
+from ferlib.train import experiments
+from ferlib.train.experiments import EXPERIMENTS
 
 DATASET = made_up.dataset()
 

@@ -11,7 +11,10 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import cli, cluster, data, train
+from ferlib import cli
+from ferlib.data import fer2013
+from ferlib.tools import cluster
+from ferlib.train import trainer
 
 
 @pytest.mark.parametrize(
@@ -26,8 +29,10 @@ from ferlib import cli, cluster, data, train
 def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypatch, capsys, words, variable):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(variable, str(tmp_path / "file"))
-    load = (lambda _, **__: data.drawn((70, 70, 70))) if words == ["data"] else (lambda _, **__: demo_dataset)
-    monkeypatch.setattr(data, "load", load)
+    load = (
+        (lambda _, **__: fer2013.drawn((70, 70, 70))) if words == ["data"] else (lambda _, **__: demo_dataset)
+    )
+    monkeypatch.setattr(fer2013, "load", load)
     assert cli.main(words) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"ferlib: {tmp_path / 'file'}") and "FERLIB_CACHE, FERLIB_RUNS" in error
@@ -59,9 +64,9 @@ def test_a_file_that_can_not_be_written_is_named(demo_dataset, tmp_path, monkeyp
     def refuse(file, **_):
         raise OSError(number, "it will not do")
 
-    monkeypatch.setattr(data, "load", lambda source, **_: demo_dataset)
+    monkeypatch.setattr(fer2013, "load", lambda source, **_: demo_dataset)
     monkeypatch.setattr(np, "savez", refuse)
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
     assert cli.main(["train", "prior", "--profile", "quick"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"ferlib: {tmp_path / 'runs'}")
@@ -72,14 +77,14 @@ def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
     def fail(source, **_):
         raise ConnectionResetError("the other side hung up")
 
-    monkeypatch.setattr(data, "load", fail)
+    monkeypatch.setattr(fer2013, "load", fail)
     assert cli.main(["data"]) == 1
     assert capsys.readouterr().err == "ferlib: the other side hung up\n"
 
 
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
-    monkeypatch.setattr(data, "load", lambda source, **_: None)
+    monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
     monkeypatch.setattr(cluster, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "--seeds", "3"]) == 0
     assert capsys.readouterr().out == "finished: 3 of 3 runs, profile cpu and full\n"

@@ -7,9 +7,12 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from ferlib import cluster, data, demo, finished, paths, planning, train
-from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib import paths
+from ferlib.data import demo, fer2013
 from ferlib.labels import FerlibError
+from ferlib.tools import cluster
+from ferlib.train import planning, record, trainer
+from ferlib.train.experiments import EXPERIMENTS, Experiment
 
 EPOCHS = 12
 SMALL = {"images": 64, "valid_images": 32, "batch_size": 32}
@@ -20,7 +23,7 @@ def dataset(tmp_path):
     """Demo faces in a file, as workers need them."""
     file = tmp_path / "faces.zip"
     demo.write_zip(demo.faces((84, 70, 70)), file)
-    return data.load(file)
+    return fer2013.load(file)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     killed, seen = [], {}
 
     def kill():
-        while not (checkpoints := list(paths.runs().rglob(train.CHECKPOINT))):
+        while not (checkpoints := list(paths.runs().rglob(trainer.CHECKPOINT))):
             time.sleep(0.02)
         with np.load(checkpoints[0]) as stored:
             seen[checkpoints[0].parents[2].name] = stored["history_seconds"]
@@ -54,10 +57,10 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     assert len(killed) == 2 and len(seen) == 1
     assert [run.experiment.id for run in runs] == rows
     for run in runs:
-        assert len(run.history) == EPOCHS and (run.directory / finished.WEIGHTS_FILE).exists()
+        assert len(run.history) == EPOCHS and (run.directory / record.WEIGHTS_FILE).exists()
         before = seen.get(run.experiment.id, [])
         np.testing.assert_array_equal(run.history["seconds"][: len(before)], before)
-    assert not list(paths.runs().rglob(train.CHECKPOINT))
+    assert not list(paths.runs().rglob(trainer.CHECKPOINT))
 
 
 def test_a_running_scheduler_takes_the_runs(dataset, rows, capsys):
@@ -76,7 +79,7 @@ def test_what_fails_on_a_worker_is_told(dataset, rows, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(train, "train", fail)
+    monkeypatch.setattr(trainer, "train", fail)
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as running, pytest.raises(FerlibError, match="first seed 0 .* disk full"):
         cluster.train_matrix(rows[:1], [0], "full", dataset, scheduler=running.scheduler_address)
@@ -84,15 +87,15 @@ def test_what_fails_on_a_worker_is_told(dataset, rows, monkeypatch):
 
 def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
+    monkeypatch.setattr(trainer, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
     cluster.train_matrix(rows, [0, 1], "quick", dataset)
     assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick", "until": None})]
 
 
 def test_training_does_what_was_planned(dataset, rows, monkeypatch):
     """With the profile "auto" and no GPU a finished run of all images serves; only the rest is trained."""
-    monkeypatch.setattr(train, "has_gpu", lambda: False)
-    first = train.train(EXPERIMENTS["first"], 0, dataset, profile="cpu")
+    monkeypatch.setattr(trainer, "has_gpu", lambda: False)
+    first = trainer.train(EXPERIMENTS["first"], 0, dataset, profile="cpu")
     planned = planning.plan(rows[:2], [0], "auto", dataset)
     assert planned["state"].tolist() == ["finished", "to train"]
     runs = cluster.train_matrix(rows[:2], [0], "auto", dataset)

@@ -3,8 +3,8 @@
 import pytest
 from chapters import FACTS
 
-from ferlib import colophon
-from ferlib.document import Chapter
+from ferlib.report import colophon
+from ferlib.report.document import Chapter
 
 
 def chapter(**facts):

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import compare, evaluate, finished, record
-from ferlib.finished import Run
+from ferlib.evaluate import private_test
+from ferlib.train import predicting, publishing, record
+from ferlib.train.record import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,10 +45,10 @@ def trained(monkeypatch):
 
 
 def test_private_test_is_predicted_once_and_kept(trained, dataset):
-    (opened,) = compare.open_private_test([trained.run], dataset, FakeAudit())
-    expected = evaluate.predict(trained.model, dataset.test)
+    (opened,) = private_test.open_private_test([trained.run], dataset, FakeAudit())
+    expected = predicting.predict(trained.model, dataset.test)
     np.testing.assert_allclose(opened.test.probabilities, expected.probabilities, atol=1e-3)
-    averaged = evaluate.predict(trained.model, dataset.test, views="ten")
+    averaged = predicting.predict(trained.model, dataset.test, views="ten")
     np.testing.assert_allclose(opened.test_tta.probabilities, averaged.probabilities, atol=1e-3)
     result = opened.result
     assert result["test_accuracy"] == opened.test.accuracy
@@ -56,14 +57,14 @@ def test_private_test_is_predicted_once_and_kept(trained, dataset):
     assert result["leak_free_images"] == 60
     assert result["milliseconds"] > 0 and 0 <= result["calibration_error"] <= 1
     assert result["parameters"] == trained.run.result["parameters"]
-    assert compare.open_private_test([opened], dataset, FakeAudit()) == [opened]
+    assert private_test.open_private_test([opened], dataset, FakeAudit()) == [opened]
     assert len(trained.loaded) == 1
 
 
 def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, dataset):
     row = replace(trained.run.experiment, valid_images=30)
     quick = replace(trained.run, profile="quick", experiment=row)
-    (opened,) = compare.open_private_test([quick], dataset, FakeAudit())
+    (opened,) = private_test.open_private_test([quick], dataset, FakeAudit())
     assert 25 <= len(opened.test) <= 35 and opened.result["views"] == "flip"
     even = np.isin(opened.test.names, np.arange(0, 120, 2).astype(str))
     assert opened.result["leak_free_images"] == even.sum()
@@ -72,9 +73,9 @@ def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, datase
 
 def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
     run = replace(trained.run, directory=tmp_path)
-    finished.save(run, tmp_path / finished.RUN_FILE)
-    (opened,) = compare.open_private_test([run], dataset, FakeAudit())
-    stored = finished.load_run(tmp_path)
+    record.save(run, tmp_path / record.RUN_FILE)
+    (opened,) = private_test.open_private_test([run], dataset, FakeAudit())
+    stored = record.load_run(tmp_path)
     np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
     assert stored.result["macro_f1"] == opened.test.macro_f1
 
@@ -123,7 +124,7 @@ def test_the_search_for_readings_finds_them():
 def test_results_are_means_over_seeds():
     runs = [made_up.run("deep_both", share, seed) for seed, share in enumerate([0.6, 0.65, 0.7])]
     runs += [made_up.run("shallow_plain", 0.5)]
-    table = compare.results_table(runs)
+    table = private_test.results_table(runs)
     assert list(table.index) == ["shallow_plain", "deep_both"]  # in the order of the experiment table
     deep, shares = table.loc["deep_both"], [run.test.accuracy for run in runs[:3]]
     assert deep["test_accuracy"] == pytest.approx(np.mean(shares))
@@ -142,13 +143,13 @@ def test_other_seeds_join_their_row(dataset, monkeypatch):
         made_up.run("deep_both", seed=3, profile="quick"),
         changed,
     ]
-    monkeypatch.setattr(finished, "runs", lambda dataset: [first, *strangers])
-    monkeypatch.setattr(record, "read_record", lambda dataset: [second, first])
-    assert compare.with_other_seeds([first], dataset) == [first, second]
+    monkeypatch.setattr(record, "runs", lambda dataset: [first, *strangers])
+    monkeypatch.setattr(publishing, "read_record", lambda dataset: [second, first])
+    assert private_test.with_other_seeds([first], dataset) == [first, second]
 
 
 def test_holm_multiplies_the_smallest_most():
-    assert compare.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert private_test.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_best_row_is_chosen_on_public_test_among_seven_classes():
@@ -157,7 +158,7 @@ def test_best_row_is_chosen_on_public_test_among_seven_classes():
         made_up.run("mobilenet_top4", 0.9),
         replace(made_up.run("shallow_plain", 0.5), test=made_up.predictions(0.99)),
     ]
-    assert compare.best_row(runs) == "deep_both"
+    assert private_test.best_row(runs) == "deep_both"
 
 
 def test_real_time_network_is_the_cheapest_within_a_standard_error():
@@ -170,14 +171,14 @@ def test_real_time_network_is_the_cheapest_within_a_standard_error():
         "mini_xception": [0.660, 6e4, 6e6, 1.0, 7],
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    assert compare.choose_for_real_time(table, 3589) == "four_block"
-    assert compare.choose_for_real_time(table, 10**6) == "deep_both"
+    assert private_test.choose_for_real_time(table, 3589) == "four_block"
+    assert private_test.choose_for_real_time(table, 10**6) == "deep_both"
 
 
 def test_displayed_tables_are_in_percent():
-    table = compare.results_table([made_up.run("deep_both", 0.6)])
+    table = private_test.results_table([made_up.run("deep_both", 0.6)])
     columns = {"test_accuracy": "test, %", "seeds": "seeds", "test_deviation": "missing with one seed"}
-    shown = compare.display_table(table, columns)
+    shown = private_test.display_table(table, columns)
     assert shown.loc["deep_both", "test, %"] == pytest.approx(100 * table.loc["deep_both", "test_accuracy"])
     assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "row"
 
@@ -185,7 +186,7 @@ def test_displayed_tables_are_in_percent():
 def test_rows_run_in_the_order_of_the_table():
     ids = ["deep_batch_16", "mobilenet_scratch", "mini_xception"]
     runs = [*map(made_up.run, ids), made_up.run("deep_both", seed=1), made_up.run("deep_both")]
-    gathered = compare.rows(runs)
+    gathered = private_test.rows(runs)
     assert [run.seed for run in gathered["deep_both"]] == [0, 1]
     assert list(gathered) == ["deep_both", "mobilenet_scratch", "mini_xception", "deep_batch_16"]
 
@@ -194,7 +195,7 @@ def test_leak_free_images_are_those_that_a_run_is_tested_on():
     dataset, clean = made_up.dataset(400), np.arange(400) % 3 > 0
     audit = SimpleNamespace(leak_free=lambda split: clean)
     full, quick = made_up.run("deep_plain"), made_up.run("deep_plain", profile="quick")
-    np.testing.assert_array_equal(compare.leak_free_images(full, dataset.test, audit), clean)
-    tested = compare.images_of(quick, dataset.test).names.astype(int)
-    np.testing.assert_array_equal(compare.leak_free_images(quick, dataset.test, audit), clean[tested])
+    np.testing.assert_array_equal(private_test.leak_free_images(full, dataset.test, audit), clean)
+    tested = private_test.images_of(quick, dataset.test).names.astype(int)
+    np.testing.assert_array_equal(private_test.leak_free_images(quick, dataset.test, audit), clean[tested])
     assert len(tested) < 400

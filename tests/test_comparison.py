@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import compare, comparison, experiments, record, resampling
+from ferlib.evaluate import comparison, private_test, resampling
 from ferlib.labels import TOP_FOUR
+from ferlib.train import experiments, publishing
 
 SHARES = {"shallow_plain": 0.5, "deep_plain": 0.7}
 
@@ -63,7 +64,7 @@ def test_rows_of_seven_and_of_four_classes_meet_on_the_four():
 
 def test_variation_between_seeds_widens_intervals(monkeypatch, runs):
     alone = comparison.difference(runs, "deep_plain", "shallow_plain")
-    monkeypatch.setattr(compare, "seed_deviation", lambda split: (0.05, 30))
+    monkeypatch.setattr(private_test, "seed_deviation", lambda split: (0.05, 30))
     wider = comparison.difference(runs, "deep_plain", "shallow_plain")
     assert wider.value == alone.value
     width = wider.high - wider.low
@@ -72,15 +73,17 @@ def test_variation_between_seeds_widens_intervals(monkeypatch, runs):
 
 
 def test_seeds_deviate_as_recorded_rows_with_several_do():
-    assert compare.seed_deviation() == (0.0, 1)
+    assert private_test.seed_deviation() == (0.0, 1)
     several = {0: 0.6, 1: 0.62, 2: 0.64}
-    record.publish(made_up.run("lean", seed=seed, valid_accuracy=share) for seed, share in several.items())
-    record.publish([made_up.run("deep_plain", valid_accuracy=0.5)])  # one seed says nothing
-    record.publish(made_up.run("prior", seed=seed, valid_accuracy=0.25) for seed in range(3))
-    deviation, freedom = compare.seed_deviation()
+    publishing.publish(
+        made_up.run("lean", seed=seed, valid_accuracy=share) for seed, share in several.items()
+    )
+    publishing.publish([made_up.run("deep_plain", valid_accuracy=0.5)])  # one seed says nothing
+    publishing.publish(made_up.run("prior", seed=seed, valid_accuracy=0.25) for seed in range(3))
+    deviation, freedom = private_test.seed_deviation()
     assert (deviation, freedom) == (pytest.approx(0.02), 2)
     run = made_up.run("deep_plain")
-    assert np.std(compare.accuracy([run]).samples) > np.std(resampling.accuracy([run.valid]).samples)
+    assert np.std(private_test.accuracy([run]).samples) > np.std(resampling.accuracy([run.valid]).samples)
 
 
 def test_quick_runs_are_left_out_where_there_are_others(runs):

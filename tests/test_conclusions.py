@@ -8,8 +8,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from ferlib import audit, data, record, report, train
-from ferlib.data import Dataset, Split
+from ferlib.data import audit, fer2013
+from ferlib.data.fer2013 import Dataset, Split
+from ferlib.report import display
+from ferlib.train import publishing, trainer
 
 ROOT = Path(__file__).parent.parent
 FROM_RUNS = ["00_introduction", "02_shallow_cnn", "03_deep_cnn", "04_mobilenet", "05_comparison"]
@@ -23,13 +25,13 @@ FROM_IMAGES = ["01_dataset", "05_comparison", "06_misclassified", "07_real_time"
 def recorded(monkeypatch):
     """The committed record's runs, in place of what a training would give."""
     monkeypatch.setenv("FERLIB_RECORD", str(ROOT / "reports" / "record"))
-    fingerprint = record.read_results()["fingerprint"].mode()[0]
-    runs = record.read_record(SimpleNamespace(fingerprint=fingerprint))
+    fingerprint = publishing.read_results()["fingerprint"].mode()[0]
+    runs = publishing.read_record(SimpleNamespace(fingerprint=fingerprint))
 
     def chosen(ids, dataset, **_):
         return [run for run in runs if run.experiment.id in set(ids)]
 
-    monkeypatch.setattr(train, "obtain", chosen)
+    monkeypatch.setattr(trainer, "obtain", chosen)
     return runs
 
 
@@ -51,8 +53,8 @@ def without_images(runs) -> Dataset:
 def concluded(chapter: str, dataset: Dataset, monkeypatch, skip: str = "images") -> list[dict]:
     """Run a chapter's evidence and conclusions; return what each conclusion's output tells of itself."""
     outputs = []
-    monkeypatch.setattr(report, "display", lambda data, *, metadata, raw: outputs.append(metadata["ferlib"]))
-    monkeypatch.setattr(data, "load", lambda source=None: dataset)
+    monkeypatch.setattr(display, "display", lambda data, *, metadata, raw: outputs.append(metadata["ferlib"]))
+    monkeypatch.setattr(fer2013, "load", lambda source=None: dataset)
     cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
     names: dict = {}
     for position, cell in enumerate(cells):

@@ -6,9 +6,11 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import audit, cli, compare, crowd, data, votes
-from ferlib.evaluate import Predictions
+from ferlib import cli
+from ferlib.data import audit, fer2013, votes
+from ferlib.evaluate import crowd, private_test
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.train.predicting import Predictions
 
 IMAGES = 120
 
@@ -54,7 +56,7 @@ def test_rows_of_seven_classes_meet_their_votes(judged, cast):
 def test_a_run_on_part_of_the_images_meets_the_votes_of_that_part(voted, cast):
     quick = made_up.run("lean", profile="quick", images=IMAGES, tested=False)
     kept = replace(quick.experiment, valid_images=70)
-    part = compare.images_of(replace(quick, experiment=kept), voted.valid)
+    part = private_test.images_of(replace(quick, experiment=kept), voted.valid)
     places = part.names.astype(int)
     (one,) = crowd.judge([replace(quick, experiment=kept, valid=quick.valid.take(places))], voted)
     assert len(places) == 70 and (one.cast == cast[places]).all()
@@ -165,14 +167,14 @@ def test_the_published_protocol_counts_contempt_and_leaves_unclear_images_out():
 
 
 def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, monkeypatch, capsys):
-    monkeypatch.setattr(data, "load", lambda source: voted)
+    monkeypatch.setattr(fer2013, "load", lambda source: voted)
     assert cli.main(["evaluate"]) == 1
     assert "no network was trained on this data" in capsys.readouterr().err
     made_up.saved(made_up.run("lean", 0.9, images=IMAGES, tested=False))
     made_up.saved(made_up.run("prior", 0.2, images=IMAGES, tested=False))
     assert cli.main(["evaluate", "lean"]) == 0
     printed = capsys.readouterr().out
-    table = crowd.table(crowd.judge(compare.every_run(voted), voted))
+    table = crowd.table(crowd.judge(private_test.every_run(voted), voted))
     lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     for row in ("lean", "prior"):
         assert f"{100 * table.loc[row, 'crowd']:.1f} (" in lines[row]
@@ -186,7 +188,7 @@ def test_of_each_row_the_runs_of_its_largest_profile_count(voted):
     for seed in (0, 1):
         made_up.saved(made_up.run("lean", 0.9, seed, profile="cpu", images=IMAGES, tested=False))
     made_up.saved(made_up.run("prior", profile="quick", images=IMAGES, tested=False))
-    found = [(run.experiment.id, run.profile, run.seed) for run in compare.every_run(voted)]
+    found = [(run.experiment.id, run.profile, run.seed) for run in private_test.every_run(voted)]
     assert sorted(found) == [("lean", "cpu", 0), ("lean", "cpu", 1), ("prior", "quick", 0)]
 
 

@@ -19,8 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources import HAPPY, OUTCOMES, mail, pack, picture, refused, tiny
 
-from ferlib import audit, data, demo, faces, finished, layout, paths, pictures, readers, record, tables
+from ferlib import faces, paths
+from ferlib.data import audit, demo, fer2013, layout, pictures, readers, tables
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.train import publishing, record
 
 FEW, MANY = 12, 100
 """Damaged files of each kind in the usual and in the slow suite."""
@@ -233,12 +235,12 @@ def damaged_image(suffix, image, any_size, examples):
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_cached_images_are_right_in_any_case(suffix, examples, tmp_path):
     source = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
-    before = data.load(source)
+    before = fer2013.load(source)
     (file,) = paths.cache().glob(f"*{suffix}")
 
     def read(content):
         file.write_bytes(content)
-        return data.load(source)
+        return fer2013.load(source)
 
     def check(_, found):
         assert found.fingerprint == before.fingerprint
@@ -252,12 +254,12 @@ def test_cached_images_are_right_in_any_case(suffix, examples, tmp_path):
 
 def test_one_bit_of_a_cached_pixel(tmp_path):
     source = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
-    before = np.array(data.load(source).test.images)
+    before = np.array(fer2013.load(source).test.images)
     (file,) = paths.cache().glob("*.npy")
     content = bytearray(file.read_bytes())
     content[-100] ^= 1
     file.write_bytes(content)
-    assert np.array_equal(data.load(source).test.images, before)
+    assert np.array_equal(fer2013.load(source).test.images, before)
 
 
 @pytest.mark.parametrize(
@@ -283,12 +285,12 @@ def test_one_bit_of_a_cached_pixel(tmp_path):
 )
 def test_cached_facts_of_another_type_are_made_anew(tmp_path, facts):
     source = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
-    before = data.load(source)
+    before = fer2013.load(source)
     (file,) = paths.cache().glob("*.npz")
     with np.load(file) as stored:
         kept = dict(stored)
     np.savez(file, **kept | facts)
-    found = data.load(source)
+    found = fer2013.load(source)
     for one, other in zip(found.splits, before.splits, strict=True):
         assert one.labels.dtype == np.int64 and np.array_equal(one.labels, other.labels)
         assert one.names.tolist() == other.names.tolist() and one.classes == CLASSES
@@ -297,7 +299,7 @@ def test_cached_facts_of_another_type_are_made_anew(tmp_path, facts):
 @suites
 def test_a_cached_audit_is_right_in_any_case(examples, tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "has_face", lambda image: bool(image[0, 0] % 2))
-    dataset = data.load(demo.write_csv(tiny(), tmp_path / "fer2013.csv"))
+    dataset = fer2013.load(demo.write_csv(tiny(), tmp_path / "fer2013.csv"))
     before = audit.audit(dataset, progress=False).images
     (file,) = paths.cache().glob("audit-*")
 
@@ -314,31 +316,31 @@ def test_a_cached_audit_is_right_in_any_case(examples, tmp_path, monkeypatch):
 @suites
 def test_a_finished_run_is_read_right_or_refused(examples):
     run = made_up.run("shallow_plain", images=40)
-    record.publish([run])
+    publishing.publish([run])
     file = run.recorded_file
 
     def read(content):
         file.write_bytes(content)
-        return finished.load_run(file)
+        return record.load_run(file)
 
     def check(_, found):
         assert found.result == before.result and found.history.equals(before.history)
         assert made_up.same(found.valid, before.valid)
 
-    before = finished.load_run(file)
+    before = record.load_run(file)
     attempt("finished run", examples, file.read_bytes(), read, check)
 
 
 @suites
 def test_the_table_of_results_is_whole_or_refused(examples):
-    table = record.publish([made_up.run("shallow_plain", seed=seed, images=40) for seed in range(3)])
+    table = publishing.publish([made_up.run("shallow_plain", seed=seed, images=40) for seed in range(3)])
 
     def read(content):
         table.write_bytes(content)
-        return record.read_results()
+        return publishing.read_results()
 
     def check(_, found):
-        assert not found[[*record.IDENTITY, "file"]].isna().any(axis=None)
+        assert not found[[*publishing.IDENTITY, "file"]].isna().any(axis=None)
 
     attempt("results", examples, table.read_bytes(), read, check)
 
@@ -446,11 +448,11 @@ def test_names_that_are_not_utf8(tmp_path):
     os.rename(folder / HAPPY, os.fsencode(folder / "train" / "happy") + b"/Training_\xff\xe4.jpg")
     os.mkdir(os.fsencode(folder) + b"/\xff")
     (folder / os.fsdecode(b"\xff") / "x.jpg").write_bytes(b"")
-    found = data.load(folder)
+    found = fer2013.load(folder)
     assert [name.encode() for name in found.train.names if "\ufffd" in name] == [
         "Training_\ufffd\ufffd.jpg".encode()
     ]
-    assert len(found.notes) == 1 and data.describe(found).encode()
+    assert len(found.notes) == 1 and fer2013.describe(found).encode()
 
 
 PARTS = (

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import cli, data, demo, layout, paths, readers
+from ferlib import cli, paths
+from ferlib.data import demo, fer2013, layout, readers
 from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
 
 SIZES = (100, 70, 70)
@@ -49,7 +50,7 @@ def same(one, other) -> bool:
 
 
 def test_zip_folders_and_every_csv_agree(drawn, table, tmp_path):
-    zipped = data.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
+    zipped = fer2013.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
     assert [len(split) for split in zipped.splits] == list(SIZES)
     assert zipped.notes == () and not zipped.is_demo and zipped.source == "FER-2013 from archive.zip"
     others = [demo.write_folders(drawn, tmp_path / "folders")]
@@ -61,13 +62,13 @@ def test_zip_folders_and_every_csv_agree(drawn, table, tmp_path):
         archive.add(table, "fer2013/fer2013.csv")
     others += [tmp_path / "csv.zip", tmp_path / "fer2013.tar.gz"]
     for path in others:
-        found = data.load(path)
+        found = fer2013.load(path)
         assert same(found, zipped), path.name
         assert found.location == path and found.notes == ()
 
 
 def test_images_keep_their_own_labels_and_names(drawn, tmp_path):
-    loaded = data.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
+    loaded = fer2013.load(demo.write_zip(drawn, tmp_path / "archive.zip"))
     label_of = dict(zip(drawn.names, drawn.labels, strict=True))
     image_of = dict(zip(drawn.names, drawn.images, strict=True))
     seen = [name for split in loaded.splits for name in split.names]
@@ -81,7 +82,7 @@ def test_images_keep_their_own_labels_and_names(drawn, tmp_path):
 
 @pytest.mark.parametrize("change", ["pixel", "label", "split"])
 def test_the_fingerprint_sees_every_change(table, change):
-    before = data.load(table).fingerprint
+    before = fer2013.load(table).fingerprint
     lines = table.read_text().splitlines()
     emotion, pixels, usage = lines[150].split(",")
     first, rest = pixels.split(" ", 1)
@@ -94,28 +95,28 @@ def test_the_fingerprint_sees_every_change(table, change):
         usage = "PrivateTest"
     lines[150] = ",".join([emotion, pixels, usage])
     table.write_text("\n".join(lines))
-    assert data.load(table).fingerprint != before
+    assert fer2013.load(table).fingerprint != before
 
 
 def test_the_order_of_rows_does_not_matter(table):
-    before = data.load(table)
+    before = fer2013.load(table)
     header, *rows = table.read_text().splitlines()
     table.write_text("\n".join([header, *reversed(rows)]))
-    assert same(data.load(table), before)
+    assert same(fer2013.load(table), before)
 
 
 def test_a_renumbered_copy_is_halved_by_class_with_a_note(drawn, tmp_path):
     archive = demo.write_zip(renumbered(drawn), tmp_path / "archive.zip")
-    halved = data.load(archive)
-    assert halved.notes == (layout.renumbered("test"),) and "note " in data.describe(halved)
+    halved = fer2013.load(archive)
+    assert halved.notes == (layout.renumbered("test"),) and "note " in fer2013.describe(halved)
     assert len(halved.train) == SIZES[0]
     assert len(halved.valid) + len(halved.test) == sum(SIZES[1:])
-    table = data.counts(halved)
+    table = fer2013.counts(halved)
     assert ((table["test"] - table["valid"]).isin([0, 1])).all()
     whole = pd.Series(drawn.labels[drawn.splits > 0]).map(dict(enumerate(CLASSES))).value_counts()
     assert (table["valid"] + table["test"]).to_dict() == whole.to_dict()
     other_names = demo.write_folders(renumbered(drawn, seed=1), tmp_path / "folders")
-    assert same(data.load(other_names), halved)
+    assert same(fer2013.load(other_names), halved)
 
 
 # --- the cache --------------------------------------------------------------------------------------
@@ -129,63 +130,63 @@ def test_images_are_read_only_and_come_from_one_file(demo_dataset):
 
 
 def test_the_source_is_read_once(table, monkeypatch):
-    first = data.load(table)
+    first = fer2013.load(table)
     monkeypatch.setattr(readers, "read", lambda path: pytest.fail("read again"))
-    again = data.load(table)
+    again = fer2013.load(table)
     assert same(again, first)
     assert (again.source, again.notes, again.location) == (first.source, first.notes, first.location)
     assert all(np.array_equal(a.names, b.names) for a, b in zip(again.splits, first.splits, strict=True))
 
 
 def test_a_changed_source_is_read_anew_and_the_old_images_go(table):
-    before = data.load(table).fingerprint
+    before = fer2013.load(table).fingerprint
     old = set(paths.cache().iterdir())
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, lines[1]]))
-    assert data.load(table).fingerprint != before
+    assert fer2013.load(table).fingerprint != before
     new = set(paths.cache().iterdir())
     assert len(new) == len(old) == 2 and not new & old
 
 
 def test_a_changed_image_of_a_folder_is_noticed(drawn, tmp_path):
     folder = demo.write_folders(drawn, tmp_path / "folders")
-    before = data.load(folder).fingerprint
+    before = fer2013.load(folder).fingerprint
     image = next((folder / "train" / "happy").iterdir())
     cv2.imwrite(str(image), 255 - cv2.imread(str(image), cv2.IMREAD_GRAYSCALE))
-    assert data.load(folder).fingerprint != before
+    assert fer2013.load(folder).fingerprint != before
 
 
 def test_two_sources_are_cached_beside_each_other(table, tmp_path, monkeypatch):
     other = tmp_path / "other.csv"
     other.write_text(table.read_text())
-    data.load(table), data.load(other)
+    fer2013.load(table), fer2013.load(other)
     monkeypatch.setattr(readers, "read", lambda path: pytest.fail("read again"))
-    assert same(data.load(table), data.load(other))
+    assert same(fer2013.load(table), fer2013.load(other))
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_half_a_cache_is_none(table, suffix):
-    before = data.load(table)
+    before = fer2013.load(table)
     (lost,) = paths.cache().glob(f"*{suffix}")
     lost.unlink()
-    assert same(data.load(table), before)
+    assert same(fer2013.load(table), before)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:-700], lambda b: b[::-1]])
 def test_a_damaged_cache_is_made_anew(table, suffix, damage):
-    before = data.load(table).fingerprint
+    before = fer2013.load(table).fingerprint
     (file,) = paths.cache().glob(f"*{suffix}")
     file.write_bytes(damage(file.read_bytes()))
-    assert data.load(table).fingerprint == before
+    assert fer2013.load(table).fingerprint == before
     assert len(list(paths.cache().iterdir())) == 2
 
 
 def test_images_that_do_not_fit_their_labels_are_read_anew(table):
-    before = data.load(table).fingerprint
+    before = fer2013.load(table).fingerprint
     (file,) = paths.cache().glob("*.npy")
     np.save(file, np.load(file)[:-1])
-    assert len(data.load(table).test.images) == SIZES[2] and data.load(table).fingerprint == before
+    assert len(fer2013.load(table).test.images) == SIZES[2] and fer2013.load(table).fingerprint == before
 
 
 def test_an_interrupted_first_read_is_repeated(table, monkeypatch):
@@ -195,9 +196,9 @@ def test_an_interrupted_first_read_is_repeated(table, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            data.load(table)
+            fer2013.load(table)
     assert not list(paths.cache().glob("*.npz"))
-    assert [len(split) for split in data.load(table).splits] == list(SIZES)
+    assert [len(split) for split in fer2013.load(table).splits] == list(SIZES)
 
 
 def test_demo_faces_are_cached_by_size_and_seed(drawn, monkeypatch):
@@ -208,11 +209,11 @@ def test_demo_faces_are_cached_by_size_and_seed(drawn, monkeypatch):
         return drawn
 
     monkeypatch.setattr(demo, "faces", counted)
-    first = data.drawn(SIZES)
-    assert first.is_demo and first.location is None and first.source == data.DEMO_SOURCE
-    assert data.drawn(SIZES).fingerprint == first.fingerprint
-    data.drawn(SIZES, seed=1)
-    data.drawn((100, 70, 71))
+    first = fer2013.drawn(SIZES)
+    assert first.is_demo and first.location is None and first.source == fer2013.DEMO_SOURCE
+    assert fer2013.drawn(SIZES).fingerprint == first.fingerprint
+    fer2013.drawn(SIZES, seed=1)
+    fer2013.drawn((100, 70, 71))
     assert asked == [(SIZES, 0), (SIZES, 1), ((100, 70, 71), 0)]
 
 
@@ -235,38 +236,38 @@ def places(tmp_path, monkeypatch, drawn):
     (kaggle / "1.complete").touch()
     monkeypatch.setenv("FERLIB_ROOT", str(tmp_path / "root"))
     monkeypatch.setenv("FERLIB_DATA", str(found["FERLIB_DATA"]))
-    monkeypatch.setattr(data, "drawn", lambda: "drawn")
+    monkeypatch.setattr(fer2013, "drawn", lambda: "drawn")
     return found
 
 
 def test_places_are_looked_at_in_the_order_promised(places, monkeypatch):
-    assert data.load(places["argument"]).location == places["argument"]
-    assert data.load().location == places["FERLIB_DATA"]
-    assert data.load("demo") == "drawn"
+    assert fer2013.load(places["argument"]).location == places["argument"]
+    assert fer2013.load().location == places["FERLIB_DATA"]
+    assert fer2013.load("demo") == "drawn"
     monkeypatch.setenv("FERLIB_DATA", "demo")
-    assert data.load() == "drawn"
+    assert fer2013.load() == "drawn"
     monkeypatch.setenv("FERLIB_DATA", "")
-    assert data.load().location == places["data/"]
+    assert fer2013.load().location == places["data/"]
     places["data/"].unlink()
-    assert data.load().location == places["kaggle"]
+    assert fer2013.load().location == places["kaggle"]
     places["kaggle"].parents[2].joinpath("1.complete").unlink()
-    assert data.load() == "drawn"
+    assert fer2013.load() == "drawn"
 
 
 def test_a_named_place_that_is_empty_is_no_reason_to_look_elsewhere(places, monkeypatch):
     monkeypatch.setenv("FERLIB_DATA", str(places["argument"].with_name("nowhere.zip")))
     with pytest.raises(FerlibError, match=r"nowhere\.zip: no such file"):
-        data.load()
+        fer2013.load()
 
 
 def test_without_network_nothing_is_downloaded(monkeypatch):
     asked = []
-    monkeypatch.setattr(data, "_is_online", lambda: asked.append("asked"))
-    assert data._from_kaggle() is None and not asked, "FERLIB_OFFLINE"
+    monkeypatch.setattr(fer2013, "_is_online", lambda: asked.append("asked"))
+    assert fer2013._from_kaggle() is None and not asked, "FERLIB_OFFLINE"
     monkeypatch.setenv("FERLIB_OFFLINE", "true")
-    assert data._from_kaggle() is None and not asked
+    assert fer2013._from_kaggle() is None and not asked
     monkeypatch.delenv("FERLIB_OFFLINE")
-    assert data._from_kaggle() is None and asked
+    assert fer2013._from_kaggle() is None and asked
 
 
 def test_no_answer_within_the_timeout_means_offline(monkeypatch):
@@ -277,30 +278,30 @@ def test_no_answer_within_the_timeout_means_offline(monkeypatch):
         raise urllib.error.HTTPError("https://www.kaggle.com", 405, "no HEAD", {}, None)
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    assert not data._is_online(timeout=0.1)
+    assert not fer2013._is_online(timeout=0.1)
     monkeypatch.setattr(urllib.request, "urlopen", refusing)
-    assert data._is_online(timeout=5), "a refusal is an answer"
+    assert fer2013._is_online(timeout=5), "a refusal is an answer"
 
 
 def test_a_failed_download_says_what_else_to_do(monkeypatch):
     import kagglehub
 
     def fail(name):
-        assert name == data.KAGGLE
+        assert name == fer2013.KAGGLE
         raise OSError("disk full")
 
     monkeypatch.delenv("FERLIB_OFFLINE")
-    monkeypatch.setattr(data, "_is_online", lambda: True)
+    monkeypatch.setattr(fer2013, "_is_online", lambda: True)
     monkeypatch.setattr(kagglehub, "dataset_download", fail)
     with pytest.raises(FerlibError, match=r"msambare/fer2013.*disk full.*FERLIB_DATA=demo"):
-        data._from_kaggle()
+        fer2013._from_kaggle()
 
 
 # --- parts of a data set ----------------------------------------------------------------------------
 
 
 def test_counts_are_alphabetical_and_add_up(demo_dataset):
-    table = data.counts(demo_dataset)
+    table = fer2013.counts(demo_dataset)
     assert list(table.index) == list(ALPHABETICAL)
     assert list(table.columns) == ["train", "valid", "test", "total"]
     assert table["total"].sum() == 588 and table.sum()["train"] == 420
@@ -329,18 +330,24 @@ def test_only_some_classes_are_coded_anew(demo_dataset):
 
 def test_a_subset_keeps_the_shares_of_the_classes(demo_dataset):
     split = demo_dataset.train
-    half = data.subset(split, 210, seed=0)
+    half = fer2013.subset(split, 210, seed=0)
     assert len(half) == 210 and len(set(half.names)) == 210
     assert abs(np.bincount(half.labels) - np.bincount(split.labels) / 2).max() <= 1
-    assert half.names.tolist() == data.subset(split, 210, seed=0).names.tolist()
-    assert half.names.tolist() != data.subset(split, 210, seed=1).names.tolist()
-    assert data.subset(split, 10_000, seed=0) is split
+    assert half.names.tolist() == fer2013.subset(split, 210, seed=0).names.tolist()
+    assert half.names.tolist() != fer2013.subset(split, 210, seed=1).names.tolist()
+    assert fer2013.subset(split, 10_000, seed=0) is split
 
 
 def test_the_data_command_prints_what_matters(table, capsys):
     assert cli.main(["data", "--data", str(table)]) == 0
     said = capsys.readouterr().out
-    for word in (str(table), data.load(table).fingerprint, str(paths.cache()), "test (PrivateTest)", "240"):
+    for word in (
+        str(table),
+        fer2013.load(table).fingerprint,
+        str(paths.cache()),
+        "test (PrivateTest)",
+        "240",
+    ):
         assert word in said
     assert re.search(r"^votes +none", said, re.MULTILINE), "drawn faces were not voted on"
     assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
@@ -350,7 +357,7 @@ def test_the_data_command_prints_what_matters(table, capsys):
 
 
 def test_official_counts(real_dataset):
-    table = data.counts(real_dataset)
+    table = fer2013.counts(real_dataset)
     assert table.sum().to_dict() == {"train": 28709, "valid": 3589, "test": 3589, "total": 35887}
     official = {
         "angry": 4953,
@@ -367,14 +374,14 @@ def test_official_counts(real_dataset):
 
 def test_real_images_are_the_same_from_zip_and_csv(real_dataset, tmp_path):
     """A few images of each split, with their own JPEG files where they come from a zip."""
-    few = [data.subset(split, 70, seed=0) for split in real_dataset.splits]
+    few = [fer2013.subset(split, 70, seed=0) for split in real_dataset.splits]
     table = tmp_path / "fer2013.csv"
     with table.open("w") as file:
         file.write("emotion,pixels,Usage\n")
         for split, usage in zip(few, ("Training", "PublicTest", "PrivateTest"), strict=True):
             for image, label in zip(split.images, split.labels, strict=True):
                 file.write(f"{label},{' '.join(map(str, image.ravel()))},{usage}\n")
-    tabled = data.load(table)
+    tabled = fer2013.load(table)
     for split, part in zip(tabled.splits, few, strict=True):
         assert np.array_equal(split.images, part.images) and np.array_equal(split.labels, part.labels)
     wanted = {name for split in few for name in split.names}
@@ -385,6 +392,6 @@ def test_real_images_are_the_same_from_zip_and_csv(real_dataset, tmp_path):
         for member in whole.namelist():
             if Path(member).name in wanted:
                 part.writestr(member, whole.read(member))
-    zipped = data.load(archive)
+    zipped = fer2013.load(archive)
     assert [len(split) for split in zipped.splits] == [70, 70, 70]
     assert same(tabled, zipped)

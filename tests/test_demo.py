@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferlib import demo, portrait
+from ferlib.data import demo, portrait
 from ferlib.labels import CLASSES, IMAGE_SIZE
 
 SIZES = (100, 70, 70)

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +9,8 @@ import pytest
 import scenes
 import skimage.data
 
-from ferlib import detectors, faces, tracker
+from ferlib import detectors, faces, paths
+from ferlib.live import tracker
 
 BOX = (200, 120, 150, 150)
 
@@ -22,10 +22,10 @@ def astronaut():
 
 
 def test_yunet_is_the_file_that_its_notice_names():
-    path = Path(detectors.__file__).parent / "weights" / detectors.YUNET_FILE
+    path = paths.PACKAGE / "weights" / detectors.YUNET_FILE
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert path.stat().st_size == 232_589 and digest.startswith("8f2383e4dd3c")
-    notices = (Path(detectors.__file__).parent.parent / "THIRD_PARTY_NOTICES.md").read_text()
+    notices = (paths.PACKAGE.parent / "THIRD_PARTY_NOTICES.md").read_text()
     assert digest in notices and "Shiqi Yu" in notices and "MIT License" in notices
 
 
@@ -113,7 +113,7 @@ def test_drawn_faces_are_framed_by_both_detectors_alike():
 
 
 def test_the_readme_names_the_sizes_that_are_searched_for():
-    told = (Path(detectors.__file__).parent.parent / "README.md").read_text()
+    told = (paths.PACKAGE.parent / "README.md").read_text()
     assert f"from {faces.SMALLEST_FACE} pixels on in a photo" in told
     assert f"from {100 * tracker.NARROWEST:.0f} % of the longer side in a film" in told
     assert f"above {faces.FINER_SEARCHED:,} pixels are searched at that size" in told

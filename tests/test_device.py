@@ -1,6 +1,6 @@
 import numpy as np
 
-from ferlib import device, machine
+from ferlib.train import device, machine
 
 
 def test_without_a_gpu_the_processor_trains():

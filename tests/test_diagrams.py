@@ -1,6 +1,7 @@
 import pytest
 
-from ferlib import diagrams, models
+from ferlib.figures import diagrams
+from ferlib.train import models
 
 pytestmark = pytest.mark.usefixtures("figures")
 

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import compare, differences, experiments
+from ferlib.evaluate import differences, private_test
+from ferlib.train import experiments
 
 
 def test_paired_differences_see_what_differs():
@@ -56,7 +57,7 @@ def leaked():
             return ~half if split == "test" else np.ones(len(dataset.valid), bool)
 
     runs = [plain, augmented]
-    clean = compare.leak_free(runs, dataset, Audit())
+    clean = private_test.leak_free(runs, dataset, Audit())
     pairs = [("shallow_plain", "shallow_augmented"), ("shallow_plain", "shallow_plain")]
     return runs, clean, [differences.paired_differences(some, pairs) for some in (runs, clean)]
 

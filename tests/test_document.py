@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from chapters import code, error, markdown, notebook, picture, printed, shown, table
 
-from ferlib import document
 from ferlib.labels import FerlibError
+from ferlib.report import document
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferlib import draw
-from ferlib.answers import Face
 from ferlib.labels import CLASSES
+from ferlib.live import draw
+from ferlib.live.answers import Face
 
 PICTURE = np.full((480, 640, 3), 128, np.uint8)
 

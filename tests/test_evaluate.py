@@ -4,10 +4,10 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from ferlib import evaluate
-from ferlib.data import Split
-from ferlib.evaluate import Predictions
+from ferlib.data.fer2013 import Split
 from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
+from ferlib.train import predicting
+from ferlib.train.predicting import Predictions
 
 
 def predictions(n=400, seed=0, skill=0.6):
@@ -45,7 +45,7 @@ def images():
 
 def test_one_pass_gives_labels_names_and_probabilities(images):
     split = split_of(images, np.arange(10) % 7)
-    result = evaluate.predict(corner_network(), split, batch_size=4)
+    result = predicting.predict(corner_network(), split, batch_size=4)
     np.testing.assert_allclose(result.probabilities, softmax(images[:, 0, :7, 0].astype(float)), atol=1e-5)
     assert result.probabilities.dtype == np.float32
     assert (result.labels == split.labels).all() and (result.names == split.names).all()
@@ -63,12 +63,12 @@ def test_the_last_batch_has_the_shape_of_the_others(images):
 
     inputs = keras.Input((48, 48, 1), batch_size=4)  # refuses any other batch
     model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(Watch()(inputs))))
-    assert len(evaluate.predict(model, split_of(images), batch_size=4)) == 10
+    assert len(predicting.predict(model, split_of(images), batch_size=4)) == 10
     assert shapes == {4}
 
 
 def test_flip_averages_the_mirror_image(images):
-    result = evaluate.predict(corner_network(), split_of(images), views="flip")
+    result = predicting.predict(corner_network(), split_of(images), views="flip")
     row = images[:, 0, :, 0].astype(float)
     expected = (softmax(row[:, :7]) + softmax(row[:, ::-1][:, :7])) / 2
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
@@ -76,18 +76,18 @@ def test_flip_averages_the_mirror_image(images):
 
 def test_the_images_alone_and_their_views_come_from_the_same_passes(images, monkeypatch):
     network = corner_network()
-    alone, averaged = evaluate.predict_views(network, split_of(images), views="flip")
+    alone, averaged = predicting.predict_views(network, split_of(images), views="flip")
     for views, got in {"single": alone, "flip": averaged}.items():
-        expected = evaluate.predict(network, split_of(images), views=views)
+        expected = predicting.predict(network, split_of(images), views=views)
         np.testing.assert_array_equal(got.probabilities, expected.probabilities)
-    passes, really = [], evaluate.outputs
-    monkeypatch.setattr(evaluate, "outputs", lambda *args: passes.append(1) or really(*args))
-    evaluate.predict_views(network, split_of(images), views="flip")
+    passes, really = [], predicting.outputs
+    monkeypatch.setattr(predicting, "outputs", lambda *args: passes.append(1) or really(*args))
+    predicting.predict_views(network, split_of(images), views="flip")
     assert len(passes) == 2
 
 
 def test_ten_views_are_crops_of_the_padded_image(images):
-    result = evaluate.predict(corner_network(), split_of(images), views="ten")
+    result = predicting.predict(corner_network(), split_of(images), views="ten")
     padded = np.pad(images[..., 0], ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
     crops = [padded[:, y : y + 48, x : x + 48] for y, x in [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]]
     views = [view for crop in crops for view in (crop, crop[:, :, ::-1])]
@@ -97,9 +97,9 @@ def test_ten_views_are_crops_of_the_padded_image(images):
 
 def test_unknown_views_and_wrong_classes_are_refused(images):
     with pytest.raises(ValueError, match="single, flip, ten"):
-        evaluate.predict(corner_network(), split_of(images), views="twelve")
+        predicting.predict(corner_network(), split_of(images), views="twelve")
     with pytest.raises(FerlibError, match="7 classes .* 2 \\(sad, happy\\)"):
-        evaluate.predict(corner_network(), split_of(images, classes=("sad", "happy")))
+        predicting.predict(corner_network(), split_of(images, classes=("sad", "happy")))
 
 
 def test_predictions_must_fit_together():
@@ -136,7 +136,7 @@ def test_take_selects_by_mask_and_by_position():
 
 def test_per_class_is_alphabetical_and_ends_with_the_mean():
     one = predictions()
-    table = evaluate.per_class(one)
+    table = predicting.per_class(one)
     assert tuple(table.index) == (*ALPHABETICAL, "macro avg")
     happy = CLASSES.index("happy")
     assert table.loc["happy", "recall"] == pytest.approx(one.correct[one.labels == happy].mean())
@@ -147,18 +147,18 @@ def test_per_class_is_alphabetical_and_ends_with_the_mean():
 
 def test_confusion_has_true_classes_as_rows():
     one = predictions()
-    counts = evaluate.confusion(one, normalize=False)
+    counts = predicting.confusion(one, normalize=False)
     sad, fear = CLASSES.index("sad"), CLASSES.index("fear")
     assert counts.loc["sad", "fear"] == ((one.labels == sad) & (one.predicted == fear)).sum()
     assert tuple(counts.index) == tuple(counts.columns) == ALPHABETICAL
-    shares = evaluate.confusion(one)
+    shares = predicting.confusion(one)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     np.testing.assert_allclose(shares.loc["sad"], counts.loc["sad"] / (one.labels == sad).sum())
 
 
 def test_recall_intervals_are_wilson_intervals():
     one = predictions()
-    table = evaluate.recall_intervals(one)
+    table = predicting.recall_intervals(one)
     fear = one.correct[one.labels == CLASSES.index("fear")]
     expected = stats.binomtest(int(fear.sum()), len(fear)).proportion_ci(method="wilson")
     assert table.loc["fear", ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])
@@ -167,25 +167,25 @@ def test_recall_intervals_are_wilson_intervals():
 
 def test_mcnemar_counts_who_alone_is_right():
     first, second = predictions(skill=0.3), predictions(seed=1, skill=1.0)
-    result = evaluate.mcnemar(first, second)
+    result = predicting.mcnemar(first, second)
     assert result.n01 == (~first.correct & second.correct).sum()
     assert result.n10 == (first.correct & ~second.correct).sum()
     assert result.p == pytest.approx(stats.binomtest(result.n01, result.n01 + result.n10).pvalue)
     assert result.p < 0.01
-    assert evaluate.mcnemar(first, first).p == 1
+    assert predicting.mcnemar(first, first).p == 1
 
 
 def test_mcnemar_refuses_predictions_of_other_images():
     one = predictions()
     with pytest.raises(ValueError, match="same images"):
-        evaluate.mcnemar(one, one.take(np.arange(400)[::-1]))
+        predicting.mcnemar(one, one.take(np.arange(400)[::-1]))
 
 
 def test_latency_is_time_an_image():
     inputs = keras.Input((48, 48, 1))
     model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
-    alone = evaluate.latency(model, repeats=5)
-    assert 0 < evaluate.latency(model, batch_size=64, repeats=5) < alone
+    alone = predicting.latency(model, repeats=5)
+    assert 0 < predicting.latency(model, batch_size=64, repeats=5) < alone
 
 
 def test_among_some_classes_the_others_cannot_be_chosen():

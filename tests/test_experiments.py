@@ -2,10 +2,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from ferlib import experiments, models
-from ferlib.augment import POLICIES
-from ferlib.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.train import experiments, models
+from ferlib.train.augment import POLICIES
+from ferlib.train.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment
 
 REPORTED = {
     "shallow_plain": 0.5631,

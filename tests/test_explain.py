@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import explain, models
+from ferlib.evaluate import explain
+from ferlib.train import models
 
 STRIPE = np.array([-1, 2, -1])
 PATTERNS = [np.outer(STRIPE, [1, 1, 1]), np.outer([1, 1, 1], STRIPE), np.outer(STRIPE, STRIPE)]

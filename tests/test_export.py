@@ -9,9 +9,11 @@ import pytest
 import scenes
 from keras import layers
 
-from ferlib import evaluate, export, finished, models, network
-from ferlib.calibrate import fit_temperature, with_temperature
+from ferlib.evaluate.calibrate import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.live import network
+from ferlib.tools import export
+from ferlib.train import models, predicting, record
 
 
 def trained(model):
@@ -38,7 +40,7 @@ def exported(tmp_path_factory):
 
 def test_onnxruntime_computes_what_keras_computes(exported, demo_dataset):
     model, folder = exported
-    predictions = evaluate.predict(model, demo_dataset.valid)
+    predictions = predicting.predict(model, demo_dataset.valid)
     expected = with_temperature(predictions, 1.5).probabilities
     loaded = network.load_model(folder)
     np.testing.assert_allclose(loaded.probabilities(demo_dataset.valid.images), expected, atol=5e-3)
@@ -103,8 +105,8 @@ def finish(tmp_path, monkeypatch, demo_dataset):
         here = [dataclasses.replace(run, directory=tmp_path / str(number)) for number, run in enumerate(runs)]
         for run in here if weights else ():
             run.directory.mkdir()
-            (run.directory / finished.WEIGHTS_FILE).touch()
-        monkeypatch.setattr(finished, "runs", lambda dataset: here)
+            (run.directory / record.WEIGHTS_FILE).touch()
+        monkeypatch.setattr(record, "runs", lambda dataset: here)
         return chosen
 
     return pretend

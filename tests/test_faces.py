@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from ferlib import faces, portrait
+from ferlib import faces
+from ferlib.data import portrait
 from ferlib.detectors import Found
 from ferlib.labels import CLASSES, FerlibError
 

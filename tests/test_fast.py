@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_fitting import row, split
 
-from ferlib import fast
-from ferlib.fitting import Fitting
+from ferlib.train import compiled
+from ferlib.train.fitting import Fitting
 
 EVERYTHING = {
     "policy": "strong",
@@ -80,5 +80,5 @@ def test_scanned_epochs_compute_what_fit_computes(tmp_path):
 
 
 def test_tensorflow_trains_by_fit():
-    assert not fast.available()
+    assert not compiled.available()
     assert Fitting(row(), 0, split(), split(21))._scan is None

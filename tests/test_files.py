@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, faces, files, framing, inputs, media, video
+from ferlib import cli, faces
+from ferlib.evaluate import framing
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.network import load_model
-from ferlib.tracker import overlap
+from ferlib.live import files, inputs, media, video
+from ferlib.live.network import load_model
+from ferlib.live.tracker import overlap
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
 BLANK = np.full((120, 160, 3), 200, np.uint8)

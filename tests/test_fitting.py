@@ -2,11 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import data, evaluate, finished, fitting, models, optimizers, paths
-from ferlib.data import Split
-from ferlib.experiments import Experiment
-from ferlib.fitting import Fitting
+from ferlib import paths
+from ferlib.data import fer2013
+from ferlib.data.fer2013 import Split
 from ferlib.labels import CLASSES
+from ferlib.train import fitting, models, optimizers, predicting, record
+from ferlib.train.experiments import Experiment
+from ferlib.train.fitting import Fitting
 
 
 def row(model="logistic", **changes):
@@ -40,7 +42,7 @@ def equal(first, second):
 
 def test_history_tells_what_happened():
     one = fit(row())
-    assert [list(line) for line in one.history] == [list(finished.HISTORY)] * 3
+    assert [list(line) for line in one.history] == [list(record.HISTORY)] * 3
     assert [line["epoch"] for line in one.history] == [1, 2, 3]
     assert one.steps == 2 and one.images == 40
     assert one.history[-1]["loss"] < one.history[0]["loss"]
@@ -67,7 +69,7 @@ def test_best_weights_and_predictions_are_those_of_the_best_epoch():
     predictions = one.keep_best()
     assert one.best_epoch == best + 1 and predictions.accuracy == max(accuracies)
     assert equal(weights(one), seen[best])
-    again = evaluate.predict(one.network, split(21, seed=1))
+    again = predicting.predict(one.network, split(21, seed=1))
     np.testing.assert_allclose(again.probabilities, predictions.probabilities, atol=1e-3)
 
 
@@ -187,7 +189,7 @@ def test_loss_smooths_labels_and_weighs_classes():
         counts = np.bincount(train.labels)
         weights_of_images = 39 / 7 / counts[train.labels] if weighted else np.ones(39)
         assert one.history[0]["loss"] == pytest.approx((losses * weights_of_images).mean(), rel=1e-4)
-        seen = evaluate.predict(one.network, split(21, seed=1))
+        seen = predicting.predict(one.network, split(21, seed=1))
         targets = (1 - smoothing) * np.eye(7)[seen.labels] + smoothing / 7
         expected = -(targets * np.log(seen.probabilities)).sum(axis=1).mean()
         assert one.history[0]["valid_loss"] == pytest.approx(expected, rel=1e-3), (
@@ -288,13 +290,13 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
     one.epoch()
     changed = [not np.array_equal(a, b) for a, b in zip(before, weights(one), strict=True)]
     assert changed == [False] * len(backbone.weights) + [True] * 6
-    whole = finished.rounded(evaluate.predict(one.network, split(21, seed=1)))
+    whole = record.rounded(predicting.predict(one.network, split(21, seed=1)))
     np.testing.assert_allclose(whole.probabilities, one.keep_best().probabilities, atol=1e-3)
 
     def forbidden(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(evaluate, "outputs", forbidden)
+    monkeypatch.setattr(predicting, "outputs", forbidden)
     assert fitting.bottleneck_features(backbone, split().images).shape == (40, 8)
     with pytest.raises(AssertionError, match="computed again"):
         fitting.bottleneck_features(backbone, split(seed=2).images)
@@ -314,7 +316,7 @@ def test_damaged_features_are_computed_again(tiny_backbone, length):
 
 
 def test_some_classes_alone(demo_dataset):
-    four = data.subset(demo_dataset.train.only(("happy", "neutral", "sad", "fear")), 32, 0)
+    four = fer2013.subset(demo_dataset.train.only(("happy", "neutral", "sad", "fear")), 32, 0)
     one = Fitting(row(), 0, four, demo_dataset.valid.only(four.classes))
     one.epoch()
     assert one.keep_best().probabilities.shape[1] == 4 and one.keep_best().classes == four.classes

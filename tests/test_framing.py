@@ -3,10 +3,10 @@ import pytest
 import scenes
 from statsmodels.stats import proportion
 
-from ferlib import framing
-from ferlib.data import Split
+from ferlib.data.fer2013 import Split
+from ferlib.evaluate import framing
 from ferlib.labels import CLASSES
-from ferlib.network import load_model
+from ferlib.live.network import load_model
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import evaluate, galleries
+from ferlib.figures import galleries
+from ferlib.train import predicting
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -52,7 +53,7 @@ def test_explained_faces_carry_heat_for_prediction_and_label(split):
     maps = keras.layers.Conv2D(7, 5, strides=4)(keras.layers.Rescaling(1 / 255)(inputs))
     pooled = keras.layers.GlobalAveragePooling2D()(maps)
     model = keras.Model(inputs, keras.layers.Softmax()(pooled))
-    predictions = evaluate.predict(model, split)
+    predictions = predicting.predict(model, split)
     fig = galleries.explained(model, split, predictions, columns=2)
     assert [len(ax.images) for ax in fig.axes] == [2] * 6
     titles = [title for _, title in drawn(fig)]

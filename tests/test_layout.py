@@ -10,8 +10,11 @@ import pytest
 from sources import ICML, mail, picture, refused, tiny
 
 import ferlib
-from ferlib import cli, data, demo, export, finished, layout, paths, readers
+from ferlib import cli, paths
+from ferlib.data import demo, fer2013, layout, readers
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.tools import export
+from ferlib.train import record
 
 WORDS = {
     "angry": ("Angry", "ANGER", "0", "0_angry"),
@@ -51,7 +54,7 @@ def folder(tmp_path):
 @pytest.fixture
 def whole(folder, tmp_path):
     """Return the fingerprint of the usual folders."""
-    return data.load(shutil.copytree(folder, tmp_path / "as it is")).fingerprint
+    return fer2013.load(shutil.copytree(folder, tmp_path / "as it is")).fingerprint
 
 
 # --- classes ----------------------------------------------------------------------------------------
@@ -62,7 +65,7 @@ def test_classes_under_their_usual_words(folder, whole, spelling):
     for split in ("train", "test"):
         for emotion, words in WORDS.items():
             (folder / split / emotion).rename(folder / split / words[spelling])
-    found = data.load(folder)
+    found = fer2013.load(folder)
     assert found.fingerprint == whole
     assert [("0 angry" in note, "6 neutral" in note) for note in found.notes] == [(True, True)] * (
         spelling == 2
@@ -73,7 +76,7 @@ def test_two_words_for_a_class_are_one_class(folder, whole):
     (folder / "train" / "Happiness").mkdir()
     image = cv2.imread(str(folder / "train" / "happy" / "Training_00000003.jpg"), 0)
     cv2.imwrite(str(folder / "train" / "Happiness" / "Training_1.png"), 255 - image)
-    found = data.load(folder)
+    found = fer2013.load(folder)
     assert np.bincount(found.train.labels).tolist() == [1, 1, 1, 2, 1, 1, 1] and found.notes == ()
 
 
@@ -85,7 +88,7 @@ def test_an_eighth_class_is_named_with_how_to_leave_it_out(folder, whole, splits
     refused_anew(folder, f"holds {folders} beside", f"move {folders} elsewhere")
     for split in splits:
         shutil.move(folder / split / "Contempt", folder.parent / f"{split} contempt")
-    assert data.load(folder).fingerprint == whole
+    assert fer2013.load(folder).fingerprint == whole
 
 
 def refused_anew(path, *words):
@@ -112,39 +115,39 @@ def own(tmp_path):
 
 
 def test_classes_of_its_own_keep_their_names_and_any_size(own):
-    found = data.load(own, own_classes=True)
+    found = fer2013.load(own, own_classes=True)
     assert {split.classes for split in found.splits} == {("Bored", "happiness", "sleepy")}
     assert [np.bincount(split.labels).tolist() for split in found.splits] == [[4, 4, 4]] * 3
     assert any("Bored, happiness and sleepy" in note for note in found.notes)
-    assert "FER-2013" not in found.source and list(data.counts(found).index) == [
+    assert "FER-2013" not in found.source and list(fer2013.counts(found).index) == [
         "Bored",
         "happiness",
         "sleepy",
     ]
     blue, red = (found.valid.images[found.valid.labels == code].mean() for code in (0, 2))
     assert blue < red - 15, "grey values of blue and of red: 11 % and 30 %"
-    again = data.load(own, own_classes=True)
+    again = fer2013.load(own, own_classes=True)
     assert again.train.classes == found.train.classes and again.fingerprint == found.fingerprint
 
 
 def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path):
     assert cli.main(["train", "prior", "--profile", "quick", "--data", str(own)]) == 0
-    (run,) = finished.runs(data.load(own, own_classes=True))
+    (run,) = record.runs(fer2013.load(own, own_classes=True))
     assert run.valid.classes == ("Bored", "happiness", "sleepy") and len(run.valid.labels) == 12
     export.export(run, folder=tmp_path / "network")
     assert ferlib.load_model(tmp_path / "network").classes == run.valid.classes
 
 
 def test_names_of_its_own_are_part_of_the_fingerprint(own):
-    before = data.load(own, own_classes=True).fingerprint
+    before = fer2013.load(own, own_classes=True).fingerprint
     for split in ("train", "validation", "test"):
         (own / split / "sleepy").rename(own / split / "tired")
-    assert data.load(own, own_classes=True).fingerprint != before
+    assert fer2013.load(own, own_classes=True).fingerprint != before
 
 
 def test_only_training_takes_classes_of_its_own(own, capsys):
     with pytest.raises(FerlibError, match="Bored, happiness and sleepy instead of FER-2013's seven"):
-        data.load(own)
+        fer2013.load(own)
     assert cli.main(["audit", "--data", str(own)]) == 1
     assert cli.main(["data", "--data", str(own)]) == 0
     assert "sleepy" in capsys.readouterr().out
@@ -153,22 +156,22 @@ def test_only_training_takes_classes_of_its_own(own, capsys):
 def test_a_class_of_its_own_in_one_split_only(own):
     shutil.rmtree(own / "test" / "sleepy")
     with pytest.raises(FerlibError, match="test/sleepy/ holds no images"):
-        data.load(own, own_classes=True)
+        fer2013.load(own, own_classes=True)
 
 
 def test_one_class_alone(own):
     for path in [*own.glob("*/Bored"), *own.glob("*/sleepy")]:
         shutil.rmtree(path)
     with pytest.raises(FerlibError, match="the class happy alone"):
-        data.load(own, own_classes=True)
+        fer2013.load(own, own_classes=True)
 
 
 def test_some_of_the_seven_are_classes_of_its_own(folder):
     for path in folder.glob("*/disgust"):
         shutil.rmtree(path)
     with pytest.raises(FerlibError, match="instead of FER-2013's seven"):
-        data.load(folder)
-    found = data.load(folder, own_classes=True)
+        fer2013.load(folder)
+    found = fer2013.load(folder, own_classes=True)
     assert found.train.classes == tuple(name for name in CLASSES if name != "disgust")
     with pytest.raises(FerlibError, match="no class disgust"):
         found.train.only(("happy", "disgust"))
@@ -183,8 +186,8 @@ def test_three_folders_keep_every_image(folder, whole, names, train):
     renamed(folder, valid=names[0]), renamed(folder, test="x")
     shutil.rmtree(folder / "test")
     (folder / "x").rename(folder / names[1]), (folder / "train").rename(folder / train)
-    assert data.load(folder).fingerprint == whole and data.load(folder).notes == ()
-    found = data.load(numbered(folder))
+    assert fer2013.load(folder).fingerprint == whole and fer2013.load(folder).notes == ()
+    found = fer2013.load(numbered(folder))
     assert found.fingerprint == whole and len(found.notes) == 1
     for name in names:
         assert f"{name}/ as " in found.notes[0]
@@ -194,13 +197,13 @@ def test_folders_named_as_the_usage_column(folder, whole):
     (folder / "train").rename(folder / "Training")
     renamed(folder, valid="PublicTest", test="PrivateTest")
     shutil.rmtree(folder / "test")
-    assert data.load(numbered(folder)).fingerprint == whole
+    assert fer2013.load(numbered(folder)).fingerprint == whole
 
 
 @pytest.mark.parametrize("name", ["validation", "val", "test"])
 def test_two_folders_are_halved_whatever_the_second_is_called(folder, name):
     (folder / "test").rename(folder / name)
-    found = data.load(numbered(folder))
+    found = fer2013.load(numbered(folder))
     assert [len(split) for split in found.splits] == [7, 7, 7]
     assert found.notes == (layout.renumbered(name),)
 
@@ -223,10 +226,10 @@ def test_folders_around_everything(folder, whole, above, tmp_path):
     outer = tmp_path / "outer"
     (outer / above).parent.mkdir(parents=True)
     shutil.move(folder, outer / above)
-    found = data.load(outer)
+    found = fer2013.load(outer)
     assert found.fingerprint == whole and found.location == outer / above
     members = {path.relative_to(outer).as_posix(): path.read_bytes() for path in outer.rglob("*.jpg")}
-    assert data.load(mail(tmp_path / "outer.zip", members)).fingerprint == whole
+    assert fer2013.load(mail(tmp_path / "outer.zip", members)).fingerprint == whole
 
 
 def test_a_search_ends(folder, tmp_path):
@@ -245,7 +248,7 @@ def test_the_same_files_once_more_are_left_out_with_a_note(folder, whole, tmp_pa
     """As in a public copy with images/train and images/images/train."""
     shutil.copytree(folder, tmp_path / "copy" / "images" / "images")
     shutil.copytree(folder, tmp_path / "copy" / "images", dirs_exist_ok=True)
-    found = data.load(tmp_path / "copy")
+    found = fer2013.load(tmp_path / "copy")
     assert (
         found.fingerprint == whole and len(found.notes) == 1 and "21 images (images/test/" in found.notes[0]
     )
@@ -257,10 +260,10 @@ def test_images_outside_the_splits_are_counted(folder, whole, tmp_path):
     (folder / "samples").mkdir()
     for name in ("a.jpg", "b.PNG", "readme.txt"):
         (folder / "samples" / name).write_bytes(picture(48, 48))
-    found = data.load(folder)
+    found = fer2013.load(folder)
     assert found.fingerprint == whole
     assert len(found.notes) == 1 and "2 images (samples/a.jpg" in found.notes[0]
-    assert found.notes[0] in data.describe(found)
+    assert found.notes[0] in fer2013.describe(found)
 
 
 # --- clutter ----------------------------------------------------------------------------------------
@@ -286,7 +289,7 @@ def test_clutter_is_passed_over_in_any_spelling(folder, whole, tmp_path):
     for member in CLUTTER:
         (folder / member).parent.mkdir(parents=True, exist_ok=True)
         (folder / member).write_bytes(b"clutter")
-    found = data.load(folder)
+    found = fer2013.load(folder)
     assert found.fingerprint == whole and found.notes == ()
     members = {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -294,7 +297,7 @@ def test_clutter_is_passed_over_in_any_spelling(folder, whole, tmp_path):
         if path.is_file()
     }
     assert set(CLUTTER) <= set(members)
-    zipped = data.load(mail(tmp_path / "cluttered.zip", members))
+    zipped = fer2013.load(mail(tmp_path / "cluttered.zip", members))
     assert zipped.fingerprint == whole and zipped.notes == ()
 
 
@@ -306,13 +309,13 @@ def test_clutter_around_a_table(tmp_path):
         archive.extractall(outer)
     (outer / "._fer2013.csv").write_bytes(b"clutter")
     assert readers.locate(outer) == outer / "x" / "fer2013.csv"
-    assert data.load(outer).fingerprint == data.load(tmp_path / "a.zip").fingerprint
+    assert fer2013.load(outer).fingerprint == fer2013.load(tmp_path / "a.zip").fingerprint
 
 
 def test_the_folder_that_holds_it_all_may_be_called_as_it_likes(folder, whole, tmp_path):
     (tmp_path / ".hidden" / "__MACOSX").mkdir(parents=True)
     moved = shutil.move(folder, tmp_path / ".hidden" / "__MACOSX" / "data")
-    assert data.load(moved).fingerprint == whole
+    assert fer2013.load(moved).fingerprint == whole
 
 
 # --- links ------------------------------------------------------------------------------------------
@@ -324,7 +327,7 @@ def test_links_are_followed_but_not_round_and_round(folder, whole, tmp_path):
     shutil.move(tmp_path / "train elsewhere" / "sad", tmp_path / "sad elsewhere")
     (folder / "train" / "sad").symlink_to(tmp_path / "sad elsewhere")
     (folder / "back").symlink_to(folder)
-    assert data.load(folder).fingerprint == whole
+    assert fer2013.load(folder).fingerprint == whole
 
 
 # --- tables -----------------------------------------------------------------------------------------
@@ -336,14 +339,14 @@ def test_headers_in_any_spelling(tmp_path, header):
     plain = demo.write_csv(tiny(), tmp_path / "plain.csv", header.lower().replace("usage", "Usage"))
     other = tmp_path / "other.csv"
     other.write_text(plain.read_text().replace(plain.read_text().splitlines()[0], header, 1))
-    assert data.load(other).fingerprint == data.load(plain).fingerprint
+    assert fer2013.load(other).fingerprint == fer2013.load(plain).fingerprint
 
 
 def test_usages_in_any_spelling(tmp_path):
     table = demo.write_csv(tiny(), tmp_path / "fer2013.csv", ICML)
-    before = data.load(table).fingerprint
+    before = fer2013.load(table).fingerprint
     table.write_text(table.read_text().replace("PublicTest", "publictest").replace("Training", " TRAINING"))
-    assert data.load(table).fingerprint == before
+    assert fer2013.load(table).fingerprint == before
 
 
 def test_two_columns_of_one_name(tmp_path):
@@ -362,9 +365,9 @@ def test_tables_where_unpackers_leave_them(tmp_path, name):
     shutil.copy(table, place)
     (place.parent / "README").write_text("about emotion")
     (place.parent / "fer2013.bib").write_text("@article{}")
-    found = data.load(tmp_path / "data")
-    assert found.fingerprint == data.load(table).fingerprint and found.location == place
-    assert data.load(place).fingerprint == found.fingerprint
+    found = fer2013.load(tmp_path / "data")
+    assert found.fingerprint == fer2013.load(table).fingerprint and found.location == place
+    assert fer2013.load(place).fingerprint == found.fingerprint
 
 
 @pytest.mark.parametrize("mode, name", [("w", "fer2013"), ("w:gz", "fer2013"), ("w", "fer2013.tar")])
@@ -373,11 +376,11 @@ def test_a_tar_that_an_unpacker_has_renamed(tmp_path, mode, name):
     (tmp_path / "data").mkdir()
     with tarfile.open(tmp_path / "data" / name, mode) as archive:
         archive.add(table, "fer2013/fer2013")
-    assert data.load(tmp_path / "data").fingerprint == data.load(table).fingerprint
+    assert fer2013.load(tmp_path / "data").fingerprint == fer2013.load(table).fingerprint
 
 
 def test_a_zip_with_several_tables(tmp_path):
     table = demo.write_csv(tiny(), tmp_path / "fer2013.csv").read_bytes()
     refused(mail(tmp_path / "a.zip", {"x.csv": table, "y.csv": table}), "which of x.csv and y.csv")
     known = mail(tmp_path / "b.zip", {"test.csv": b"", "ICML_face_data.csv": table, "train.csv": b""})
-    assert data.load(known).notes == ()
+    assert fer2013.load(known).notes == ()

@@ -4,9 +4,10 @@ import pytest
 import scenes
 
 import ferlib
-from ferlib import faces, live, tracker
+from ferlib import faces
 from ferlib.labels import FerlibError
-from ferlib.network import load_model
+from ferlib.live import reading, tracker
+from ferlib.live.network import load_model
 
 BOX = (200, 120, 150, 150)
 RATE = 25
@@ -87,7 +88,9 @@ def test_all_faces_of_all_frames_go_through_the_network_at_once(network, happy, 
         lambda self, crops: batches.append(len(crops)) or original(self, crops),
     )
     blank = np.zeros_like(happy)
-    found = live.find([live.Frame(picture) for picture in (happy, blank, happy)], network, "yunet", None)
+    found = reading.find(
+        [reading.Frame(picture) for picture in (happy, blank, happy)], network, "yunet", None
+    )
     assert [len(people) for people in found] == [1, 0, 1] and batches == [2]
 
 
@@ -238,13 +241,13 @@ def test_a_film_counts_faces_from_their_first_sighting_but_no_false_alarm(networ
     flash = blank.copy()
     flash[300:440, 450:590] = cv2.resize(scenes.face("sad"), (140, 140))[..., None]
     pictures = [flash, blank, blank, *[happy] * 6, blank]
-    frames = [live.Frame(picture, n, n / RATE) for n, picture in enumerate(pictures)]
+    frames = [reading.Frame(picture, n, n / RATE) for n, picture in enumerate(pictures)]
     counts = [len(people) for _, people in tracker.follow(frames, network)]
     assert counts[:9] == [0, 0, 0, 1, 1, 1, 1, 1, 1]
 
 
 def test_unwanted_frames_are_not_hoarded(network, happy):
-    frames = (live.Frame(happy, n, n / RATE, wanted=n % 1000 == 0) for n in range(400))
+    frames = (reading.Frame(happy, n, n / RATE, wanted=n % 1000 == 0) for n in range(400))
     taken = []
 
     def counted():

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import psutil
 
-from ferlib import machine
+from ferlib.train import machine
 
 
 def git(folder, *words):

@@ -8,9 +8,10 @@ import pytest
 import scenes
 from PIL import Image
 
-from ferlib import media, pixels
-from ferlib import video as videos
+from ferlib import pixels
 from ferlib.labels import FerlibError
+from ferlib.live import media
+from ferlib.live import video as videos
 
 RNG = np.random.default_rng(0)
 

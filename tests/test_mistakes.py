@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ferlib import compare, mistakes, votes
+from ferlib.data import votes
+from ferlib.evaluate import mistakes, private_test
 from ferlib.labels import CLASSES
 
 
@@ -56,7 +57,7 @@ def test_flags_are_corrected_for_their_number(predictions):
     table = mistakes.by_flag(predictions, facts(predictions, **columns)).set_index("flag", drop=False)
     tested = table[table["images"] > 0]
     assert len(tested) == 3 and table["p_holm"].notna().sum() == 3
-    assert tested["p_holm"].tolist() == pytest.approx(compare.holm(tested["p"]).tolist())
+    assert tested["p_holm"].tolist() == pytest.approx(private_test.holm(tested["p"]).tolist())
     nothing = mistakes.by_flag(predictions, facts(predictions, **some))
     assert nothing["p_holm"].isna().all()
 

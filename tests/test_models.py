@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from ferlib import backbones, models
 from ferlib.labels import FerlibError
-from ferlib.normalization import BatchNormalization
+from ferlib.train import backbones, models
+from ferlib.train.normalization import BatchNormalization
 
 PARAMETERS = {
     "prior": 14,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import network
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.live import network
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ import sys, ferlib
 assert not {"numpy", "cv2", "onnxruntime"} & set(sys.modules), "importing ferlib alone loads nothing"
 import numpy
 ferlib.predict(numpy.zeros((120, 160, 3), "uint8"))
-from ferlib import files, webcam
+from ferlib.live import files, webcam
 print(*{name.split(".")[0] for name in sys.modules})
 """
     environment = {**os.environ, "FERLIB_WEIGHTS": str(tmp_path)}

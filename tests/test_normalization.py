@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib import models
-from ferlib.normalization import BatchNormalization, make_fast
+from ferlib.train import models
+from ferlib.train.normalization import BatchNormalization, make_fast
 
 MAPS, VECTORS = (5, 6, 4, 8), (12, 8)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ferlib import experiments
-from ferlib.chapter import HOLE
+from ferlib.report.chapter import HOLE
+from ferlib.train import experiments
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -24,7 +24,7 @@ def code_cells(notebook):
 
 def is_converted(notebook) -> bool:
     """Whether people write its sentences; the others are on their way."""
-    return "ferlib.chapter import Report" in text_of(notebook)
+    return "ferlib.report.chapter import Report" in text_of(notebook)
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ferlib import data, paths, pipeline, render
+from ferlib import paths
+from ferlib.data import fer2013
 from ferlib.labels import FerlibError
+from ferlib.report import pipeline, render
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def project(tmp_path, monkeypatch, demo_dataset):
     """A project folder with two small notebooks; each run of a notebook leaves a line in a log."""
     monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
     monkeypatch.setenv("FERLIB_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setattr(data, "load", lambda source=None: demo_dataset)
+    monkeypatch.setattr(fer2013, "load", lambda source=None: demo_dataset)
     monkeypatch.setattr(render, "render", fake_render)
     for name in ("01_first", "02_second"):
         write_notebook(tmp_path, name)
@@ -77,8 +79,8 @@ def test_another_record_network_or_run_runs_them_again(project, monkeypatch, cha
 
 
 def test_other_published_figures_are_another_input(project, monkeypatch):
-    monkeypatch.setattr(pipeline, "__file__", str(project / "library" / "pipeline.py"))
-    figures = project / "library" / "templates" / "published.csv"
+    monkeypatch.setattr(paths, "PACKAGE", project / "library")
+    figures = project / "library" / "report" / "templates" / "published.csv"
     figures.parent.mkdir(parents=True)
     figures.write_text("accuracy\n71\n")
     before = pipeline._inputs("auto", (0,))

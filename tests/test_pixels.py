@@ -11,7 +11,7 @@ from PIL import Image
 import ferlib
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.network import load_model
+from ferlib.live.network import load_model
 
 BOX = (200, 120, 150, 150)
 GREY = scenes.scene([(scenes.face("happy"), BOX)])[..., 0]

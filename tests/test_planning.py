@@ -3,8 +3,8 @@ from dataclasses import replace
 import made_up
 import pytest
 
-from ferlib import device, experiments, finished, planning, record
-from ferlib.experiments import EXPERIMENTS
+from ferlib.train import device, experiments, planning, publishing, record
+from ferlib.train.experiments import EXPERIMENTS
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +15,8 @@ def measured(monkeypatch):
 
 
 def finish(run):
-    folder = finished.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-    finished.save(run, folder / finished.RUN_FILE)
+    folder = record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
+    record.save(run, folder / record.RUN_FILE)
 
 
 def planned(ids, profile="full", seeds=(0,)):
@@ -25,7 +25,7 @@ def planned(ids, profile="full", seeds=(0,)):
 
 def test_states():
     finish(made_up.run("deep_plain"))
-    record.publish([made_up.run("shallow_plain")])
+    publishing.publish([made_up.run("shallow_plain")])
     table = planned(["deep_plain", "shallow_plain", "logistic"], "auto", seeds=(0, 1))
     assert table["state"].to_dict() == {
         ("deep_plain", 0): "finished",

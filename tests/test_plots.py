@@ -3,10 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import demo, evaluate, plots
-from ferlib.data import Split
-from ferlib.evaluate import Predictions
+from ferlib.data import demo
+from ferlib.data.fer2013 import Split
+from ferlib.figures import plots
 from ferlib.labels import ALPHABETICAL, CLASSES
+from ferlib.train import predicting
+from ferlib.train.predicting import Predictions
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -114,7 +116,7 @@ def test_training_shows_accuracy_and_loss(history):
 
 def test_confusion_matrix_writes_share_and_count(predictions):
     ax = plots.confusion_matrix(predictions)
-    counts, shares = evaluate.confusion(predictions, normalize=False), evaluate.confusion(predictions)
+    counts, shares = predicting.confusion(predictions, normalize=False), predicting.confusion(predictions)
     texts = [text.get_text() for text in ax.texts]
     assert texts[1] == f"{shares.iloc[0, 1] * 100:.0f} %\n{counts.iloc[0, 1]}"
     np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)

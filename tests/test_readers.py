@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sources import HAPPY, ICML, mail, pack, picture, refused, tiny
 
-from ferlib import cli, data, demo, paths, readers
+from ferlib import cli, paths
+from ferlib.data import demo, fer2013, readers
 from ferlib.labels import CLASSES, KAGGLE_SPLITS
 
 
@@ -129,7 +130,7 @@ def test_a_zip_with_two_data_sets(archive):
 
 
 def test_what_operating_systems_leave_behind_is_passed_over(archive):
-    whole = data.load(archive).fingerprint
+    whole = fer2013.load(archive).fingerprint
     with zipfile.ZipFile(archive, "a") as opened:
         for member in (
             "__MACOSX/train/happy/._x.jpg",
@@ -138,14 +139,14 @@ def test_what_operating_systems_leave_behind_is_passed_over(archive):
             "readme.txt",
         ):
             opened.writestr(member, b"clutter")
-    assert data.load(archive).fingerprint == whole
+    assert fer2013.load(archive).fingerprint == whole
 
 
 def test_an_archive_may_have_a_folder_around_everything(archive, tmp_path):
     with zipfile.ZipFile(archive) as opened:
         members = {f"fer2013/{name}": opened.read(name) for name in opened.namelist()}
-    wrapped = data.load(mail(tmp_path / "wrapped.zip", members))
-    assert wrapped.fingerprint == data.load(archive).fingerprint
+    wrapped = fer2013.load(mail(tmp_path / "wrapped.zip", members))
+    assert wrapped.fingerprint == fer2013.load(archive).fingerprint
 
 
 def test_a_tar_without_a_csv(tmp_path):
@@ -187,7 +188,7 @@ def test_an_unknown_class_folder(folder):
     (folder / "test" / "contempt" / "PublicTest_1.jpg").write_bytes(picture(48, 48))
     refused(folder, "holds test/contempt/ beside FER-2013's seven classes", "move test/contempt/ elsewhere")
     shutil.move(folder / "test" / "contempt", folder.parent)
-    assert data.load(folder).notes == ()
+    assert fer2013.load(folder).notes == ()
 
 
 def test_an_image_beside_the_class_folders(folder):
@@ -217,11 +218,11 @@ def test_a_class_that_a_split_lacks(folder, usage):
 
 def test_a_link_that_leads_nowhere(folder):
     (folder / "train" / ".#x.jpg").symlink_to("what an editor leaves behind")
-    data.load(folder)
+    fer2013.load(folder)
     shutil.rmtree(paths.cache())
     shutil.move(folder / HAPPY, folder.parent / "elsewhere.jpg")
     (folder / HAPPY).symlink_to(folder.parent / "elsewhere.jpg")
-    assert data.load(folder).train.names.tolist().count(Path(HAPPY).name) == 1
+    assert fer2013.load(folder).train.names.tolist().count(Path(HAPPY).name) == 1
     shutil.rmtree(paths.cache())
     (folder.parent / "elsewhere.jpg").unlink()
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
@@ -267,11 +268,11 @@ def test_an_unsound_image_is_named_in_folder_and_zip(folder, tmp_path, content, 
 
 
 def test_a_png_of_the_right_kind_is_as_good_as_a_jpeg(folder):
-    before = data.load(folder).fingerprint
+    before = fer2013.load(folder).fingerprint
     image = cv2.imread(str(folder / HAPPY), cv2.IMREAD_UNCHANGED)
     (folder / HAPPY).unlink()
     cv2.imwrite(str((folder / HAPPY).with_suffix(".png")), image)
-    assert data.load(folder).fingerprint == before
+    assert fer2013.load(folder).fingerprint == before
 
 
 # --- csv --------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ferlib import experiments, related
+from ferlib.report import related
+from ferlib.train import experiments
 
 BIBLIOGRAPHY = (related.FILE.parent / "references.bib").read_text(encoding="utf-8")
 KEYS = re.findall(r"^@\w+\{(\w+),", BIBLIOGRAPHY, re.M)

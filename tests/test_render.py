@@ -8,8 +8,8 @@ from bs4 import BeautifulSoup
 from chapters import code, error, markdown, notebook, picture, printed, shown, table
 from pdf import page_texts
 
-from ferlib import render
 from ferlib.labels import FerlibError
+from ferlib.report import render
 
 META = """
 title: Faces & feelings

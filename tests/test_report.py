@@ -12,8 +12,10 @@ from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from ferlib import machine, paths, report
+from ferlib import paths
 from ferlib.labels import FerlibError
+from ferlib.report import display
+from ferlib.train import machine
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def shown(monkeypatch):
     """What was displayed: pairs of data and metadata."""
     displayed = []
     monkeypatch.setattr(
-        report, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
+        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
     )
     return displayed
 
@@ -41,7 +43,7 @@ def cells(shown) -> list[list[str]]:
 
 
 def test_figure_is_saved_shown_and_closed(shown, fig):
-    report.figure(fig, "loss_curve", caption="The loss grows.", alt="A line from 0 to 4", width="60%")
+    display.figure(fig, "loss_curve", caption="The loss grows.", alt="A line from 0 to 4", width="60%")
     saved = (paths.figs() / "loss_curve.png").read_bytes()
     (data, facts), (caption, role) = shown
     assert base64.b64decode(data["image/png"]) == saved
@@ -58,7 +60,7 @@ def test_figure_is_saved_shown_and_closed(shown, fig):
 
 
 def test_the_same_figure_gives_the_same_bytes_at_200_dpi(fig):
-    digests = {hashlib.sha256(report.save_figure(fig, "twice").read_bytes()).hexdigest() for _ in range(2)}
+    digests = {hashlib.sha256(display.save_figure(fig, "twice").read_bytes()).hexdigest() for _ in range(2)}
     assert len(digests) == 1
     content = (paths.figs() / "twice.png").read_bytes()
     assert b"Software" not in content
@@ -70,7 +72,7 @@ def test_drawings_are_stored_with_a_palette_and_photos_with_all_their_colours():
     for name, picture, mode in (("drawing", noise // 255 * 255, "P"), ("photo", noise, "RGB")):
         fig, ax = plt.subplots()
         ax.imshow(picture, interpolation="nearest")
-        assert Image.open(report.save_figure(fig, name)).mode == mode
+        assert Image.open(display.save_figure(fig, name)).mode == mode
         plt.close(fig)
 
 
@@ -80,7 +82,7 @@ def test_drawings_are_stored_with_a_palette_and_photos_with_all_their_colours():
 def test_figure_refuses_what_the_report_cannot_show(shown, fig, change):
     arguments = {"name": "loss", "caption": "A finding.", "alt": "A line", "width": "80%"} | change
     with pytest.raises(FerlibError):
-        report.figure(fig, arguments.pop("name"), **arguments)
+        display.figure(fig, arguments.pop("name"), **arguments)
     assert not shown
     assert not list(paths.figs().glob("**/*.png"))
 
@@ -95,7 +97,7 @@ def test_table_formats_and_aligns_numbers(shown):
             "note": ["a<b", None],
         }
     )
-    report.table(frame, "scores", caption="Scores.", formats={"accuracy": "{:.1%}", "p": ".5f"})
+    display.table(frame, "scores", caption="Scores.", formats={"accuracy": "{:.1%}", "p": ".5f"})
     assert cells(shown) == [
         ["train images", "accuracy", "p", "spread", "note"],
         ["28,709", "73.1%", "0.00002", "65.1 ± 0.4", "a<b"],
@@ -118,24 +120,24 @@ def test_table_formats_and_aligns_numbers(shown):
     ],
 )
 def test_default_formats_suit_the_largest_number_of_a_column(shown, values, expected):
-    report.table(pd.DataFrame({"x": values}), "numbers", caption="Numbers.")
+    display.table(pd.DataFrame({"x": values}), "numbers", caption="Numbers.")
     assert [row[0] for row in cells(shown)[1:]] == expected
 
 
 def test_only_a_named_index_is_shown(shown):
     frame = pd.DataFrame({"n": [1]}, index=["happy"])
-    report.table(frame, "bare", caption="Without.")
+    display.table(frame, "bare", caption="Without.")
     assert cells(shown) == [["n"], ["1"]]
     shown.clear()
-    report.table(frame.rename_axis("class"), "named", caption="With.")
+    display.table(frame.rename_axis("class"), "named", caption="With.")
     assert cells(shown) == [["class", "n"], ["happy", "1"]]
 
 
 def test_table_refuses_empty_captions_and_formats_of_no_column(shown):
     with pytest.raises(FerlibError, match="caption"):
-        report.table(pd.DataFrame({"n": [1]}), "counts", caption="")
+        display.table(pd.DataFrame({"n": [1]}), "counts", caption="")
     with pytest.raises(FerlibError, match="no column 'm'"):
-        report.table(pd.DataFrame({"n": [1]}), "counts", caption="Counts.", formats={"m": ",d"})
+        display.table(pd.DataFrame({"n": [1]}), "counts", caption="Counts.", formats={"m": ",d"})
     assert not shown
 
 
@@ -162,7 +164,7 @@ def a_run(profile: str):
 
 def test_provenance_tells_data_machine_and_runs(shown):
     dataset = a_dataset(notes=("odd",))
-    report.provenance(dataset, [a_run("full"), a_run("quick")], profile="auto")
+    display.provenance(dataset, [a_run("full"), a_run("quick")], profile="auto")
     (data, facts) = shown[0]
     assert facts["profiles"] == ["full", "quick"]
     assert facts["fingerprint"] == "a" * 64
@@ -182,7 +184,7 @@ def test_provenance_tells_data_machine_and_runs(shown):
 
 def test_provenance_warns_of_demo_faces(shown):
     dataset = a_dataset(source="demo faces", is_demo=True, location=None)
-    report.provenance(dataset, profile="quick")
+    display.provenance(dataset, profile="quick")
     assert shown[0][1]["is_demo"]
     assert shown[0][1]["profiles"] == ["quick"]
     assert "Demo faces, not FER-2013" in shown[0][0]["text/markdown"]

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import calibrate, compare, paths, record, reproduce
-from ferlib.finished import Run, rounded
+from ferlib import paths
+from ferlib.evaluate import calibrate, private_test
 from ferlib.labels import FerlibError
+from ferlib.tools import reproduce
+from ferlib.train import publishing
+from ferlib.train.record import Run, rounded
 
 
 class FakeAudit:
@@ -36,9 +39,10 @@ def recorded():
     parts = ("valid", "test", "test_tta")  # rounded, as a run keeps them
     runs = [replace(run, **{part: rounded(getattr(run, part)) for part in parts}) for run in runs]
     runs = [
-        replace(run, result=run.result | compare.figures(run, made_up.dataset(), FakeAudit())) for run in runs
+        replace(run, result=run.result | private_test.figures(run, made_up.dataset(), FakeAudit()))
+        for run in runs
     ]
-    record.publish(runs)
+    publishing.publish(runs)
     return runs
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ferlib import resampling
-from ferlib.evaluate import Predictions
-from ferlib.resampling import Sampled
+from ferlib.evaluate import resampling
+from ferlib.evaluate.resampling import Sampled
+from ferlib.train.predicting import Predictions
 
 
 def right_and_wrong(correct):

@@ -13,8 +13,10 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import audit, backbones, data, demo, faces, finished, paths, portrait, record
+from ferlib import faces, paths
+from ferlib.data import audit, demo, fer2013, portrait
 from ferlib.labels import FerlibError
+from ferlib.train import backbones, publishing, record
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,22 +96,22 @@ def poisoned(file: Path, folder: Path, names: list[str]) -> None:
 def test_a_planted_object_never_wakes(tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "has_face", lambda image: True)
     trap = tmp_path / "trap"
-    dataset = data.load(demo.write_zip(demo.faces((demo.SMALLEST,) * 3), tmp_path / "archive.zip"))
+    dataset = fer2013.load(demo.write_zip(demo.faces((demo.SMALLEST,) * 3), tmp_path / "archive.zip"))
     found = audit.audit(dataset, progress=False).images
     (facts,) = paths.cache().glob("images-*.npz")
     (answers,) = paths.cache().glob("audit-*.npz")
     run = made_up.run("shallow_plain", images=40)
-    record.publish([run])
+    publishing.publish([run])
     poisoned(facts, trap, ["labels", "names", "notes"])
     poisoned(answers, trap, ["contrast"])
     poisoned(run.recorded_file, trap, ["run", "valid_names"])
     images = next(paths.cache().glob("images-*.npy"))
-    assert data.load(dataset.location).fingerprint == dataset.fingerprint
+    assert fer2013.load(dataset.location).fingerprint == dataset.fingerprint
     np.save(images, np.array([Canary(trap)], object))
-    assert data.load(dataset.location).fingerprint == dataset.fingerprint
+    assert fer2013.load(dataset.location).fingerprint == dataset.fingerprint
     assert audit.audit(dataset, progress=False).images.equals(found)
     with pytest.raises(FerlibError):
-        finished.load_run(run.recorded_file)
+        record.load_run(run.recorded_file)
     assert not trap.exists()
     make, where = Canary(trap).__reduce__()
     make(*where)
@@ -172,7 +174,7 @@ def test_a_call_would_be_noticed(without_network):
 
 
 def test_without_data_only_kaggle_is_asked(without_network, tmp_path, monkeypatch):
-    code = "from ferlib import data; print(data._from_kaggle())"
+    code = "from ferlib.data import fer2013; print(fer2013._from_kaggle())"
     assert run(code) == "None\n"
     assert without_network() == {"www.kaggle.com"}
     (tmp_path / "called.txt").unlink()

@@ -4,10 +4,12 @@ import pytest
 import scenes
 from skimage import data as photos
 
-from ferlib import framing, live, plots, showcase, tracker
-from ferlib.answers import Face
+from ferlib.evaluate import framing
+from ferlib.figures import plots, showcase
 from ferlib.labels import CLASSES
-from ferlib.network import load_model
+from ferlib.live import reading, tracker
+from ferlib.live.answers import Face
+from ferlib.live.network import load_model
 
 pytestmark = pytest.mark.usefixtures("figures")
 BOX = (240, 160, 150, 150)
@@ -42,7 +44,7 @@ def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
     assert len(film) == 12 and film[0].shape == PICTURE.shape
     np.testing.assert_array_equal(film[-1], list(showcase.hand_held(PICTURE, 12))[-1])
     assert (film[3] != film[4]).mean() > 0.5
-    read = [people[0] for people in live.find([live.Frame(film[0])], live_network(), "yunet", None)]
+    read = [people[0] for people in reading.find([reading.Frame(film[0])], live_network(), "yunet", None)]
     assert tracker.overlap(read[0].box, BOX) > 0.5
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import data, finished, speed
-from ferlib.experiments import EXPERIMENTS
+from ferlib.data import fer2013
 from ferlib.labels import FerlibError
+from ferlib.tools import training_speed
+from ferlib.train import record
+from ferlib.train.experiments import EXPERIMENTS
 
 ALTERNATIVES = {
     "Pillow",
@@ -21,12 +23,12 @@ ALTERNATIVES = {
 def measured(demo_dataset):
     few = demo_dataset.train
     assert len(few) == 420
-    return speed.run(demo_dataset, networks=["prior"], quick=True, progress=False)
+    return training_speed.run(demo_dataset, networks=["prior"], quick=True, progress=False)
 
 
 def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
-    assert list(measured.columns[:7]) == list(speed.COLUMNS)
-    assert set(measured["part"]) == set(speed.PARTS) - {"race"}, "there is no GPU to race on"
+    assert list(measured.columns[:7]) == list(training_speed.COLUMNS)
+    assert set(measured["part"]) == set(training_speed.PARTS) - {"race"}, "there is no GPU to race on"
     assert set(measured["against"]) == ALTERNATIVES | {""}
     assert (measured["value"] > 0).all() and measured["device"].nunique() == 1
     compared = measured[measured["against"] != ""]
@@ -37,36 +39,38 @@ def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
 
 
 def test_tables_are_printed_whole(measured):
-    text = speed.describe(measured)
+    text = training_speed.describe(measured)
     assert len(re.findall("images/s", text)) == len(measured) and "nan" not in text
     assert "tensorflow" in text.splitlines()[-1]
 
 
 def test_saving_again_replaces_tasks_of_the_same_device(measured):
-    speed.save(measured)
-    table = speed.save(measured.assign(value=1.0).head(2))
+    training_speed.save(measured)
+    table = training_speed.save(measured.assign(value=1.0).head(2))
     kept = pd.read_csv(table)
     assert len(kept) == len(measured) and (kept["value"] == 1).sum() == 2
-    assert len(pd.read_csv(speed.save(measured.assign(device="other")))) == 2 * len(measured)
+    assert len(pd.read_csv(training_speed.save(measured.assign(device="other")))) == 2 * len(measured)
 
 
 def test_medians_leave_the_warm_up_out_and_take_turns():
     calls = []
     slow_start = iter([9.0, 1.0, 2.0, 30.0])
-    found = speed._medians({"own": lambda: next(slow_start), "other": lambda: calls.append("other")}, 3)
+    found = training_speed._medians(
+        {"own": lambda: next(slow_start), "other": lambda: calls.append("other")}, 3
+    )
     assert found["own"] == 2.0 and 0 < found["other"] < 1 and len(calls) == 4
 
 
 def history(accuracies, seconds):
-    columns = {name: np.zeros(len(seconds)) for name in finished.HISTORY}
+    columns = {name: np.zeros(len(seconds)) for name in record.HISTORY}
     return pd.DataFrame(columns | {"valid_accuracy": accuracies, "seconds": seconds})
 
 
 def test_seconds_to_an_accuracy():
     told = history([0.5, 0.6, 0.72, 0.7], [60.0, 2.0, 3.0, 2.0])
-    assert speed.seconds_to(told, 0.6) == 4.0, "the first epoch compiles and counts as a usual one"
-    assert speed.seconds_to(told, 0.7) == 7.0
-    assert speed.seconds_to(told, 0.73) == np.inf
+    assert training_speed.seconds_to(told, 0.6) == 4.0, "the first epoch compiles and counts as a usual one"
+    assert training_speed.seconds_to(told, 0.7) == 7.0
+    assert training_speed.seconds_to(told, 0.73) == np.inf
 
 
 def test_networks_race_on_a_gpu(demo_dataset, monkeypatch):
@@ -76,27 +80,27 @@ def test_networks_race_on_a_gpu(demo_dataset, monkeypatch):
         run.append((row.id, row.epochs, profile))
         return type("Run", (), {"history": history([0.4, 0.8], [50.0, 4.0])})
 
-    monkeypatch.setattr(speed.device, "gpus", lambda: ["GPU"])
-    monkeypatch.setattr(speed.train, "train", train)
-    monkeypatch.setattr(speed.device, "name", lambda: "some GPU")
-    raced = speed.run(demo_dataset, parts=["race"], progress=False)
+    monkeypatch.setattr(training_speed.device, "gpus", lambda: ["GPU"])
+    monkeypatch.setattr(training_speed.train, "train", train)
+    monkeypatch.setattr(training_speed.device, "name", lambda: "some GPU")
+    raced = training_speed.run(demo_dataset, parts=["race"], progress=False)
     assert run == [("deep_both", 40, "full"), ("best", 60, "full")]
     assert raced["ratio"].tolist() == pytest.approx([20 / 8, 90 / 8]) and set(raced["unit"]) == {"s"}
 
 
 def test_racers_are_rows():
-    assert set(speed.RACES) <= set(EXPERIMENTS)
+    assert set(training_speed.RACES) <= set(EXPERIMENTS)
 
 
 def test_images_written_are_read_back_in_every_way(demo_dataset, tmp_path):
-    some = data.subset(demo_dataset.train, 210, 0)
-    folder, archive, table = speed._written(some, tmp_path)
+    some = fer2013.subset(demo_dataset.train, 210, 0)
+    folder, archive, table = training_speed._written(some, tmp_path)
     assert len(list(folder.rglob("*.jpg"))) == 210
-    assert speed._by_keras(folder).shape == (210, 48, 48, 1)
-    np.testing.assert_array_equal(speed._by_pandas(table), some.images.reshape(210, -1))
-    assert [len(split) for split in data.load(archive).splits] == [106, 52, 52]
+    assert training_speed._by_keras(folder).shape == (210, 48, 48, 1)
+    np.testing.assert_array_equal(training_speed._by_pandas(table), some.images.reshape(210, -1))
+    assert [len(split) for split in fer2013.load(archive).splits] == [106, 52, 52]
 
 
 def test_an_unknown_part_is_told(demo_dataset):
     with pytest.raises(FerlibError, match="'engine'.*reading"):
-        speed.run(demo_dataset, parts=["engine"])
+        training_speed.run(demo_dataset, parts=["engine"])

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from ferlib import targets, votes
-from ferlib.data import Split
-from ferlib.experiments import Experiment
-from ferlib.fitting import Fitting
+from ferlib.data import votes
+from ferlib.data.fer2013 import Split
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.train import targets
+from ferlib.train.experiments import Experiment
+from ferlib.train.fitting import Fitting
 
 SEEN = np.zeros((6, len(votes.COLUMNS)), "uint8")
 SEEN[0, [0, 4]] = 8, 2  # angry, as labelled

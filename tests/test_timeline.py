@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from ferlib import colours
-from ferlib.answers import Face, Faces
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.media import read_photo
-from ferlib.timeline import LEFT, ROW, TOP, WIDTH, Timeline
+from ferlib.live.answers import Face, Faces
+from ferlib.live.media import read_photo
+from ferlib.live.timeline import LEFT, ROW, TOP, WIDTH, Timeline
 
 
 def person(emotion, number, confidence=0.7):

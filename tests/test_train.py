@@ -9,10 +9,12 @@ import made_up
 import numpy as np
 import pytest
 
-from ferlib import data, evaluate, finished, models, paths, record, targets, train
-from ferlib.experiments import EXPERIMENTS, Experiment
-from ferlib.fitting import Fitting
+from ferlib import paths
+from ferlib.data import fer2013
 from ferlib.labels import TOP_FOUR, FerlibError
+from ferlib.train import models, predicting, publishing, record, targets, trainer
+from ferlib.train.experiments import EXPERIMENTS, Experiment
+from ferlib.train.fitting import Fitting
 
 SMALL = {"images": 64, "valid_images": 32, "batch_size": 32, "epochs": 2}
 
@@ -26,7 +28,7 @@ class Poison:
 
 @pytest.fixture(autouse=True)
 def stored_after_each_epoch(monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -51,8 +53,8 @@ def table(monkeypatch):
     ]
     for one in rows:
         monkeypatch.setitem(EXPERIMENTS, one.id, one)
-    monkeypatch.setattr(train, "has_gpu", lambda: False)
-    train._weights_available.cache_clear()
+    monkeypatch.setattr(trainer, "has_gpu", lambda: False)
+    trainer._weights_available.cache_clear()
 
 
 @pytest.fixture
@@ -70,12 +72,12 @@ def counted(monkeypatch):
 
 
 def test_a_matrix_of_tiny_rows(dataset, table, counted, capsys):
-    runs = train.obtain(["first", "cnn"], dataset, seeds=[0, 1], profile="quick")
+    runs = trainer.obtain(["first", "cnn"], dataset, seeds=[0, 1], profile="quick")
     assert [f"{run.experiment.id} {run.seed}" for run in runs] == ["first 0", "first 1", "cnn 0", "cnn 1"]
     assert counted == [("first", 0), ("cnn", 0), ("first", 1), ("cnn", 1)], "the first seed of all rows first"
     for run in runs:
         files = {file.name for file in run.directory.iterdir()}
-        assert files == {finished.RUN_FILE, finished.WEIGHTS_FILE}, "nothing more is kept"
+        assert files == {record.RUN_FILE, record.WEIGHTS_FILE}, "nothing more is kept"
         assert len(run.history) == run.result["epochs"] == 2 and run.test is None
         assert run.result["valid_accuracy"] == run.valid.accuracy
     assert runs[2].valid.classes == TOP_FOUR
@@ -85,7 +87,7 @@ def test_a_matrix_of_tiny_rows(dataset, table, counted, capsys):
 
 
 def test_result_tells_all_about_the_run(dataset, table):
-    (run,) = train.obtain(["cnn"], dataset, profile="quick", progress=False)
+    (run,) = trainer.obtain(["cnn"], dataset, profile="quick", progress=False)
     network = run.model()
     best = run.history.iloc[run.result["best_epoch"] - 1]
     expected = {
@@ -107,68 +109,69 @@ def test_result_tells_all_about_the_run(dataset, table):
     assert {name: run.result[name] for name in expected} == expected
     assert "keras 3" in run.result["versions"] and run.result["device"]
     assert 50 < run.result["peak_memory_mb"] < 20_000
-    valid = data.subset(dataset.valid.only(TOP_FOUR), 32, 0)
+    valid = fer2013.subset(dataset.valid.only(TOP_FOUR), 32, 0)
     # The weights kept are those that were evaluated.
     np.testing.assert_allclose(network.predict(valid.images, verbose=0), run.valid.probabilities, atol=1e-3)
 
 
 def test_what_is_finished_is_not_trained_again(dataset, table, counted):
-    first = train.obtain(["first"], dataset, profile="quick", progress=False)
-    again = train.obtain(["first", "second"], dataset, profile="quick", progress=False)
+    first = trainer.obtain(["first"], dataset, profile="quick", progress=False)
+    again = trainer.obtain(["first", "second"], dataset, profile="quick", progress=False)
     assert counted == [("first", 0), ("second", 0)]
     assert again[0].result == first[0].result
     np.testing.assert_array_equal(again[0].valid.probabilities, first[0].valid.probabilities)
 
 
 def test_a_changed_row_is_a_new_run(dataset, table, counted, monkeypatch):
-    train.obtain(["first"], dataset, profile="quick", progress=False)
+    trainer.obtain(["first"], dataset, profile="quick", progress=False)
     monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
-    train.obtain(["first"], dataset, profile="quick", progress=False)
+    trainer.obtain(["first"], dataset, profile="quick", progress=False)
     assert len(counted) == 2
     assert len(list((paths.runs() / "first").iterdir())) == 2
 
 
 def test_other_data_is_a_new_run(dataset, table, counted):
-    train.obtain(["first"], dataset, profile="quick", progress=False)
-    train.obtain(["first"], replace(dataset, fingerprint="0" * 64), profile="quick", progress=False)
+    trainer.obtain(["first"], dataset, profile="quick", progress=False)
+    trainer.obtain(["first"], replace(dataset, fingerprint="0" * 64), profile="quick", progress=False)
     assert len(counted) == 2
 
 
 def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
     """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
     code = f"""
-from ferlib import data, experiments, train
 import test_train
-train.CHECKPOINT_SECONDS = 0
-train.train(test_train.LONG, 0, data.drawn({SIZES}), profile="full", deterministic=True)
+from ferlib.data import fer2013
+from ferlib.train import trainer
+trainer.CHECKPOINT_SECONDS = 0
+trainer.train(test_train.LONG, 0, fer2013.drawn({SIZES}), profile="full", deterministic=True)
 """
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
     environment = os.environ | {"FERLIB_CACHE": str(shared_cache), "PYTHONPATH": os.path.dirname(__file__)}
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, env=environment | {"FERLIB_RUNS": str(folders[1])})
-    while not list(folders[1].rglob(train.CHECKPOINT)):
+    while not list(folders[1].rglob(trainer.CHECKPOINT)):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     (folder,) = folders[1].glob("*/*/seed0")
-    assert not (folder / finished.RUN_FILE).exists()
-    (folder / f".{process.pid}.{train.CHECKPOINT}").write_bytes(b"half a checkpoint")
+    assert not (folder / record.RUN_FILE).exists()
+    (folder / f".{process.pid}.{trainer.CHECKPOINT}").write_bytes(b"half a checkpoint")
 
     def finish(runs_folder):
         monkeypatch.setenv("FERLIB_RUNS", str(runs_folder))
         epochs = []
         options = {"profile": "full", "deterministic": True, "on_epoch": epochs.append}
-        return train.train(LONG, 0, demo_dataset, **options), len(epochs)
+        return trainer.train(LONG, 0, demo_dataset, **options), len(epochs)
 
     (undisturbed, all_epochs), (resumed, some_epochs) = (finish(folder) for folder in folders)
     assert all_epochs == LONG.epochs > some_epochs
     for first, second in zip(undisturbed.model().weights, resumed.model().weights, strict=True):
         np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
     np.testing.assert_array_equal(undisturbed.valid.probabilities, resumed.valid.probabilities)
-    for column in set(finished.HISTORY) - {"seconds"}:
+    for column in set(record.HISTORY) - {"seconds"}:
         np.testing.assert_array_equal(undisturbed.history[column], resumed.history[column])
-    assert {file.name for file in folder.iterdir()} == {finished.RUN_FILE, finished.WEIGHTS_FILE}
+    assert {file.name for file in folder.iterdir()} == {record.RUN_FILE, record.WEIGHTS_FILE}
 
 
 LONG = Experiment(
@@ -190,21 +193,21 @@ def test_an_interrupted_checkpoint_leaves_the_one_before(dataset, monkeypatch):
     experiment = row(epochs=3)
     monkeypatch.setattr(np, "savez", half)
     with pytest.raises(OSError, match="disk full"):
-        train.train(experiment, 0, dataset, profile="full")
-    folder = finished.directory(experiment, 0, "full", dataset.fingerprint)
-    assert [file.name for file in folder.iterdir()] == [train.CHECKPOINT]
+        trainer.train(experiment, 0, dataset, profile="full")
+    folder = record.directory(experiment, 0, "full", dataset.fingerprint)
+    assert [file.name for file in folder.iterdir()] == [trainer.CHECKPOINT]
     monkeypatch.setattr(np, "savez", original)
     epochs = []
-    train.train(experiment, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    trainer.train(experiment, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
     assert epochs == [2, 3]
 
 
 def test_a_checkpoint_of_other_code_is_left_behind(dataset):
     experiment = row(epochs=1)
-    checkpoint = finished.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / trainer.CHECKPOINT
     checkpoint.parent.mkdir(parents=True)
     np.savez(checkpoint, variable0=np.zeros(3))
-    run = train.train(experiment, 0, dataset, profile="full")
+    run = trainer.train(experiment, 0, dataset, profile="full")
     assert len(run.history) == 1 and not checkpoint.exists()
 
 
@@ -220,18 +223,18 @@ def flipped(content):
 def test_a_damaged_checkpoint_starts_the_run_over(dataset, capsys, damage):
     experiment, epochs = row(), []
     options = {"profile": "full", "on_epoch": lambda fitting: epochs.append(len(fitting.history))}
-    checkpoint = finished.directory(experiment, 0, "full", dataset.fingerprint) / train.CHECKPOINT
+    checkpoint = record.directory(experiment, 0, "full", dataset.fingerprint) / trainer.CHECKPOINT
     checkpoint.parent.mkdir(parents=True)
     np.savez(checkpoint, **_checkpoint(experiment, dataset))
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    train.train(experiment, 0, dataset, **options)
+    trainer.train(experiment, 0, dataset, **options)
     assert epochs == [1, 2]
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f"tiny seed 0 starts over: {checkpoint}" in error
 
 
 def _checkpoint(experiment, dataset):
-    fitting = train.start(experiment, 0, dataset)
+    fitting = trainer.start(experiment, 0, dataset)
     fitting.epoch()
     return fitting.state()
 
@@ -245,45 +248,45 @@ def test_short_epochs_are_not_all_stored(dataset, monkeypatch):
         original(file, **arrays)
 
     monkeypatch.setattr(np, "savez", noted)
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 30)
-    monkeypatch.setattr(train, "monotonic", lambda: next(times))
-    train.train(row(epochs=4, patience=None), 0, dataset, profile="full")
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 30)
+    monkeypatch.setattr(trainer, "monotonic", lambda: next(times))
+    trainer.train(row(epochs=4, patience=None), 0, dataset, profile="full")
     assert stored == [[1, 2]]
 
 
 def test_time_runs_out_with_the_state_stored(dataset, monkeypatch):
     clock = iter([0, 1, 1, 2, 2] + [9] * 9)  # before and after each epoch
-    monkeypatch.setattr(train, "time", lambda: next(clock))
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 1000)
-    with pytest.raises(train.OutOfTime):
-        train.train(row(epochs=6, patience=None), 0, dataset, profile="full", until=8)
+    monkeypatch.setattr(trainer, "time", lambda: next(clock))
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 1000)
+    with pytest.raises(trainer.OutOfTime):
+        trainer.train(row(epochs=6, patience=None), 0, dataset, profile="full", until=8)
     epochs = []
     whole = row(epochs=6, patience=None)
-    train.train(whole, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    trainer.train(whole, 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
     assert epochs[0] > 1 and epochs[-1] == 6, "it went on from what was stored"
 
 
 def test_what_time_was_left_for_is_returned(dataset, table, counted, monkeypatch):
     made = iter([True, False])
-    original = train.train
+    original = trainer.train
 
     def hurried(*arguments, **options):
         if next(made):
             return original(*arguments, **options)
-        raise train.OutOfTime
+        raise trainer.OutOfTime
 
-    monkeypatch.setattr(train, "train", hurried)
-    runs = train.obtain(["first", "second"], dataset, profile="quick", until=1e12)
+    monkeypatch.setattr(trainer, "train", hurried)
+    runs = trainer.obtain(["first", "second"], dataset, profile="quick", until=1e12)
     assert [run.experiment.id for run in runs] == ["first"]
 
 
 def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
-    monkeypatch.setattr(train.device, "precision", lambda depthwise: "mixed_bfloat16")
+    monkeypatch.setattr(trainer.device, "precision", lambda depthwise: "mixed_bfloat16")
     narrow = {"switches": (("width", 0.05),), "precision": "auto"}
-    run = train.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
+    run = trainer.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
     assert run.result["precision"] == "mixed_bfloat16"
     part = targets.parts(run.experiment, 0, dataset)[1]
-    again = finished.rounded(evaluate.predict(run.model(), part))
+    again = record.rounded(predicting.predict(run.model(), part))
     np.testing.assert_array_equal(run.valid.probabilities, again.probabilities)
 
 
@@ -292,39 +295,37 @@ def test_a_run_stopped_from_outside_goes_on(dataset):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train.train(row(), 0, dataset, profile="full", on_epoch=stop)
+        trainer.train(row(), 0, dataset, profile="full", on_epoch=stop)
     epochs = []
-    train.train(row(), 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
+    trainer.train(row(), 0, dataset, profile="full", on_epoch=lambda f: epochs.append(len(f.history)))
     assert epochs == [2]
 
 
 def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch):
     full = made_up.run("first", fingerprint=dataset.fingerprint)
-    (quick,) = train.obtain(["first"], dataset, progress=False)
+    (quick,) = trainer.obtain(["first"], dataset, progress=False)
     assert quick.profile == "quick"
-    record.publish([full])
-    (recorded,) = train.obtain(["first"], dataset, progress=False)
+    publishing.publish([full])
+    (recorded,) = trainer.obtain(["first"], dataset, progress=False)
     assert (recorded.profile, recorded.origin) == ("full", "record")
-    finished.save(
-        full, finished.directory(full.experiment, 0, "full", dataset.fingerprint) / finished.RUN_FILE
-    )
-    (here,) = train.obtain(["first"], dataset, progress=False)
+    record.save(full, record.directory(full.experiment, 0, "full", dataset.fingerprint) / record.RUN_FILE)
+    (here,) = trainer.obtain(["first"], dataset, progress=False)
     assert (here.profile, here.origin) == ("full", "runs")
     assert len(counted) == 1
 
 
 def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeypatch):
-    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
-    (run,) = train.obtain(["first"], dataset, progress=False)
+    publishing.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    (run,) = trainer.obtain(["first"], dataset, progress=False)
     assert run.profile == "cpu" and not counted
-    monkeypatch.setattr(train, "has_gpu", lambda: True)
-    (run,) = train.obtain(["first"], dataset, progress=False)
+    monkeypatch.setattr(trainer, "has_gpu", lambda: True)
+    (run,) = trainer.obtain(["first"], dataset, progress=False)
     assert run.profile == "full" and counted == [("first", 0)]
 
 
 def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
-    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
-    runs = train.obtain(["first", "second"], dataset, seeds=[0, 1])
+    publishing.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    runs = trainer.obtain(["first", "second"], dataset, seeds=[0, 1])
     assert [(run.experiment.id, run.seed, run.profile) for run in runs] == [
         ("first", 0, "cpu"),
         ("second", 0, "quick"),
@@ -335,59 +336,59 @@ def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
 
 
 def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
-    record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
+    publishing.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     other = replace(dataset, fingerprint="0" * 64)
-    assert train.obtain(["first"], other, progress=False)[0].origin == "runs"
-    assert train.obtain(["first"], dataset, seeds=[1], progress=False)[0].origin == "runs"
-    assert train.obtain(["first"], dataset, profile="full", progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], other, progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset, seeds=[1], progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset, profile="full", progress=False)[0].origin == "runs"
     monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
-    assert train.obtain(["first"], dataset, progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset, progress=False)[0].origin == "runs"
     assert len(counted) == 4
 
 
 def test_without_imagenet_weights_the_variant_runs_under_its_own_name(dataset, table, counted, capsys):
-    runs = train.obtain(["resnet50_finetuned", "first", "resnet50_frozen"], dataset, profile="quick")
+    runs = trainer.obtain(["resnet50_finetuned", "first", "resnet50_frozen"], dataset, profile="quick")
     assert [run.experiment.id for run in runs] == ["resnet50_scratch", "first"]
     errors = capsys.readouterr().err
     assert "resnet50_finetuned: instead resnet50_scratch runs, as there are no ImageNet weights" in errors
-    train.obtain(["resnet50_finetuned"], dataset, profile="quick")
+    trainer.obtain(["resnet50_finetuned"], dataset, profile="quick")
     assert counted == [("resnet50_scratch", 0), ("first", 0)]
 
 
 def test_recorded_runs_need_no_imagenet_weights(dataset, table, counted):
-    record.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
-    (run,) = train.obtain(["resnet50_finetuned"], dataset, progress=False)
+    publishing.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
+    (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
     assert run.experiment.id == "resnet50_finetuned" and not counted
 
 
 def test_a_variant_trained_in_full_is_better_than_the_row_trained_quickly(
     dataset, table, counted, monkeypatch
 ):
-    monkeypatch.setattr(train, "_weights_available", lambda model: True)
+    monkeypatch.setattr(trainer, "_weights_available", lambda model: True)
     full = made_up.run("resnet50_scratch", fingerprint=dataset.fingerprint)
-    record.publish([full])
-    (run,) = train.obtain(["resnet50_finetuned"], dataset, progress=False)
+    publishing.publish([full])
+    (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
     assert (run.experiment.id, run.profile) == ("resnet50_scratch", "full") and not counted
-    _, missing = train._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick", False)
+    _, missing = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick", False)
     assert missing is None
-    monkeypatch.setattr(train, "has_gpu", lambda: True)
-    row, _ = train._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto", False)
+    monkeypatch.setattr(trainer, "has_gpu", lambda: True)
+    row, _ = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto", False)
     assert row.id == "resnet50_finetuned", "a GPU trains the row itself"
 
 
 def test_unknown_rows_and_profiles_are_told_before_anything_runs(dataset, table, counted):
     with pytest.raises(FerlibError, match="no experiment 'deep'"):
-        train.obtain(["first", "deep"], dataset)
+        trainer.obtain(["first", "deep"], dataset)
     with pytest.raises(FerlibError, match="no profile 'fast'"):
-        train.obtain(["first"], dataset, profile="fast")
+        trainer.obtain(["first"], dataset, profile="fast")
     assert not counted
 
 
 def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
     seen = []
-    monkeypatch.setattr(train, "Fitting", lambda row, seed, first, second: seen.append((first, second)))
+    monkeypatch.setattr(trainer, "Fitting", lambda row, seed, first, second: seen.append((first, second)))
     for seed in (0, 1, 1):
-        train.start(row(), seed, dataset)
+        trainer.start(row(), seed, dataset)
     names = [[split.names.tolist() for split in splits] for splits in seen]
     assert names[0][0] != names[1][0] == names[2][0]
     assert names[0][1] == names[1][1] and len(names[0][1]) == 32
@@ -395,8 +396,8 @@ def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
 
 def test_deterministic_asks_tensorflow(dataset, monkeypatch):
     asked = []
-    monkeypatch.setattr(train.device, "use_deterministic_operations", lambda: asked.append(True))
-    train.train(row(epochs=1), 0, dataset, profile="full")
+    monkeypatch.setattr(trainer.device, "use_deterministic_operations", lambda: asked.append(True))
+    trainer.train(row(epochs=1), 0, dataset, profile="full")
     assert not asked
-    train.train(row(epochs=1), 1, dataset, profile="full", deterministic=True)
+    trainer.train(row(epochs=1), 1, dataset, profile="full", deterministic=True)
     assert asked

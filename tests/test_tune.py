@@ -5,9 +5,11 @@ from dataclasses import replace
 import optuna
 import pytest
 
-from ferlib import models, paths, train, tune
-from ferlib.experiments import EXPERIMENTS, Experiment
+from ferlib import paths
 from ferlib.labels import FerlibError
+from ferlib.tools import tune
+from ferlib.train import models, trainer
+from ferlib.train.experiments import EXPERIMENTS, Experiment
 
 EPOCHS = 10
 
@@ -53,7 +55,7 @@ def trained(monkeypatch):
             self.history.append(line)
             return line
 
-    monkeypatch.setattr(train, "start", Made)
+    monkeypatch.setattr(trainer, "start", Made)
     return rows, epochs
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferlib import data, demo, votes
+from ferlib.data import demo, fer2013, votes
 from ferlib.labels import CLASSES, FerlibError
 
 
@@ -37,7 +37,7 @@ def table(drawn, tmp_path, table_file):
     cast = np.zeros((len(drawn.labels), 10), np.uint8)
     cast[:, 8], cast[:, 9] = np.arange(len(cast)) % 3, np.arange(len(cast)) % 2
     cast[np.arange(len(cast)), drawn.labels] = 6
-    loaded = data.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
+    loaded = fer2013.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
     rows = np.concatenate([[int(name.split("_")[1]) for name in split.names] for split in loaded.splits])
     images = np.concatenate([split.images for split in loaded.splits])
     numbers = np.array([int(name.split("_")[1].split(".")[0]) for name in drawn.names])
@@ -55,7 +55,7 @@ def cast_on(split, drawn, cast) -> np.ndarray:
 @pytest.mark.parametrize("write", ["zip", "folders", "csv"])
 def test_votes_find_their_images_in_zip_folders_and_csv(drawn, table, tmp_path, write):
     target = tmp_path / {"zip": "archive.zip", "folders": "unpacked", "csv": "fer2013.csv"}[write]
-    for split in data.load(getattr(demo, f"write_{write}")(drawn, target)).splits:
+    for split in fer2013.load(getattr(demo, f"write_{write}")(drawn, target)).splits:
         assert (votes.of(split) == cast_on(split, drawn, table)).all()
         some = split.take(np.arange(0, len(split), 3))
         assert (votes.of(some) == votes.of(split)[::3]).all()
@@ -63,7 +63,7 @@ def test_votes_find_their_images_in_zip_folders_and_csv(drawn, table, tmp_path, 
 
 def test_votes_find_renumbered_images_but_those_that_only_a_name_could_tell_apart(drawn, table, tmp_path):
     names = np.array([f"im{number:05d}.jpg" for number in range(len(drawn.names))])
-    loaded = data.load(demo.write_folders(drawn._replace(names=names), tmp_path / "renumbered"))
+    loaded = fer2013.load(demo.write_folders(drawn._replace(names=names), tmp_path / "renumbered"))
     rows = np.concatenate([[int(name[2:7]) for name in split.names] for split in loaded.splits])
     found = np.concatenate([votes.of(split) for split in loaded.splits])
     known = found.any(axis=1)
@@ -73,11 +73,11 @@ def test_votes_find_renumbered_images_but_those_that_only_a_name_could_tell_apar
 
 
 def test_votes_find_images_whose_pixels_another_encoder_changed(drawn, table, tmp_path):
-    loaded = data.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
+    loaded = fer2013.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
     for split in loaded.splits:
         copies = np.stack([encoded_again(image, 95) for image in split.images])
         assert (copies != split.images).mean() > 0.01
-        copied = data.Split(split.name, copies, split.labels, split.names)
+        copied = fer2013.Split(split.name, copies, split.labels, split.names)
         assert (votes.of(copied) == cast_on(split, drawn, table)).all()
 
 
@@ -92,9 +92,9 @@ def test_demo_faces_have_no_votes(demo_dataset):
 
 
 def test_votes_of_other_images_are_refused(drawn, table, tmp_path):
-    train = data.load(demo.write_zip(drawn, tmp_path / "archive.zip")).train
+    train = fer2013.load(demo.write_zip(drawn, tmp_path / "archive.zip")).train
     shuffled = np.random.default_rng(0).permutation(len(train))
-    mixed = data.Split("train", train.images[shuffled], train.labels, train.names)
+    mixed = fer2013.Split("train", train.images[shuffled], train.labels, train.names)
     with pytest.raises(FerlibError, match="train: .*agree"):
         votes.of(mixed)
 
@@ -143,7 +143,7 @@ def test_every_voted_image_of_fer2013_is_found(real_dataset):
 def test_votes_of_fer2013_survive_another_encoder(real_dataset):
     valid = real_dataset.valid
     copies = np.stack([encoded_again(image, 95) for image in valid.images])
-    found = votes.of(data.Split(valid.name, copies, valid.labels, valid.names))
+    found = votes.of(fer2013.Split(valid.name, copies, valid.labels, valid.names))
     assert (copies != valid.images).mean() > 0.01 and (found == votes.of(valid)).all()
 
 
@@ -158,4 +158,4 @@ def test_votes_filed_from_jpegs_are_found_from_what_was_encoded(real_dataset, ta
     rows = np.arange(len(valid))
     votes.store(table_file, after, cast.astype(np.uint8), rows, rows)
     names = np.array([f"row_{row:06d}" for row in rows])
-    assert (votes.of(data.Split("valid", before, valid.labels, names)) == cast).all()
+    assert (votes.of(fer2013.Split("valid", before, valid.labels, names)) == cast).all()

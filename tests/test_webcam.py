@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, media, video, webcam
+from ferlib import cli
 from ferlib.labels import FerlibError
-from ferlib.network import load_model
-from ferlib.page import Page
+from ferlib.live import media, video, webcam
+from ferlib.live.network import load_model
+from ferlib.live.page import Page
 
 PICTURE = scenes.scene([(scenes.face("happy"), (120, 60, 120, 120))], (240, 360))
 

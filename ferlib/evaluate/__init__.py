@@ -1,0 +1,1 @@
+"""What runs are worth: scores, intervals, comparisons, claims, mistakes."""

@@ -1,0 +1,157 @@
+"""From the picture to the answer, measured: how many faces are found, how many of them read rightly."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from skimage import data as photos
+from statsmodels.stats import proportion
+
+from ferlib import paths, pixels
+from ferlib.data.fer2013 import Split, subset
+from ferlib.detectors import DETECTORS, Found
+from ferlib.evaluate import framing
+from ferlib.live import reading, tracker
+from ferlib.live.media import Frame
+from ferlib.live.network import Network
+from ferlib.train import machine
+from ferlib.words import percent
+
+FACES, QUICK_FACES = 600, 60
+"""Faces that are pasted into pictures."""
+
+NOBODY = (
+    *("brick", "cell", "cat", "clock", "coffee", "coins", "colorwheel", "grass", "gravel"),
+    *("hubble_deep_field", "immunohistochemistry", "microaneurysms", "moon", "page", "retina"),
+    *("rocket", "text"),
+)
+"""Photographs of scikit-image without a human face."""
+
+PIECES, SIDE = 20, 480
+"""Pieces cut out of each of these, and the side, pixels, to which they are resized."""
+
+
+def faceless(pieces: int = PIECES, seed: int = 0) -> Iterator[np.ndarray]:
+    """Cut pieces at random out of photographs that show no face.
+
+    Args:
+        pieces: How many of each photograph.
+        seed: Of the places and sizes.
+
+    Yields:
+        uint8 (480, 480, 3), blue, green, red.
+    """
+    generator = np.random.default_rng(seed)
+    for name in NOBODY:
+        photo = pixels.in_colour(getattr(photos, name)())
+        for _ in range(pieces):
+            side = int(min(photo.shape[:2]) * generator.uniform(0.4, 1))
+            top = generator.integers(0, photo.shape[0] - side + 1)
+            left = generator.integers(0, photo.shape[1] - side + 1)
+            yield cv2.resize(photo[top : top + side, left : left + side], (SIDE, SIDE))
+
+
+def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
+    """Paste faces into pictures of 640x480 pixels, find and read them with each detector.
+
+    Args:
+        network: Reads the faces.
+        split: Images of faces.
+        quick: Measure a tenth of it.
+
+    Returns:
+        Indexed by ``detector``: ``found`` and ``right`` (shares of all faces: found at their place; found and
+        read as labelled), each with a 95 % Wilson interval in ``_low`` and ``_high``; ``alone`` (share that
+        the network reads rightly without any search); ``false_alarms`` (share of pieces without a face in
+        which one is seen); ``milliseconds`` (median of a search); then in every row ``faces``, ``pieces``,
+        ``hardware``, ``commit`` and ``date``.
+    """
+    split = subset(split, min(QUICK_FACES if quick else FACES, len(split)), seed=0)
+    frames, places = framing.parade(split.images)
+    pieces = list(faceless(2 if quick else PIECES))
+    alone = (network.probabilities(split.images).argmax(axis=1) == split.labels).mean()
+    found: dict[str, list[Found]] = {name: [] for name in DETECTORS}
+    times: dict[str, list[float]] = {name: [] for name in DETECTORS}
+    for frame in frames:  # in turns, so that whatever else the machine does slows both
+        for name in DETECTORS:
+            start = time.perf_counter()
+            found[name].append(reading.search(Frame(frame), name))
+            times[name].append(time.perf_counter() - start)
+    rows = {}
+    for name in DETECTORS:
+        hits = [_at(one, place) for one, place in zip(found[name], places, strict=True)]
+        read = reading.classify([Frame(frame) for frame in frames], hits, network)
+        answers = [network.classes.index(people[0].emotion) if people else -1 for people in read]
+        rows[name] = {
+            **_share("found", sum(len(hit.boxes) for hit in hits), len(frames)),
+            **_share("right", int((np.array(answers) == split.labels).sum()), len(frames)),
+            "alone": alone,
+            "false_alarms": np.mean([len(reading.search(Frame(piece), name).boxes) > 0 for piece in pieces]),
+            "milliseconds": 1000 * np.median(times[name]),
+        }
+    return (
+        pd.DataFrame.from_dict(rows, orient="index")
+        .rename_axis("detector")
+        .assign(
+            faces=len(frames),
+            pieces=len(pieces),
+            hardware=machine.hardware(),
+            commit=machine.commit(),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    )
+
+
+def _at(found: Found, place: tuple) -> Found:
+    """Keep the face at a place, if there is one."""
+    shares = np.array([tracker.overlap(box, place) for box in found.boxes])
+    best = np.argsort(-shares)[:1] if len(shares) and shares.max() >= tracker.SAME_FACE else []
+    return found.take(np.array(best, int))
+
+
+def _share(name: str, count: int, total: int) -> dict[str, float]:
+    low, high = proportion.proportion_confint(count, total, method="wilson")
+    return {name: count / total, f"{name}_low": low, f"{name}_high": high}
+
+
+def describe(table: pd.DataFrame) -> str:
+    """Write the table of `measure` for a terminal."""
+    about = table.iloc[0]
+    lines = [f"{'detector':8}  {'found':>22}  {'right in all':>22}  {'false alarms':>12}  {'ms':>6}"]
+    for name, row in table.iterrows():
+        shares = [
+            f"{percent(row[key])} ({percent(row[f'{key}_low'], 0)} to {percent(row[f'{key}_high'], 0)})"
+            for key in ("found", "right")
+        ]
+        alarms = percent(row["false_alarms"])
+        lines.append(f"{name:8}  {shares[0]:>22}  {shares[1]:>22}  {alarms:>12}  {row['milliseconds']:>6.1f}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{about['faces']:,d} faces in 640x480 pixels, 95 % intervals. The network alone reads "
+            f"{percent(about['alone'])} rightly.",
+            f"False alarms: of {about['pieces']:,d} pieces of photographs without a face.",
+            f"Milliseconds: median of a search. {about['hardware']}",
+        ]
+    )
+
+
+def save(table: pd.DataFrame) -> Path:
+    """Keep the table of `measure` as ``faces.csv`` of the record."""
+    with paths.written_atomically(_saved()) as temporary:
+        table.to_csv(temporary)
+    return _saved()
+
+
+def recorded() -> pd.DataFrame | None:
+    """Return the table of `measure` that was kept last, None if there is none."""
+    return pd.read_csv(_saved(), index_col="detector") if _saved().exists() else None
+
+
+def _saved() -> Path:
+    return paths.record() / "faces.csv"

@@ -1,0 +1,192 @@
+"""What earlier reports claim of FER-2013, each claim measured, tested and judged by code.
+
+Each claim has an effect: a number that is positive where the claim is right. Its interval and p-value come
+from resampled images and seeds; the p-values of all claims together are corrected by Holm's method.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ferlib.data.fer2013 import Dataset
+from ferlib.evaluate import measures, private_test
+from ferlib.evaluate.measures import Finding, Rows
+from ferlib.train.record import Run
+from ferlib.words import p_value
+
+HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "undecided", "not tested"
+"""Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""
+
+_NOTHING_TO_MEASURE = ("no run", "profiles")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of earlier reports and how it is put to the test.
+
+    Attributes:
+        text: The claim, as reported.
+        reported: The numbers it was based on, as far as given.
+        needs: Ids of the rows that the measurement takes; empty where any rows will do.
+        measure: From rows to the finding.
+    """
+
+    text: str
+    reported: str
+    needs: tuple[str, ...]
+    measure: Callable[[Rows], Finding]
+
+
+def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
+    """Measure, test and judge every claim.
+
+    Args:
+        runs: Runs with test predictions.
+        dataset: What they were trained on; on demo faces no claim is judged.
+
+    Returns:
+        One row a claim: ``claim``, ``reported``, ``measured``, ``test``, ``effect`` with its 95 % interval
+        ``low`` to ``high`` (shares, positive where the claim is right), ``p_holm``, ``verdict``, ``seeds``
+        (of the row that has fewest) and, where it is "not tested", ``why``. With one seed a verdict speaks
+        of the networks at hand, not of the way they were trained.
+    """
+    found = private_test.rows(runs)
+    table = pd.DataFrame([_row(claim, found, _obstacle(claim, found, dataset)) for claim in CLAIMS])
+    tested = table["p"].notna() & (table["why"] == "")
+    table["p"] = table["p"].where(tested)
+    if tested.any():
+        table.loc[tested, "p"] = private_test.holm(table.loc[tested, "p"])
+    table["seeds"] = [min((len(found[id]) for id in _needed(claim, found)), default=0) for claim in CLAIMS]
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    return table.rename(columns={"p": "p_holm"})
+
+
+def shown(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims for people to read.
+
+    Args:
+        judged: From `claims_table`.
+    """
+    remark = judged["why"].where(judged["why"] != "", judged["seeds"].map({1: "one seed"}).fillna(""))
+    reported = judged["reported"].map(lambda text: f" (reported: {text})" if text else "")
+    return pd.DataFrame(
+        {
+            "claim": judged["claim"] + reported,
+            "measured": judged["measured"],
+            "effect": judged["test"],
+            "p": judged["p_holm"].map(p_value),
+            "verdict": judged["verdict"] + remark.map(lambda text: f" ({text})" if text else ""),
+        }
+    )
+
+
+def _row(claim, found, why):
+    """Measure one claim; missing values where its runs are missing or of several scales."""
+    row = {"claim": claim.text, "reported": claim.reported, "measured": "", "test": "", "why": why}
+    if why.startswith(_NOTHING_TO_MEASURE):
+        return row | dict.fromkeys(["effect", "low", "high", "p"], np.nan)
+    finding = claim.measure(found)
+    low, high = finding.effect.interval()
+    row |= {"measured": finding.measured, "test": finding.test, "effect": finding.effect.value}
+    row["why"] = why or finding.untested
+    return row | {"low": low, "high": high, "p": finding.effect.p() if finding.sampled else np.nan}
+
+
+def _obstacle(claim, found, dataset):
+    """Say why a claim cannot be judged; empty if it can."""
+    if missing := [id for id in claim.needs if id not in found]:
+        return f"no run of {', '.join(missing)}"
+    if not found:
+        return "no run"
+    profiles = {run.profile for id in _needed(claim, found) for run in found[id]}
+    if len(profiles) > 1:
+        return f"profiles {' and '.join(sorted(profiles))} mixed"
+    if dataset.is_demo:
+        return "demo faces"
+    return "quick runs only" if "quick" in profiles else ""
+
+
+def _needed(claim, found):
+    """Return the rows that a claim is measured on, as far as they were run."""
+    if not claim.needs and found:
+        return (private_test.best_row(run for runs in found.values() for run in runs),)
+    return [id for id in claim.needs if id in found]
+
+
+def _verdict(row):
+    if row.why:
+        return UNTESTED
+    significant = row.p < 0.05 if pd.notna(row.p) else row.low > 0 or row.high < 0
+    if not significant:
+        return NOISE
+    return HOLDS if row.effect > 0 else FAILS
+
+
+CLAIMS = (
+    Claim(
+        "Tuning the training lifts the shallow CNN",
+        "56.31 % to 61.1 %",
+        ("shallow_tuned", "shallow_plain"),
+        measures.better("shallow_tuned", "shallow_plain"),
+    ),
+    Claim(
+        "With augmentation the shallow CNN gets stuck",
+        "training accuracy 49.95 % and 48.62 %",
+        ("shallow_plain", "shallow_augmented"),
+        measures.gets_stuck,
+    ),
+    Claim(
+        "Augmentation and tuning lift the deep CNN",
+        "65.55 % to 68.62 %",
+        ("deep_both", "deep_plain"),
+        measures.better("deep_both", "deep_plain"),
+    ),
+    Claim(
+        "Without augmentation the deep CNN overfits",
+        "training accuracy 82.52 %, tuned 95.76 %; with augmentation a gap of 0.43 %",
+        ("deep_plain", "deep_augmented", "deep_tuned", "deep_both"),
+        measures.overfits,
+    ),
+    Claim(
+        "A deep CNN from scratch beats a head on MobileNet's bottleneck features",
+        "68.62 % against 58.19 %",
+        ("deep_both", "mobilenet_frozen"),
+        measures.better("deep_both", "mobilenet_frozen"),
+    ),
+    Claim(
+        "Batch normalization after each layer improved the accuracy",
+        "",
+        ("deep_augmented", "deep_no_batch_norm"),
+        measures.better("deep_augmented", "deep_no_batch_norm"),
+    ),
+    Claim("Dropout makes it generalize", "", ("deep_augmented", "deep_no_dropout"), measures.dropout),
+    Claim(
+        "Early stopping lets us experiment faster",
+        "",
+        ("deep_augmented", "deep_fixed_epochs"),
+        measures.stops_early,
+    ),
+    Claim("Large batches don't generalize well", "", measures.BATCHES, measures.large_batches),
+    Claim("Happy and surprise are easiest", "", (), measures.easiest),
+    Claim(
+        "Fear, neutral and sad are confused with each other",
+        "",
+        (),
+        measures.goes_to(("fear", "neutral", "sad"), ("fear", "neutral", "sad")),
+    ),
+    Claim(
+        "Disgust is mistaken for anger or sadness", "", (), measures.goes_to(("disgust",), ("angry", "sad"))
+    ),
+    Claim(
+        "Surprise is mistaken for sadness or anger", "", (), measures.goes_to(("surprise",), ("sad", "angry"))
+    ),
+    Claim(
+        "Training and validation accuracy stay close except for the deep CNN without augmentation",
+        "",
+        (*measures.CLOSE_ROWS, *measures.OPEN_ROWS),
+        measures.stay_close,
+    ),
+)
+"""The claims, in the order of the report's chapters."""

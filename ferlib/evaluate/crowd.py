@@ -1,0 +1,344 @@
+"""Networks held against two truths on the same images: FER-2013's label and what ten people see.
+
+The crowd's answer is the emotion with more votes than anything else; images where it has none are left out of
+accuracies. Confidence and cross-entropy are held against the shares of votes, single ones counted as noise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ferlib.data import audit, votes
+from ferlib.data.fer2013 import Dataset
+from ferlib.evaluate import calibrate, private_test, resampling
+from ferlib.evaluate.resampling import Sampled
+from ferlib.labels import CLASSES, FerlibError
+from ferlib.train import experiments
+from ferlib.train.predicting import Predictions
+from ferlib.train.record import Run
+
+MEASURES = ("crowd", "agreed", "label", "leak_free", "cross_entropy", "overconfidence")
+"""Columns of `table` that have an interval, ``<name>_low`` to ``<name>_high``."""
+
+READERS = ("FER-2013's labels", "the crowd")
+"""Rows of `table` that are no network: the label as an answer, and the votes as one."""
+
+_HEADINGS = {
+    "crowd": "crowd",
+    "agreed": "six of ten",
+    "label": "label",
+    "leak_free": "leak-free",
+    "calibration_error": "calibration error",
+}
+
+WAYS = ("all agree", "crowd and label", "crowd and network", "label and network", "none agree")
+"""How label, crowd and network can agree on an image, in the order of `agreement`."""
+
+_LEAST = 1e-8  # probability that a network, whose record is rounded to float16, gives to anything
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the networks of one row say about images of PublicTest, beside the votes.
+
+    Attributes:
+        row: Id of the row, or one of ``READERS``.
+        predictions: Of each seed, on the same images, beside FER-2013's labels.
+        cast: uint8 (n, 10), the votes, columns as in ``votes.COLUMNS``.
+        clean: bool (n,), whether an image has no copy, exact or near, in the training split.
+    """
+
+    row: str
+    predictions: tuple[Predictions, ...]
+    cast: np.ndarray
+    clean: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """FER-2013's labels, int64 (n,)."""
+        return self.predictions[0].labels
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The crowd's answer, int64 (n,), -1 where it has none."""
+        return votes.majority(self.cast)
+
+    @property
+    def told(self) -> np.ndarray:
+        """The networks' answers, int64 (seeds, n)."""
+        return np.stack([one.predicted for one in self.predictions])
+
+    def share(self, hits: np.ndarray, among: np.ndarray) -> Sampled:
+        """Resample the share of hits among some images.
+
+        Args:
+            hits: bool or float (seeds, n).
+            among: bool (n,).
+        """
+        return resampling.ratio(hits * among, np.broadcast_to(among, hits.shape), row=self.row)
+
+
+def judge(runs: Iterable[Run], dataset: Dataset) -> list[Judged]:
+    """Lay the votes on PublicTest beside what runs with seven classes say about it.
+
+    Args:
+        runs: Finished runs on this dataset; PrivateTest is not looked at.
+        dataset: The images.
+
+    Raises:
+        FerlibError: Nobody voted on these images, or a run was tested on others.
+    """
+    valid = dataset.valid
+    if (cast := votes.of(valid)) is None:
+        raise FerlibError(
+            f"nobody voted on these images ({dataset.source}); give FER-2013 with --data or FERLIB_DATA"
+        )
+    clean = audit.audit(dataset).leak_free("valid")
+    numbered = replace(valid, names=np.arange(len(valid)))  # positions meet each run's selection of images
+    judged = []
+    for id, of_row in private_test.rows(run for run in runs if run.valid.classes == CLASSES).items():
+        places = private_test.images_of(of_row[0], numbered).names
+        predictions = tuple(resampling.aligned([run.valid for run in of_row]))
+        if not np.array_equal(predictions[0].names, valid.names[places]):
+            raise FerlibError(
+                f"{id} was tested on other images than these; train it again: ferlib train {id}"
+            )
+        judged.append(Judged(id, predictions, cast[places], clean[places]))
+    return judged
+
+
+def readers(one: Judged) -> list[Judged]:
+    """Return the labels and the votes as if they were networks, to stand beside these in `table`.
+
+    Args:
+        one: Any row that was tested on all images.
+    """
+    names, by_label = one.predictions[0].names, np.eye(len(CLASSES), dtype="float32")[one.labels]
+    answers = zip(READERS, (by_label, votes.distribution(one.cast)), strict=True)
+    return [
+        replace(one, row=row, predictions=(Predictions(one.labels, shares, names, CLASSES),))
+        for row, shares in answers
+    ]
+
+
+def table(judged: Iterable[Judged]) -> pd.DataFrame:
+    """Return one row a network: how it does by the crowd, by the label, and by the shares of the votes.
+
+    Returns:
+        Indexed by the row's id; ``seeds``, and with intervals over images and seeds (``MEASURES``), 0 to 1:
+        ``crowd`` (accuracy by the crowd's answer), ``agreed`` (likewise where at least six of ten people
+        agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy by the
+        crowd without images that have copies in training); on images with enough votes ``cross_entropy``
+        (nats, to the shares of votes), ``overconfidence`` (confidence minus the share of votes for the
+        answer) and, without interval, ``calibration_error``. Of how many images: ``images``,
+        ``agreed_images``, ``leak_free_images``, ``voted_images``.
+    """
+    rows = {one.row: _summary(one) for one in judged}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
+
+
+def _summary(one: Judged) -> dict:
+    seen, told, enough = one.seen, one.told, votes.enough(one.cast)
+    unique, shares = seen >= 0, votes.distribution(one.cast)
+    agreed, clean = unique & votes.agreed(one.cast), unique & one.clean
+    said = np.stack([np.take_along_axis(shares, answers[:, np.newaxis], axis=1)[:, 0] for answers in told])
+    sure = np.stack([network.confidence for network in one.predictions])
+    sampled = {
+        "crowd": one.share(told == seen, unique),
+        "agreed": one.share(told == seen, agreed),
+        "label": one.share(told == one.labels, unique),
+        "leak_free": one.share(told == seen, clean),
+        "cross_entropy": one.share(_surprise(one.predictions, shares), enough),
+        "overconfidence": one.share(sure - said, enough),
+    }
+    if one.row == READERS[0]:
+        del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
+    errors = [
+        calibrate.expected_calibration_error(network.take(enough), hits=hits[enough])
+        for network, hits in zip(one.predictions, said, strict=True)
+    ]
+    images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean, "voted_images": enough}
+    return {
+        "seeds": len(one.predictions),
+        **_with_intervals(sampled),
+        "calibration_error": float(np.mean(errors)),
+        **{name: int(mask.sum()) for name, mask in images.items()},
+    }
+
+
+def _surprise(predictions: Sequence[Predictions], shares: np.ndarray) -> np.ndarray:
+    """Cross-entropy of the votes and each network, nats, float64 (seeds, n)."""
+    probabilities = np.stack([one.probabilities for one in predictions]).astype("float64")
+    return -(shares * np.log(np.maximum(probabilities, _LEAST))).sum(axis=2)
+
+
+def _with_intervals(sampled: dict[str, Sampled]) -> dict[str, float]:
+    columns = {}
+    for name, one in sampled.items():
+        columns[name] = one.value
+        columns[f"{name}_low"], columns[f"{name}_high"] = one.interval()
+    return columns
+
+
+def reliability(one: Judged, bins: int = 10) -> pd.DataFrame:
+    """Return, for each confidence, the share of people who say the same: does 60 % mean six of ten?
+
+    Args:
+        one: A row; its seeds are pooled. Images without enough votes are left out.
+        bins: Of equal width.
+
+    Returns:
+        One row a non-empty bin: ``low``, ``high``, ``confidence``, ``accuracy`` (here the mean share of votes
+        for the network's answer) and ``count``.
+    """
+    enough = votes.enough(one.cast)
+    shares, seeds = votes.distribution(one.cast)[enough], len(one.predictions)
+    pooled = Predictions(
+        np.tile(one.labels[enough], seeds),
+        np.concatenate([network.probabilities[enough] for network in one.predictions]),
+        np.tile(one.predictions[0].names[enough], seeds),
+        CLASSES,
+    )
+    said = np.tile(shares, (seeds, 1))[np.arange(len(pooled)), pooled.predicted]
+    return calibrate.reliability(pooled, bins, hits=said)
+
+
+def per_class(one: Judged) -> pd.DataFrame:
+    """Return the recall of each class by either truth, on the images where the crowd has an answer.
+
+    Returns:
+        Classes in alphabetical order as rows; ``images`` (by the crowd), ``crowd`` (recall, with
+        ``crowd_low`` and ``crowd_high``), ``labelled`` (share of these that FER-2013 labels so, too),
+        ``label_images``, and ``label`` (recall by the label, with ``label_low`` and ``label_high``).
+    """
+    seen, told = one.seen, one.told
+    rows = {}
+    for code in sorted(range(len(CLASSES)), key=CLASSES.__getitem__):
+        by_crowd, by_label = seen == code, (one.labels == code) & (seen >= 0)
+        sampled = {"crowd": one.share(told == code, by_crowd), "label": one.share(told == code, by_label)}
+        rows[CLASSES[code]] = {
+            "images": int(by_crowd.sum()),
+            "labelled": (one.labels[by_crowd] == code).mean() if by_crowd.any() else np.nan,
+            "label_images": int(by_label.sum()),
+            **_with_intervals(sampled),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
+
+
+def agreement(one: Judged) -> pd.DataFrame:
+    """Return how label, crowd and network agree, as shares of images averaged over seeds.
+
+    Returns:
+        ``WAYS`` as rows; the column ``all images`` and one for each answer of the crowd, alphabetical; each
+        column sums to one.
+    """
+    seen, told, labels = one.seen, one.told, one.labels
+    pairs = [(seen == labels) & (told == seen), seen == labels, told == seen, told == labels]
+    way = np.select(np.broadcast_arrays(*pairs), range(4), 4)
+    masks = {"all images": seen >= 0} | {name: seen == CLASSES.index(name) for name in sorted(CLASSES)}
+    columns = {
+        name: np.bincount(way[:, mask].ravel(), minlength=len(WAYS)) / max(way[:, mask].size, 1)
+        for name, mask in masks.items()
+    }
+    return pd.DataFrame(columns, index=pd.Index(WAYS, name="who agrees"))
+
+
+def matrix(one: Judged) -> pd.DataFrame:
+    """Return, for each label and answer of the crowd, whose side the networks take.
+
+    Returns:
+        One row a pair that occurs, indexed by ``label`` and ``crowd``; ``images``, and the shares of the
+        networks' answers ``with label``, ``with crowd`` (both where these are the same) and ``with neither``.
+    """
+    known = one.seen >= 0
+    names, labels, seen, told = np.array(CLASSES), one.labels[known], one.seen[known], one.told[:, known]
+    frame = pd.DataFrame(
+        {
+            "label": names[labels],
+            "crowd": names[seen],
+            "with label": (told == labels).mean(axis=0),
+            "with crowd": (told == seen).mean(axis=0),
+            "with neither": ((told != labels) & (told != seen)).mean(axis=0),
+        }
+    )
+    groups = frame.groupby(["label", "crowd"])
+    return groups.mean().assign(images=groups.size())[["images", "with label", "with crowd", "with neither"]]
+
+
+def published_accuracy(probabilities: np.ndarray, cast: np.ndarray) -> Sampled:
+    """Resample the accuracy in FER+'s own protocol: eight classes, more than half of the votes.
+
+    Args:
+        probabilities: float (seeds, n, 8), classes as in the first columns of ``votes.COLUMNS``; a network
+            of seven classes leaves contempt out, (seeds, n, 7), and misreads every face of contempt.
+        cast: uint8 (n, 10), the votes.
+
+    Source: Barsoum et al. 2016, who report 84 to 85 % for VGG13 on PrivateTest.
+    """
+    truth = votes.more_than_half(cast)
+    hits, counted = probabilities.argmax(axis=2) == truth, truth >= 0
+    return resampling.ratio(hits * counted, np.broadcast_to(counted, hits.shape))
+
+
+def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
+    """Write the table of both truths for people to read, the network that is best by the crowd last.
+
+    Args:
+        judged: From `judge`.
+        ids: Rows to tell class by class as well.
+
+    Raises:
+        FerlibError: A row named is not among them.
+    """
+    by_row = {one.row: one for one in judged}
+    for id in ids:
+        if experiments.find(id).id not in by_row:
+            raise FerlibError(f"{id} has no finished run of seven classes to hold against the votes")
+    largest = max(by_row.values(), key=lambda one: len(one.cast))
+    found = table([*readers(largest), *by_row.values()]).sort_values("crowd")
+    shown = found[["seeds", "images"]].assign(
+        **{f"{heading} %": _percentages(found, name) for name, heading in _HEADINGS.items()},
+        **{"cross-entropy": found["cross_entropy"].map("{:.3f}".format).replace("nan", "–")},
+    )
+    agreed, clean = found.loc[READERS[1], ["agreed_images", "leak_free_images"]]
+    legend = (
+        "Accuracy on PublicTest with 95 % intervals; calibration and cross-entropy to the shares of votes.",
+        "crowd       the emotion with most of ten votes is right",
+        f"six of ten  likewise, where at least so many agree: {agreed:,} images",
+        "label       FER-2013's label is right, on the images of crowd",
+        f"leak-free   as crowd, without images that have copies in training: {clean:,} images",
+    )
+    parts = ["\n".join(legend), shown.rename_axis(None).to_string()]
+    return "\n\n".join([*parts, *(_details(by_row[id]) for id in ids)])
+
+
+def _details(one: Judged) -> str:
+    """Write one row class by class."""
+    classes = per_class(one)
+    shown = classes[["images"]].assign(
+        **{
+            "recall by crowd %": _percentages(classes, "crowd"),
+            "so labelled %": _percentages(classes, "labelled"),
+            "labelled": classes["label_images"],
+            "recall by label %": _percentages(classes, "label"),
+        }
+    )
+    ways = (100 * agreement(one)).round(1).rename_axis(None)
+    return "\n\n".join(
+        [
+            f"{one.row}, class by class of the crowd and of the label\n{shown.rename_axis(None).to_string()}",
+            f"{one.row}, who agrees: % of images by the crowd's answer\n{ways.to_string()}",
+        ]
+    )
+
+
+def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
+    """Write shares as percentages, with their intervals where these are wider than nothing."""
+    texts = []
+    for _, row in frame.iterrows():
+        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
+        interval = f" ({100 * low:.1f} to {100 * high:.1f})" if high > low else ""
+        texts.append(f"{100 * row[name]:.1f}{interval}")
+    return texts

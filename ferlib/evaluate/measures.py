@@ -1,0 +1,216 @@
+"""What the claims of earlier reports measure, with resampled images and seeds.
+
+Each function takes the rows that were run and returns a finding, whose effect is positive where the claim
+is right.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ferlib.evaluate import private_test, resampling
+from ferlib.evaluate.resampling import Sampled
+from ferlib.train import experiments
+from ferlib.train.record import Run
+from ferlib.words import percent, points
+
+CLOSE = 0.05
+"""Training and validation accuracy closer than this count as close."""
+
+STUCK = 0.01
+"""A training whose accuracy rises by less in the last fifth of its epochs is stuck."""
+
+Rows = Mapping[str, Sequence[Run]]
+"""Runs by the id of their row; the runs of a row differ in the seed."""
+
+BATCHES = (
+    "deep_batch_16",
+    "deep_batch_32",
+    "deep_augmented",
+    "deep_batch_128",
+    "deep_batch_256",
+    "deep_batch_512",
+)
+"""Rows that differ in the batch size alone, 16 to 512, each twice the one before."""
+
+CLOSE_ROWS = (
+    *("shallow_plain", "shallow_augmented", "shallow_tuned", "shallow_both"),
+    *("four_block", "deep_augmented", "deep_both"),
+)
+OPEN_ROWS = ("deep_plain", "deep_tuned")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured about a claim.
+
+    Attributes:
+        measured: The numbers, in words.
+        test: What the effect is and how it was tested.
+        effect: Positive where the claim is right.
+        sampled: Whether chance enters, so that a p-value makes sense.
+        untested: Why the runs, though there, say nothing about the claim; empty where they do.
+    """
+
+    measured: str
+    test: str
+    effect: Sampled
+    sampled: bool = True
+    untested: str = ""
+
+
+def better(first: str, second: str):
+    """Measure whether the first row is more accurate on PrivateTest than the second."""
+
+    def measure(found: Rows) -> Finding:
+        one, two = (private_test.private_accuracy(found[id]) for id in (first, second))
+        measured = f"{percent(one.value)} against {percent(two.value)}: {points(one.value - two.value)}"
+        return Finding(measured, f"paired difference of test accuracy, {first} minus {second}", one - two)
+
+    return measure
+
+
+def _gap(runs: Sequence[Run]) -> Sampled:
+    """Training minus PublicTest accuracy of one row."""
+    valid = resampling.aligned([run.valid for run in runs])
+    gaps = [run.result["train_accuracy"] - one.correct for run, one in zip(runs, valid, strict=True)]
+    return resampling.ratio(np.stack(gaps), row=runs[0].experiment.id)
+
+
+def gets_stuck(found: Rows) -> Finding:
+    """Measure whether, with augmentation, the training accuracy of the shallow CNN stops rising."""
+    rises = []
+    for run in found["shallow_augmented"]:
+        trained = run.history["accuracy"].to_numpy()
+        rises.append([trained[-1] - trained[-1 - len(trained) // 5]])
+    rise = resampling.ratio(rises, row="shallow_augmented")
+    measured = f"training accuracy rises by {points(rise.value)} in the last fifth of the epochs"
+    test = f"a rise of {100 * STUCK:.0f} point minus the one there was, over seeds"
+    return Finding(measured, test, STUCK - rise, sampled=False)
+
+
+def overfits(found: Rows) -> Finding:
+    """Measure how much larger the gap is without augmentation."""
+    pairs = [("deep_plain", "deep_augmented"), ("deep_tuned", "deep_both")]
+    gaps = {id: _gap(found[id]) for pair in pairs for id in pair}
+    trained = {id: np.mean([run.result["train_accuracy"] for run in found[id]]) for id, _ in pairs}
+    measured = "; ".join(
+        f"{id}: training {percent(trained[id])}, gap {points(gaps[id].value)}, "
+        f"with augmentation {points(gaps[other].value)}"
+        for id, other in pairs
+    )
+    effect = resampling.smallest(gaps[id] - gaps[other] for id, other in pairs)
+    return Finding(measured, "smaller of the two differences of gaps (training minus PublicTest)", effect)
+
+
+def dropout(found: Rows) -> Finding:
+    """Measure whether dropout raises the accuracy on images not seen in training."""
+    tests, texts = {}, []
+    for word, id in [("with", "deep_augmented"), ("without", "deep_no_dropout")]:
+        tests[word] = private_test.private_accuracy(found[id])
+        texts.append(f"{word} {percent(tests[word].value)}, gap {points(_gap(found[id]).value)}")
+    effect = tests["with"] - tests["without"]
+    return Finding("; ".join(texts), "paired difference of test accuracy, with minus without", effect)
+
+
+def stops_early(found: Rows) -> Finding:
+    """Measure which share of the epochs early stopping saves, and at what price."""
+    early, fixed = found["deep_augmented"], found["deep_fixed_epochs"]
+    all_epochs = np.mean([run.result["epochs"] for run in fixed])
+    saved = [[1 - run.result["epochs"] / all_epochs] for run in early]
+    price = private_test.private_accuracy(early) - private_test.private_accuracy(fixed)
+    low, high = price.interval()
+    used = np.mean([run.result["epochs"] for run in early])
+    measured = (
+        f"{used:.0f} instead of {all_epochs:.0f} epochs; test accuracy changes by {points(price.value)} "
+        f"(95 % interval {points(low)} to {points(high)})"
+    )
+    stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
+    why = "" if stopped else "early stopping ended no run before its last epoch"
+    test = "share of epochs saved, over seeds"
+    return Finding(measured, test, resampling.ratio(saved), sampled=False, untested=why)
+
+
+def large_batches(found: Rows) -> Finding:
+    """Measure what every doubling of the batch costs: the slope of accuracy on log2 of the batch size."""
+    doublings = np.arange(len(BATCHES)) - (len(BATCHES) - 1) / 2
+    accuracies = [private_test.private_accuracy(found[id]) for id in BATCHES]
+    slope = sum(
+        one * weight for one, weight in zip(accuracies, doublings / (doublings**2).sum(), strict=True)
+    )
+    listed = ", ".join(
+        f"{experiments.EXPERIMENTS[id].batch_size}: {percent(one.value)}"
+        for id, one in zip(BATCHES, accuracies, strict=True)
+    )
+    measured = f"{listed}; {points(slope.value)} a doubling"
+    return Finding(measured, "slope of test accuracy on log₂ of the batch size, negated", -slope)
+
+
+def stay_close(found: Rows) -> Finding:
+    """Measure whether gaps are small in all rows but the deep ones without augmentation."""
+    close, apart = ({id: _gap(found[id]) for id in ids} for ids in (CLOSE_ROWS, OPEN_ROWS))
+    widest = max(close, key=lambda id: close[id].value)
+    measured = (
+        f"widest gap among the others: {widest}, {points(close[widest].value)}; "
+        + ", ".join(f"{id} {points(gap.value)}" for id, gap in apart.items())
+        + f"; {sum(gap.value < CLOSE for gap in close.values())} of {len(close)} others are close"
+    )
+    effect = resampling.smallest(
+        [CLOSE - resampling.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
+    )
+    test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points, on its claimed side"
+    return Finding(measured, test, effect)
+
+
+def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
+    """Recall of each class on PrivateTest, of one row."""
+    tests = resampling.aligned([run.test for run in runs])
+    correct, labels = np.stack([one.correct for one in tests]), tests[0].labels
+    return {
+        name: resampling.ratio(correct & (labels == code), np.broadcast_to(labels == code, correct.shape))
+        for code, name in enumerate(tests[0].classes)
+    }
+
+
+def easiest(found: Rows) -> Finding:
+    """Measure whether happy and surprise have the highest recalls."""
+    best = private_test.best_row(run for runs in found.values() for run in runs)
+    recalls = _recalls(found[best])
+    ranked = sorted(recalls, key=lambda name: -recalls[name].value)
+    measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
+    easy = resampling.smallest(recalls[name] for name in ("happy", "surprise"))
+    effect = easy - resampling.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
+    return Finding(measured, "lower recall of the two minus the highest of the others", effect)
+
+
+def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple[str, Sampled]:
+    """Measure by how much mistakes go to certain classes beyond what their numbers of images explain."""
+    best = private_test.best_row(run for runs in found.values() for run in runs)
+    tests = resampling.aligned([run.test for run in found[best]])
+    labels, classes = tests[0].labels, tests[0].classes
+    texts, effects = [], []
+    for name in true:
+        code, others = classes.index(name), [classes.index(target) for target in targets if target != name]
+        wrong = np.stack([(labels == code) & (one.predicted != code) for one in tests])
+        there = np.stack([np.isin(one.predicted, others) for one in tests])
+        expected = np.isin(labels, others).sum() / (labels != code).sum()
+        share = resampling.ratio(wrong & there, wrong, row=best)
+        names = " or ".join(classes[other] for other in others)
+        texts.append(
+            f"{name} to {names}: {percent(share.value)} of its mistakes, {percent(expected)} by chance"
+        )
+        effects.append(share - expected)
+    return f"{best}: " + "; ".join(texts), resampling.smallest(effects)
+
+
+def goes_to(true: Sequence[str], targets: Sequence[str]):
+    """Measure whether mistakes on each of some true classes go to certain others."""
+    test = "share of mistakes minus chance, which is the classes' share of the other images"
+    test += ", the smallest" if len(true) > 1 else ""
+
+    def measure(found: Rows) -> Finding:
+        measured, effect = _mistaken(found, true, targets)
+        return Finding(measured, test, effect)
+
+    return measure

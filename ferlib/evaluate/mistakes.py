@@ -1,0 +1,131 @@
+"""What a network gets wrong, and whether the image, the label or the network is to blame."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats import proportion
+from tqdm import TqdmWarning
+
+from ferlib.data import votes
+from ferlib.evaluate import private_test
+from ferlib.labels import CLASSES
+from ferlib.train.predicting import Predictions
+
+FLAGS = {
+    "faceless": "no face found",
+    "leaked": "exact copy in training",
+    "near_leaked": "exact or near copy in training",
+    "conflicting": "copies with other labels",
+    "low_contrast": "low contrast",
+    "blank": "blank",
+}
+"""Column of an audit to what it means."""
+
+NO_EMOTION = votes.COLUMNS[len(CLASSES) :]
+"""What could be voted for beside the seven emotions."""
+
+
+def answers(predictions: Predictions) -> pd.DataFrame:
+    """Return one row an image: ``name``, ``true``, ``predicted``, ``confidence`` and ``correct``."""
+    classes = np.array(predictions.classes)
+    return pd.DataFrame(
+        {
+            "name": predictions.names,
+            "true": classes[predictions.labels],
+            "predicted": classes[predictions.predicted],
+            "confidence": predictions.confidence,
+            "correct": predictions.correct,
+        }
+    )
+
+
+def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid") -> pd.DataFrame:
+    """Return the accuracy on images with each audit flag and on all others.
+
+    Args:
+        predictions: Predictions of one split, or of part of it.
+        images: ``Audit.images``, one row an image: ``split``, ``name``, ``label`` and the flags.
+        split: Name of the split.
+
+    Returns:
+        One row a flag: ``flag``, ``images`` (with it), ``accuracy`` on them with its 95 % Wilson interval
+        ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
+        ``p_holm``, corrected for the number of flags that any image has (missing where none has it).
+    """
+    flagged = _joined(predictions, images[images["split"] == split])
+    rows = []
+    for column, meaning in FLAGS.items():
+        marked = flagged[column].eq(True).to_numpy()  # images that were not audited have no flag
+        hits, others = predictions.correct[marked], predictions.correct[~marked]
+        low, high = proportion.proportion_confint(hits.sum(), max(len(hits), 1), method="wilson")
+        table = [[hits.sum(), len(hits) - hits.sum()], [others.sum(), len(others) - others.sum()]]
+        rows.append(
+            {
+                "flag": meaning,
+                "images": len(hits),
+                "accuracy": hits.mean() if len(hits) else np.nan,
+                "low": low if len(hits) else np.nan,
+                "high": high if len(hits) else np.nan,
+                "accuracy_without": others.mean() if len(others) else np.nan,
+                "p": stats.fisher_exact(table).pvalue,
+            }
+        )
+    table = pd.DataFrame(rows)
+    tested = table["images"] > 0
+    table.loc[tested, "p_holm"] = private_test.holm(table.loc[tested, "p"]) if tested.any() else np.nan
+    return table
+
+
+def label_doubts(predictions: Predictions) -> np.ndarray:
+    """Return the positions of images whose label is probably wrong, the most doubtful first.
+
+    Args:
+        predictions: Predictions on images that the network was not trained on.
+
+    Source:
+        Northcutt, Jiang and Chuang (2021), "Confident learning: estimating uncertainty in dataset labels".
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # of progress bars that would need Jupyter's widgets
+        from cleanlab.filter import find_label_issues
+    return find_label_issues(
+        predictions.labels, predictions.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    )
+
+
+def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Count whom the annotators of FER+ side with.
+
+    Args:
+        predictions: Predictions on PublicTest, or on part of it.
+        cast: The votes on the same images, uint8 (n, 10), from `votes.of`.
+        groups: Name to bool (n,), groups of images to count in.
+
+    Returns:
+        One row a group: ``group``, ``images`` that were voted on, and the shares of those in which more
+        votes than for anything else, not necessarily more than half of them, are for the ``label``, the
+        ``prediction`` (where it differs), ``another emotion``, ``no emotion`` (contempt, unknown, no
+        face), or in which two or more answers are ``tied`` for the first place.
+    """
+    voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
+    tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    said = answers(predictions)
+    kinds = [tied, winner == said["true"], winner == said["predicted"], np.isin(winner, NO_EMOTION)]
+    side = np.select(kinds, ["tied", "label", "prediction", "no emotion"], "another emotion")
+    order = ["label", "prediction", "another emotion", "no emotion", "tied"]
+    rows = []
+    for name, members in groups.items():
+        sides = pd.Series(side[members & voted])
+        shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
+        rows.append({"group": name, "images": len(sides), **shares})
+    return pd.DataFrame(rows)
+
+
+def _joined(predictions, facts):
+    """Rows of a table with ``name`` and ``label`` (position in all classes), in the order of predictions."""
+    codes = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
+    wanted = pd.DataFrame({"name": predictions.names, "label": codes})
+    return wanted.merge(facts.drop_duplicates(["name", "label"]), how="left", on=["name", "label"])

@@ -1,0 +1,1 @@
+"""Figures. Functions draw and return them; they never load, save or show."""

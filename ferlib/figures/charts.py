@@ -1,0 +1,195 @@
+"""Figures that compare runs. Functions draw and return; they never load, save or show."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from ferlib.figures.plots import FAINT, SPLIT_COLORS
+from ferlib.train.record import Run
+
+GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
+"""Colours of groups of rows, in the order of the table."""
+
+COSTS = {
+    "parameters": "parameters",
+    "macs": "multiplications an image",
+    "compute": "multiplications in training",
+}
+"""Column of the results table to the label of a cost axis."""
+
+_PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
+
+
+def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) -> Axes:
+    """Draw test accuracy, with its interval, against what it costs, on a logarithmic axis.
+
+    Args:
+        table: From ``compare.results_table``.
+        cost: A key of ``COSTS``.
+        ax: Where to draw; a new figure if None.
+    """
+    ax = ax or plt.subplots(figsize=(7, 4.6))[1]
+    for (group, rows), color in zip(table.groupby("group", sort=False), GROUP_COLORS, strict=False):
+        middle = rows["test_accuracy"]
+        errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
+        look = {"color": color, "elinewidth": 1.2, "markersize": 6}
+        ax.errorbar(rows[cost], middle, errors, fmt="o", label=group, **look)
+    ax.set(xscale="log", xlabel=COSTS[cost], ylabel="accuracy on PrivateTest")
+    ax.yaxis.set_major_formatter(_PERCENT)
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _short(value)))
+    ax.minorticks_off()
+    ax.margins(0.12, 0.1)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
+    _label_points(ax, table[cost], table["test_accuracy"], table["test_low"], table["test_high"])
+    return ax
+
+
+def _short(value):
+    """Write a number on an axis in a few characters."""
+    for size, unit in [(1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")]:
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _label_points(ax, xs, ys, lows, highs):
+    """Write each point's name beside it, at the nearest place where it covers nothing else.
+
+    A name that had to go far is joined to its point by a line.
+    """
+    ax.figure.draw_without_rendering()  # settles the layout, which the places depend on
+    scale = ax.figure.dpi / 72  # pixels a point
+    pixels, bottoms, tops = (ax.transData.transform(np.column_stack([xs, y])) for y in (ys, lows, highs))
+    taken = [Bbox.from_extents(*(pixel - 4 * scale), *(pixel + 4 * scale)) for pixel in pixels]
+    taken += [
+        Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in zip(bottoms, tops, strict=True)
+    ]
+    for index in np.argsort(-pixels[:, 1]):
+        point = (xs.iloc[index], ys.iloc[index])
+        text = ax.annotate(xs.index[index], point, size=8)
+        width, height = text.get_window_extent().size
+        text.remove()
+        boxes = {
+            place: _box(pixels[index] + scale * np.array(place), place, width, height) for place in _PLACES
+        }
+        free = (
+            place for place, box in boxes.items() if _inside(box, ax.bbox) and not box.count_overlaps(taken)
+        )
+        place = next(free, _PLACES[0])
+        taken.append(boxes[place])
+        line = {"arrowprops": {"arrowstyle": "-", "color": FAINT, "lw": 0.7}} if np.hypot(*place) > 12 else {}
+        look = {"size": 8, "va": "center", "ha": _SIDES[np.sign(place[0])]}
+        ax.annotate(xs.index[index], point, place, textcoords="offset points", **look, **line)
+
+
+_PLACES = [
+    (reach * right, reach * up)
+    for reach in (7, 11, 16, 22, 30, 40, 52, 66, 82)
+    for right, up in [(1, 0), (-1, 0), (0.9, 0.6), (-0.9, 0.6), (0.9, -0.6), (-0.9, -0.6), (0, 1), (0, -1)]
+]
+_SIDES = {1: "left", -1: "right", 0: "center"}
+
+
+def _box(anchor, place, width, height):
+    """Box that a label takes, in pixels."""
+    left = anchor[0] - width * {1: 0, -1: 1, 0: 0.5}[np.sign(place[0])]
+    return Bbox.from_bounds(left, anchor[1] - height / 2, width, height)
+
+
+def _inside(box, frame):
+    return all(frame.contains(*corner) for corner in box.corners())
+
+
+def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> Figure:
+    """Draw the learning curves of every row as small multiples, one thin line a seed.
+
+    Args:
+        runs: From ``compare.rows``.
+        columns: Panels side by side.
+    """
+    lines = -(-len(runs) // columns)
+    fig, axes = plt.subplots(
+        lines, columns, figsize=(1.75 * columns, 1.5 * lines + 0.3), squeeze=False, sharey=True
+    )
+    for ax in axes.flat[len(runs) :]:
+        ax.set_axis_off()
+    for ax, (id, of_row) in zip(axes.flat, runs.items(), strict=False):
+        for run in of_row:
+            for column, split in [("accuracy", "train"), ("valid_accuracy", "valid")]:
+                ax.plot(
+                    run.history["epoch"],
+                    run.history[column],
+                    color=SPLIT_COLORS[split],
+                    lw=1,
+                    marker=".",
+                    ms=2,
+                )
+        ax.set_title(id, size=9)
+        ax.tick_params(labelsize=8)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
+        ax.yaxis.set_major_formatter(_PERCENT)
+    fig.supxlabel("epoch", size=10)
+    fig.supylabel("accuracy", size=10)
+    names = {"train": "training", "valid": "validation (PublicTest)"}
+    handles = [plt.Line2D([], [], color=SPLIT_COLORS[split], label=name) for split, name in names.items()]
+    fig.legend(handles=handles, loc="outside upper right", ncols=2)
+    return fig
+
+
+def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = None) -> Axes:
+    """Draw the most confused pairs of classes as bars.
+
+    Args:
+        shares: Confusion matrix from ``evaluate.confusion``, shares of the true class.
+        most: How many pairs.
+        ax: Where to draw; a new figure if None.
+    """
+    pairs = shares.where(~np.eye(len(shares), dtype=bool)).stack().nlargest(most)
+    ax = ax or plt.subplots(figsize=(6, 0.3 * len(pairs) + 0.8))[1]
+    names = [f"{true} taken for {predicted}" for true, predicted in pairs.index]
+    bars = ax.barh(names, pairs, color=GROUP_COLORS[0], height=0.7)
+    ax.bar_label(bars, [f"{100 * share:.0f} %" for share in pairs], padding=3, size=9)
+    ax.invert_yaxis()
+    ax.xaxis.set_major_formatter(_PERCENT)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("share of the true class")
+    return ax
+
+
+def two_truths(sides: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw labels against the crowd's answers, and whose side the network takes where these differ.
+
+    Args:
+        sides: From ``crowd.matrix``. Each cell has the number of images and the share of them in which the
+            network says what the crowd says; its colour says whether it sides with crowd or label.
+        ax: Where to draw; a new figure if None.
+    """
+    ax = ax or plt.subplots(figsize=(6.6, 5.4))[1]
+    names = sorted({name for pair in sides.index for name in pair})
+    whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
+    filled = sides.reindex(whole).reset_index()
+    lean = (filled["with crowd"] - filled["with label"]).where(filled["label"] != filled["crowd"])
+    text = [
+        f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
+        for count, share in zip(filled["images"], filled["with crowd"], strict=True)
+    ]
+    square = (len(names), len(names))
+    grid = pd.DataFrame(lean.to_numpy().reshape(square), names, names)
+    bar = {"label": "← with the label     with the crowd →", "ticks": [], "shrink": 0.75}
+    look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
+    sns.heatmap(grid, ax=ax, **look)
+    for place, words in enumerate(text):
+        row, column = divmod(place, len(names))
+        ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=8, linespacing=1.2)
+    ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
+    ax.grid(visible=False)
+    ax.tick_params(rotation=0)
+    return ax

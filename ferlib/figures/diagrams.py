@@ -1,0 +1,206 @@
+"""Drawings of networks: layers gathered into stages, left to right, with shapes and parameter counts."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import log2, prod, sqrt
+
+import keras
+import matplotlib.pyplot as plt
+import pandas as pd
+from keras import layers
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Polygon
+
+from ferlib.figures.plots import FAINT, INK
+from ferlib.train import models
+
+COLORS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
+"""Colour of each kind of stage."""
+
+_CONVOLUTIONS = {
+    layers.Conv2D: "conv",
+    layers.DepthwiseConv2D: "depthwise",
+    layers.SeparableConv2D: "separable",
+}
+_HELPERS = {
+    "BatchNormalization": "batch norm",
+    "MaxPooling2D": "max pool",
+    "AveragePooling2D": "average pool",
+    "GlobalAveragePooling2D": "global average",
+    "Flatten": "flatten",
+    "ReLU": "ReLU",
+    "Add": "add shortcut",
+    "Rescaling": "rescale",
+    "Normalization": "rescale",
+    "Concatenate": "3 channels",
+}
+_COUNTED = tuple(_CONVOLUTIONS.values())
+_SILENT = (layers.ZeroPadding2D, layers.Reshape, layers.Identity)
+
+
+@dataclass
+class Stage:
+    """A run of layers drawn as one block.
+
+    Attributes:
+        kind: A key of ``COLORS``.
+        shape: What the last layer returns: (height, width, channels) or (units,).
+        parameters: Number of weights in all its layers.
+        macs: Multiplications with accumulation that its layers take for one image.
+        steps: What its layers do, in order: a name, and a detail that is left out where names repeat.
+        resolution: Height of what its first convolution returns, pixels; None without one.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int = 0
+    macs: int = 0
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    resolution: int | None = None
+
+    def lines(self) -> list[str]:
+        """Describe the stage, one line a kind of layer; convolutions of a kind are counted."""
+        times, described = Counter(name for name, _ in self.steps), {}
+        for name, detail in self.steps:
+            counted = f"{times[name]} × {name}" if name.startswith(_COUNTED) else name
+            described[name] = counted if times[name] > 1 else name + detail
+        return list(described.values())
+
+
+def stages(model: keras.Model) -> list[Stage]:
+    """Gather a network's layers into stages: convolutions at one resolution, or one dense layer.
+
+    Args:
+        model: Network without nested networks.
+    """
+    found = [Stage("input", tuple(model.input.shape[1:]))]
+    for layer in model.operations:  # layers and bare functions, such as resizing
+        if isinstance(layer, (layers.InputLayer, *_SILENT)) or _is_stride(layer):
+            continue
+        if _begins_stage(layer, found[-1]):
+            found.append(Stage("convolution" if isinstance(layer, tuple(_CONVOLUTIONS)) else "dense", ()))
+        _join(found[-1], layer)
+    found[-1].kind = "output"
+    return found
+
+
+def _is_stride(layer):
+    """Say whether a layer is the stride of the convolution behind it: pooling over windows of one pixel."""
+    return isinstance(layer, layers.MaxPooling2D) and layer.pool_size == (1, 1)
+
+
+def _begins_stage(layer, stage):
+    if isinstance(layer, tuple(_CONVOLUTIONS)):
+        return stage.resolution != layer.output.shape[1]
+    if isinstance(layer, layers.Dense):
+        return stage.kind != "dense" or any(name == "dense" for name, _ in stage.steps)
+    return isinstance(layer, (layers.Flatten, layers.GlobalAveragePooling2D))
+
+
+def _join(stage, layer):
+    """Let a layer join a stage."""
+    stage.shape = tuple(layer.output.shape[1:])
+    if isinstance(layer, keras.Layer):
+        stage.parameters += layer.count_params()
+        stage.macs += models.macs(layer)
+    if isinstance(layer, tuple(_CONVOLUTIONS)):
+        stage.resolution = stage.resolution or layer.output.shape[1]
+    if step := _step(layer):
+        stage.steps.append(step)
+    activation = getattr(layer, "activation", None)
+    if activation is not None and activation.__name__ != "linear":
+        stage.steps.append((activation.__name__.replace("relu", "ReLU"), ""))
+
+
+def _step(layer):
+    """Say what a layer does: a name and a detail; None for a mere activation."""
+    if isinstance(layer, tuple(_CONVOLUTIONS)):
+        size = f"{layer.kernel_size[0]}×{layer.kernel_size[1]}"
+        filters = "" if isinstance(layer, layers.DepthwiseConv2D) else f", {layer.filters}"
+        return f"{_CONVOLUTIONS[type(layer)]} {size}", filters
+    if isinstance(layer, layers.Dense):
+        return "dense", f" {layer.units}"
+    if isinstance(layer, layers.Dropout):
+        return ("dropout", f" {layer.rate:g}") if layer.rate else None
+    name = type(layer).__name__
+    if name == "Resize":
+        return "resize", " to {}×{}".format(*layer.size)
+    return None if name == "Activation" else (_HELPERS.get(name, name), "")
+
+
+def table(model: keras.Model) -> pd.DataFrame:
+    """Return a network's stages from input to output, and their sum.
+
+    Args:
+        model: Network without nested networks.
+
+    Returns:
+        Columns ``stage`` (what its layers do), ``output`` (shape), ``parameters``, ``multiplications`` (for
+        one image).
+    """
+    found = [
+        {
+            "stage": ", ".join(stage.lines()),
+            "output": "×".join(map(str, stage.shape)),
+            "parameters": stage.parameters,
+            "multiplications": stage.macs,
+        }
+        for stage in stages(model)
+    ]
+    listed = pd.DataFrame(found)
+    total = listed[["parameters", "multiplications"]].sum()
+    return pd.concat([listed, pd.DataFrame([{"stage": "sum", "output": "", **total}])], ignore_index=True)
+
+
+def architecture(model: keras.Model, *, ax: Axes | None = None) -> Axes:
+    """Draw a network from its input at the left to its output at the right.
+
+    Each block is what a stage returns: its front grows with the image, its depth with the channels.
+    Above stands the shape, below what the stage does and its number of parameters.
+
+    Args:
+        model: Network without nested networks.
+        ax: Where to draw; a new figure, as wide as the network needs, if None.
+    """
+    found = stages(model)
+    ax = ax or plt.subplots(figsize=(1.06 * len(found) + 0.2, 3.3))[1]
+    for position, stage in enumerate(found):
+        _block(ax, position, stage)
+        text = {"ha": "center", "va": "top", "fontsize": 9}
+        ax.text(position, 0.82, "×".join(map(str, stage.shape)), **text, weight="bold")
+        if stage.parameters:
+            ax.text(position, 0.69, _short(stage.parameters), **text, color="#666666")
+        ax.text(position, -0.58, "\n".join(stage.lines()), **text, linespacing=1.25)
+        if position:
+            arrow = {"arrowstyle": "-|>", "color": FAINT, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", (position - 0.4, 0), (position - 0.6, 0), arrowprops=arrow)
+    deepest = max(len(stage.lines()) for stage in found)
+    ax.set(xlim=(-0.55, len(found) - 0.45), ylim=(-0.62 - 0.115 * deepest, 0.84))
+    ax.set_title(f"{model.name}: {model.count_params():,} parameters")
+    ax.set_axis_off()
+    return ax
+
+
+def _short(parameters):
+    """Write a number of parameters in a few characters."""
+    for size, unit in [(1e6, " M"), (1e3, " k")]:
+        if parameters >= size:
+            return f"{parameters / size:.3g}{unit}"
+    return f"{parameters}"
+
+
+def _block(ax, position, stage):
+    """Draw a box centred at (position, 0): front, top and side."""
+    if len(stage.shape) == 3:
+        height, depth = sqrt(stage.shape[0] / 96), 0.02 * log2(2 * stage.shape[2])
+        width = height / 2
+    else:
+        height, depth, width = 0.08 * log2(2 * prod(stage.shape)), 0.03, 0.08
+    x, y = position - (width + depth) / 2, -(height + depth) / 2
+    front = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    top = [front[3], front[2], (x + width + depth, y + height + depth), (x + depth, y + height + depth)]
+    side = [front[1], (x + width + depth, y + depth), top[2], front[2]]
+    for face, shade in [(front, 1.0), (top, 1.12), (side, 0.82)]:
+        color = [min(1, part * shade) for part in to_rgb(COLORS[stage.kind])]
+        ax.add_patch(Polygon(face, facecolor=color, edgecolor=INK, linewidth=0.6, joinstyle="round"))

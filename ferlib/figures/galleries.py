@@ -1,0 +1,177 @@
+"""Rows of faces that a network read rightly or wrongly. Functions draw and return a figure."""
+
+from collections.abc import Mapping
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ferlib.data.fer2013 import Dataset, Split
+from ferlib.data.votes import COLUMNS
+from ferlib.evaluate import explain
+from ferlib.figures.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG, Row, draw_face, gallery
+from ferlib.labels import CLASSES
+from ferlib.train.predicting import Predictions
+
+
+def _told(predictions, positions):
+    """Write what the network says about some images, and how sure it is."""
+    names = np.array(predictions.classes)[predictions.predicted[positions]]
+    return [
+        f"{name} {100 * sure:.0f} %"
+        for name, sure in zip(names, predictions.confidence[positions], strict=True)
+    ]
+
+
+def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag.
+
+    Args:
+        dataset: What was audited.
+        images: ``Audit.images``, one row an image.
+        columns: Faces a row, fewer where there are fewer.
+    """
+    splits = {split.name: split for split in dataset.splits}
+
+    def row(name, chosen, titled):
+        shown = [splits[image["split"]].images[image["index"]] for image in chosen.to_dict("records")]
+        titles = list(np.array(CLASSES)[chosen["label"]]) if titled else None
+        return Row(np.array(shown), name, titles)
+
+    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(columns)
+    rows = [row("same image", conflicting, True)] if len(conflicting) else []
+    flags = {
+        "leaked": "also in train",
+        "low_contrast": "low contrast",
+        "blank": "blank",
+        "faceless": "no face",
+    }
+    for flag, name in flags.items():
+        if images[flag].any():
+            found = images[images[flag]]
+            rows.append(row(name, found.sample(min(columns, len(found)), random_state=0), False))
+    return gallery(rows)
+
+
+def misclassified(split: Split, predictions: Predictions, *, per_class: int = 8, seed: int = 0) -> Figure:
+    """Draw randomly chosen mistakes, one row a true class, with prediction and confidence above.
+
+    Args:
+        split: The images that the predictions were made on, in the same order.
+        predictions: What the network says.
+        per_class: Faces a row, fewer where there are fewer mistakes.
+        seed: Of the choice.
+    """
+    generator, rows = np.random.default_rng(seed), []
+    for name in sorted(predictions.classes):
+        wrong = np.flatnonzero(~predictions.correct & (predictions.labels == predictions.classes.index(name)))
+        chosen = np.sort(generator.choice(wrong, min(per_class, len(wrong)), replace=False))
+        if len(chosen):
+            rows.append(Row(split.images[chosen], name, _told(predictions, chosen), [WRONG] * len(chosen)))
+    return gallery(rows)
+
+
+def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, columns: int = 8) -> Figure:
+    """Draw images in a given order, with label and prediction above each.
+
+    Args:
+        split: The images that the predictions were made on, in the same order.
+        predictions: What the network says.
+        positions: Which images, int (m,).
+        columns: Faces a row.
+    """
+    labels = np.array(predictions.classes)[predictions.labels[positions]]
+    titles = [
+        f"label {label}\n{told}" for label, told in zip(labels, _told(predictions, positions), strict=True)
+    ]
+    rows = [
+        Row(split.images[positions[start : start + columns]], titles=titles[start : start + columns])
+        for start in range(0, len(positions), columns)
+    ]
+    return gallery(rows, size=1.0)
+
+
+def voted(
+    split: Split,
+    cast: np.ndarray,
+    answers: Mapping[str, Predictions],
+    positions: np.ndarray,
+    *,
+    columns: int = 3,
+) -> Figure:
+    """Draw faces, each beside bars of its votes, and who gives which answer: the label and each network.
+
+    Args:
+        split: The images that the predictions were made on, in the same order.
+        cast: Their votes, int (n, 10), from ``votes.of``.
+        answers: Name of a network to its predictions.
+        positions: Which images, int (m,), in the order to draw.
+        columns: Faces a row.
+    """
+    lines = -(-len(positions) // columns)
+    fig, axes = plt.subplots(
+        lines,
+        2 * columns,
+        squeeze=False,
+        figsize=(3.2 * columns, 1.25 * lines),
+        width_ratios=[1, 1.6] * columns,
+    )
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for (face, bars), position in zip(axes.reshape(-1, 2), positions, strict=False):
+        draw_face(face, split.images[position])
+        said: dict[str, list[str]] = {split.classes[split.labels[position]]: ["label"]}
+        for name, one in answers.items():
+            told = f"{name} {100 * one.confidence[position]:.0f} %"
+            said.setdefault(one.classes[one.predicted[position]], []).append(told)
+        _votes(bars, dict(zip(COLUMNS, cast[position].tolist(), strict=True)), said)
+    return fig
+
+
+def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None:
+    """Draw a bar an answer that anybody gave, the most voted first, and write who else gave it."""
+    shown = sorted((name for name in counts if counts[name] or name in said), key=lambda name: -counts[name])
+    ax.set_axis_on()
+    colors = [EMOTION_COLORS.get(name, FAINT) for name in shown]
+    ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colors)
+    for line, name in enumerate(shown):
+        ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=7, va="center")
+    ax.set(xlim=(0, 20), ylim=(max(len(shown), 4) - 0.5, -0.5))
+    ax.xaxis.set_visible(False)
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", labelsize=7)
+
+
+def explained(
+    model: keras.Model, split: Split, predictions: Predictions, *, columns: int = 7, seed: int = 0
+) -> Figure:
+    """Draw Grad-CAM maps of images that were read rightly and wrongly.
+
+    Three rows: right, with the heat of the prediction; wrong, with the heat of the prediction; the same
+    wrong ones, with the heat of their label.
+
+    Args:
+        model: The network that made the predictions.
+        split: The images that the predictions were made on, in the same order.
+        predictions: What the network says.
+        columns: Faces a row.
+        seed: Of the choice.
+    """
+    generator = np.random.default_rng(seed)
+    right, wrong = (np.flatnonzero(mask) for mask in (predictions.correct, ~predictions.correct))
+    right, wrong = (np.sort(generator.permutation(some)[:columns]) for some in (right, wrong))
+    classes, rows = np.array(predictions.classes), []
+    for name, chosen, asked, color in [
+        ("right", right, predictions.predicted, RIGHT),
+        ("wrong:\nwhy this?", wrong, predictions.predicted, WRONG),
+        ("wrong:\nwhy not?", wrong, predictions.labels, RIGHT),
+    ]:
+        if len(chosen):
+            images = np.asarray(split.images[chosen])
+            heat = explain.grad_cam(model, images, asked[chosen])
+            rows.append(Row(images, name, list(classes[asked[chosen]]), [color] * len(chosen), heat))
+    return gallery(rows, size=1.0)

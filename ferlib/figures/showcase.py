@@ -1,0 +1,271 @@
+"""Pictures and figures of the real-time chapter: the pipeline, margins, hard cases, smoothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ferlib import faces
+from ferlib.detectors import DETECTORS
+from ferlib.figures.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG
+from ferlib.live import draw, reading, tracker
+from ferlib.live.answers import Face
+from ferlib.live.media import Frame
+from ferlib.live.network import Network
+
+SIZE = (640, 480)
+"""Width and height of the pictures of a webcam."""
+
+_PERCENT = ticker.PercentFormatter(1, decimals=0, symbol=" %")
+_WHOLE_STEPS = {"nbins": 7, "steps": [1, 2, 5, 10]}
+"""Of ticks that are written without decimals; steps of 2.5 would be rounded to 2 and 3."""
+
+
+class Case(NamedTuple):
+    """A picture, and where a person would find a face in it.
+
+    Attributes:
+        picture: uint8 (height, width, 3), blue, green, red.
+        box: Left, top, width, height of the face; None if there is none, "somewhere" if nobody measured.
+    """
+
+    picture: np.ndarray
+    box: tuple | str | None
+
+    def is_read_rightly(self, people: list[Face]) -> bool:
+        """Say whether the face was found, and nothing else taken for one."""
+        if self.box is None or self.box == "somewhere":
+            return len(people) == (self.box is not None)
+        return len(people) == 1 and tracker.overlap(people[0].box, self.box) >= tracker.SAME_FACE
+
+
+def webcam_picture(photo: np.ndarray) -> np.ndarray:
+    """Cut the middle of a photo to the shape of a webcam's picture.
+
+    Args:
+        photo: uint8 (height, width) grey or (height, width, 3) red, green, blue.
+
+    Returns:
+        uint8 (480, 640, 3), blue, green, red.
+    """
+    photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2BGR if photo.ndim == 2 else cv2.COLOR_RGB2BGR)
+    scale = max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
+    resized = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    left = (resized.shape[1] - SIZE[0]) // 2
+    return np.ascontiguousarray(resized[: SIZE[1], left : left + SIZE[0]])
+
+
+def hand_held(picture: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Film a picture with an unsteady hand: it drifts, turns, comes closer, and every frame has new noise.
+
+    Args:
+        picture: uint8 (height, width, 3).
+        frames: How many frames.
+        seed: Of the unsteadiness.
+
+    Yields:
+        uint8 (height, width, 3).
+    """
+    generator = np.random.default_rng(seed)
+    height, width = picture.shape[:2]
+    steps = generator.normal(0, (2.0, 1.5, 0.5, 0.006), (frames, 4))  # right, down, degrees, zoom
+    for number in range(frames):
+        right, down, turn, zoom = 0.9 ** np.arange(number, -1, -1) @ steps[: number + 1]
+        moved = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1.05 + zoom)
+        moved[:, 2] += right, down
+        frame = cv2.warpAffine(picture, moved, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        noisy = frame + generator.normal(0, 6, frame.shape)
+        yield np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def answers_in(
+    frames: list[np.ndarray], boxes: list[tuple], network: Network, detector: str = DETECTORS[0]
+) -> list[Face | None]:
+    """Run the pipeline on frames; return the `Face` found at each box, None where none is."""
+    found = reading.find([Frame(frame) for frame in frames], network, detector, None)
+    return [_at(people, box) for people, box in zip(found, boxes, strict=True)]
+
+
+def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> dict[str, Case]:
+    """Make pictures that are hard to read from photos of a face.
+
+    Args:
+        photo: uint8 (height, width, 3), red, green, blue, with one frontal face.
+        profile: Likewise or grey, a face seen from the side.
+        animal: Likewise, no human face.
+
+    Returns:
+        Name to picture.
+    """
+    picture, place = webcam_picture(photo), cv2.getRotationMatrix2D((SIZE[0] / 2, SIZE[1] / 2), 45, 0.8)
+    x, y, width, height = box = tuple(int(side) for side in faces.detect(picture)[0])
+    across, down = place @ (x + width / 2, y + height / 2, 1)
+    turned = (across - 0.4 * width, down - 0.4 * height, 0.8 * width, 0.8 * height)
+    dark = picture * 0.04 + np.random.default_rng(0).normal(0, 2, picture.shape)
+    small = np.full_like(picture, 70)
+    small[180:300, 240:400] = cv2.resize(picture, (160, 120), interpolation=cv2.INTER_AREA)
+    covered = picture.copy()
+    covered[y + height * 55 // 100 : y + height * 11 // 10, x - 10 : x + width + 10] = (150, 170, 180)
+    return {
+        "as it is": Case(picture, box),
+        "turned by 45°": Case(cv2.warpAffine(picture, place, SIZE), turned),
+        "in the dark": Case(np.clip(dark, 0, 255).astype(np.uint8), box),
+        "far away": Case(small, (240 + x / 4, 180 + y / 4, width / 4, height / 4)),
+        "mouth covered": Case(covered, box),
+        "from the side": Case(webcam_picture(profile), "somewhere"),
+        "a cat": Case(webcam_picture(animal), None),
+    }
+
+
+def read_cases(
+    cases: Mapping[str, Case], network: Network, detector: str = DETECTORS[0]
+) -> dict[str, list[Face]]:
+    """Find and classify the faces of each case."""
+    found = reading.find([Frame(case.picture) for case in cases.values()], network, detector, None)
+    return dict(zip(cases, found, strict=True))
+
+
+def follow(frames: list[np.ndarray], network: Network, box: tuple) -> tuple[list, list]:
+    """Read a face in each frame on its own, and as the tracker does.
+
+    Args:
+        frames: uint8 (height, width, 3), blue, green, red, thirty a second.
+        network: Classifies the face.
+        box: About where the face is; other faces are left out.
+
+    Returns:
+        The `Face` of each frame on its own and from the tracker, None where it is not found.
+    """
+    followed = tracker.Tracker(network)
+    tracked = [followed.update(frame, number / 30) for number, frame in enumerate(frames)]
+    return answers_in(frames, [box] * len(frames), network), [_at(people, box) for people in tracked]
+
+
+def _at(people: list[Face], box: tuple) -> Face | None:
+    return next((face for face in people if tracker.overlap(face.box, box) >= tracker.SAME_FACE), None)
+
+
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def steps(picture: np.ndarray, face: Face) -> Figure:
+    """Draw the way of a face through the pipeline: found, cut out, small and grey, classified.
+
+    Args:
+        picture: uint8 (height, width, 3), blue, green, red.
+        face: The face in it.
+    """
+    fig, axes = plt.subplots(1, 4, figsize=(10, 2.7), width_ratios=(4 / 3, 1, 1, 1.3))
+    x, y, width, height = face.box
+    crop = faces.crop(picture, np.array(face.box))
+    _show(axes[0], draw.annotated(picture, [face]), "1  find")
+    _show(axes[1], picture[y : y + height, x : x + width], "2  cut out")
+    axes[2].imshow(crop, cmap="gray", vmin=0, vmax=255)
+    axes[2].set(title="3  grey, 48×48", xticks=[], yticks=[])
+    probabilities(face, ax=axes[3]).set_title("4  classify")
+    return fig
+
+
+def _show(ax: Axes, picture: np.ndarray, title: str, **style) -> None:
+    ax.imshow(picture[..., ::-1])
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, **style)
+
+
+def probabilities(face: Face, *, ax: Axes | None = None) -> Axes:
+    """Draw a bar an emotion, as long as its probability."""
+    ax = ax or plt.gca()
+    names = list(face.probabilities)[::-1]
+    values = [face.probabilities[name] for name in names]
+    bars = ax.barh(names, values, color=[EMOTION_COLORS[name] for name in names])
+    ax.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3, fontsize=9)
+    ax.set(xlim=(0, 1.18), xlabel="probability")
+    ax.xaxis.set_major_formatter(_PERCENT)
+    ax.xaxis.set_major_locator(ticker.FixedLocator([0, 0.5, 1]))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
+    """Draw how wide boxes are beside the frames of the images, and the accuracy with each margin.
+
+    Args:
+        boxes: From ``framing.find_boxes``.
+        table: From ``framing.accuracy_by_margin``.
+        margin: The margin in use, marked.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color="#0072B2")
+    left.axvline(boxes["share"].median(), color=WRONG, lw=1.5, label="median")
+    left.set(
+        xlabel="width of the box / width of the image", ylabel="images", title="Boxes in FER-2013's images"
+    )
+    left.legend()
+    right.errorbar(
+        table["margin"], table["accuracy"], table["standard_error"], marker="o", color="#0072B2", capsize=3
+    )
+    right.axvline(margin, color=RIGHT, lw=1.5, ls="--", label="margin in use")
+    right.set(xlabel="margin on every side / width of the box", ylabel="accuracy", title="Read with a margin")
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_major_formatter(_PERCENT)
+    right.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
+    right.legend()
+    return fig
+
+
+def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) -> Figure:
+    """Draw each case with the faces found in it; missed and invented faces are titled in red.
+
+    Args:
+        cases: From `hard_cases`.
+        read: From `read_cases`.
+    """
+    fig, axes = plt.subplots(-(-len(cases) // 4), 4, figsize=(10, 4.6), squeeze=False)
+    for ax in axes.flat[len(cases) :]:
+        ax.remove()
+    for ax, (name, case) in zip(axes.flat, cases.items(), strict=False):
+        people = read[name]
+        told = f"{people[0].emotion} {100 * people[0].confidence:.0f} %" if people else "no face found"
+        colour = RIGHT if case.is_read_rightly(people) else WRONG
+        _show(ax, draw.annotated(case.picture, people), f"{name}\n{told}", color=colour)
+    return fig
+
+
+def smoothing(
+    raw: list[Face | None], smooth: list[Face | None], emotion: str, *, ax: Axes | None = None
+) -> Axes:
+    """Draw the probability of an emotion over the frames of a video, frame by frame and as a running average.
+
+    Args:
+        raw: The face in each frame, classified on its own; None where it was not found.
+        smooth: The same face as the tracker shows it.
+        emotion: Which probability to draw.
+        ax: Where to draw.
+    """
+    ax, drawn = ax or plt.gca(), []
+    for people, label, colour, width in (
+        (raw, "each frame", FAINT, 1.2),
+        (smooth, "running average", "#0072B2", 2.2),
+    ):
+        values = [np.nan if face is None else face.probabilities[emotion] for face in people]
+        ax.plot(values, label=label, color=colour, lw=width)
+        drawn += values
+    # A face that is read in half a dozen ways stays within a few percent of the whole scale.
+    ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)))
+    ax.set(xlabel="frame", ylabel=f"probability of {emotion}")
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
+    ax.yaxis.set_major_formatter(_PERCENT)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def label_changes(people: list[Face | None]) -> int:
+    """Count how often the emotion changes from one frame in which the face is found to the next."""
+    told = [face.emotion for face in people if face is not None]
+    return sum(before != after for before, after in zip(told, told[1:], strict=False))

@@ -1,0 +1,1 @@
+"""Photos, films and cameras: faces found, classified, followed. Needs no TensorFlow and no pandas."""

@@ -1,0 +1,145 @@
+"""What is drawn on pictures: a blue box around each face, its emotion, and bars of all probabilities."""
+
+import cv2
+import numpy as np
+
+from ferlib.live.answers import Face
+
+BLUE, WHITE, GREY = (235, 99, 37), (255, 255, 255), (150, 150, 150)
+DARK, DARK_BLUE = (30, 24, 20), (70, 48, 36)
+"""Colours, blue green red."""
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SCREEN, TEXT_SIZES = 1280, (0.42, 1.1)
+"""Longer side, pixels, at which a picture is looked at, and the least and greatest size of labels there."""
+
+PANEL_SHARE = 0.42
+"""Width of the panel of bars as a share of the picture's height."""
+
+
+def annotated(
+    image: np.ndarray, faces: list[Face], scale: float = 1, least: float = 0.0, numbered: bool | None = None
+) -> np.ndarray:
+    """Return a copy of a picture with a box, the emotion and its probability at each face.
+
+    Args:
+        image: uint8 (height, width, 3), blue, green, red.
+        faces: Faces to mark.
+        scale: Pixels in which the boxes are given per pixel of the image.
+        least: Probability from which an emotion is named.
+        numbered: Write the number of each face, too; None does where there are several.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    image = image.copy()
+    unit = max(image.shape[:2]) / SCREEN
+    thickness = max(2, round(2.5 * unit))
+    boxes = [tuple(round(side / scale) for side in face.box) for face in faces]
+    for x, y, width, height in boxes:
+        cv2.rectangle(image, (x, y), (x + width, y + height), BLUE, thickness, cv2.LINE_AA)
+    taken = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    for face, box in zip(faces, boxes, strict=True):
+        number = (
+            f"{face.number} " if face.number and (len(faces) > 1 if numbered is None else numbered) else ""
+        )
+        text = f"{number}{face.said(least)} {face.confidence:.0%}"
+        size = float(np.clip(box[2] / 200, *(limit * max(unit, 1) for limit in TEXT_SIZES)))
+        taken.append(_label(image, text, box, size, thickness, taken))
+    return image
+
+
+def _label(image: np.ndarray, text: str, box: tuple, size: float, edge: int, taken: list[tuple]) -> tuple:
+    """Write white on blue beside a box, where it hides least of the faces and labels there are.
+
+    Returns:
+        Left, top, right and bottom of the label, inside the picture where it fits.
+    """
+    stroke = max(1, round(1.6 * size))
+    while size > TEXT_SIZES[0] / 2 and _extent(text, size, stroke)[0] > image.shape[1]:
+        size, stroke = 0.9 * size, max(1, round(1.6 * size))
+    width, height, below, pad = _extent(text, size, stroke)
+    x, y, box_width, box_height = box
+    left, right = x - edge // 2, x + box_width - width + edge // 2
+    over, under = y - height, y + box_height
+    places = [(left, over), (left, under), (right, over), (right, under)]
+    places += [(x - width, y), (x + box_width, y), (left, y)]
+    inside = [
+        (
+            int(np.clip(across, 0, max(0, image.shape[1] - width))),
+            int(np.clip(down, 0, max(0, image.shape[0] - height))),
+        )
+        for across, down in places
+    ]
+    hidden = [
+        sum(_common((across, down, across + width, down + height), other) for other in taken)
+        for across, down in inside
+    ]
+    left, top = inside[int(np.argmin(hidden))]
+    cv2.rectangle(image, (left, top), (left + width, top + height), BLUE, cv2.FILLED)
+    origin = (left + pad, top + height - below - pad)
+    cv2.putText(image, text, origin, FONT, size, WHITE, stroke, cv2.LINE_AA)
+    return left, top, left + width, top + height
+
+
+def _extent(text: str, size: float, stroke: int) -> tuple[int, int, int, int]:
+    """Return width and height of a label, the depth of its letters below the line, and its rim, pixels."""
+    (width, height), below = cv2.getTextSize(text, FONT, size, stroke)
+    pad = max(2, round(6 * size))
+    return width + 2 * pad, height + below + 2 * pad, below, pad
+
+
+def _common(a: tuple, b: tuple) -> int:
+    """Return the area that two rectangles (left, top, right, bottom) share, pixels."""
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def live_view(image: np.ndarray, faces: list[Face], rate: float) -> np.ndarray:
+    """Return the view of the webcam: the annotated picture and a panel of bars beside it.
+
+    Args:
+        image: uint8 (height, width, 3), blue, green, red.
+        faces: Faces in the picture; as many as fit get bars, the first ones first.
+        rate: Frames a second to show.
+
+    Returns:
+        uint8 (height, width + panel, 3).
+    """
+    height = image.shape[0]
+    width = 2 * round(height * PANEL_SHARE / 2)  # video encoders want even sizes
+    panel = np.full((height, width, 3), DARK, np.uint8)
+    unit = height / 480
+    top = round(12 * unit)
+    for face in faces:
+        needed = round((34 + 24 * len(face.probabilities)) * unit)
+        if top + needed > height - 30 * unit:
+            break
+        _bars(panel, face, top, unit)
+        top += needed
+    if not faces:
+        _write(panel, "no face", 14 * unit, 30 * unit, 0.6 * unit, WHITE)
+    _write(panel, f"{rate:.0f} frames a second", 14 * unit, height - 12 * unit, 0.42 * unit, GREY)
+    return np.hstack([annotated(image, faces, numbered=len(faces) > 1), panel])
+
+
+def _bars(panel: np.ndarray, face: Face, top: int, unit: float) -> None:
+    number = f"{face.number}  " if face.number else ""
+    title = f"{number}{face.emotion} {face.confidence:.0%}"
+    _write(panel, title, 14 * unit, top + 18 * unit, 0.6 * unit, WHITE)
+    left, right = 86 * unit, panel.shape[1] - 14 * unit
+    for row, (name, probability) in enumerate(face.probabilities.items()):
+        y = top + (34 + 24 * row) * unit
+        colour = WHITE if name == face.emotion else GREY
+        _write(panel, name, 14 * unit, y + 11 * unit, 0.42 * unit, colour)
+        _bar(panel, left, right, y, 12 * unit, DARK_BLUE)
+        _bar(panel, left, left + (right - left) * probability, y, 12 * unit, BLUE)
+
+
+def _bar(panel: np.ndarray, left: float, right: float, top: float, height: float, colour: tuple) -> None:
+    corners = (round(left), round(top)), (round(right), round(top + height))
+    cv2.rectangle(panel, *corners, colour, cv2.FILLED)
+
+
+def _write(panel: np.ndarray, text: str, x: float, y: float, size: float, colour: tuple) -> None:
+    stroke = max(1, round(2 * size))
+    cv2.putText(panel, text, (round(x), round(y)), FONT, size, colour, stroke, cv2.LINE_AA)

@@ -1,0 +1,136 @@
+"""The trained network through onnxruntime: no Keras, no TensorFlow, an answer within a second of starting."""
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ferlib import paths
+from ferlib.labels import IMAGE_SIZE, FerlibError
+from ferlib.live.answers import Face
+from ferlib.pixels import as_bytes, eight_bit
+
+GRAPH, METADATA = "network.onnx", "network.json"
+"""File names of a shipped network: the graph with its weights, and what is known about it."""
+
+BATCH = 64
+"""Most images that go through the network at once; more would only cost memory."""
+
+
+class Network:
+    """A trained network, ready to classify face crops.
+
+    Attributes:
+        classes: Names of the emotions in the order of the outputs.
+        temperature: What log-probabilities are divided by; fitted on PublicTest when it was exported.
+        metadata: Everything that was written down at export: source run, accuracy, SHA-256.
+    """
+
+    def __init__(self, graph: bytes, metadata: dict):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+        # Waiting threads must not burn the core that face detection needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self.metadata = metadata
+        self.classes = tuple(metadata["classes"])
+        self.temperature = float(metadata["temperature"])
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Classify face crops.
+
+        Args:
+            images: (n, 48, 48) or (n, 48, 48, 1), grey, or a list of n such images; n may be 0. uint8, or
+                what `ferlib.pixels.eight_bit` can turn into it, such as float from 0 to 1.
+
+        Returns:
+            float32 (n, classes), calibrated; rows sum to one.
+
+        Raises:
+            FerlibError: If the images have another shape, or values that are no pixels.
+        """
+        if len(images) == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        if isinstance(images, (list, tuple)):
+            alike = [as_bytes(image) for image in images]
+            images = np.stack(alike) if len({image.shape for image in alike}) == 1 else alike[0]
+        images = eight_bit(images)
+        if images.shape[1:] not in ((IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE, IMAGE_SIZE, 1)):
+            raise FerlibError(
+                f"the network takes images of shape (n, {IMAGE_SIZE}, {IMAGE_SIZE}), not {images.shape}: "
+                "cut faces out with ferlib.faces.crop first"
+            )
+        images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
+        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return self._calibrated(np.concatenate(parts))
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._input: images.astype(np.float32)})[0]
+
+    def _calibrated(self, raw: np.ndarray) -> np.ndarray:
+        """Divide log-probabilities by the temperature (Guo et al. 2017)."""
+        scaled = np.log(np.maximum(raw, 1e-12)) / self.temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def __repr__(self) -> str:
+        source = self.metadata.get("source", {})
+        name = source.get("experiment", "network")
+        accuracy = source.get("valid_accuracy")
+        read = f", reads {accuracy:.1%} of PublicTest rightly" if accuracy is not None else ""
+        return f"<ferlib network {name}: {', '.join(self.classes)}{read}>"
+
+    def face(self, box, probabilities, number: int | None = None) -> Face:
+        """Join a box (left, top, width, height) with one row of probabilities."""
+        values = dict(zip(self.classes, np.asarray(probabilities).tolist(), strict=True))
+        return Face(tuple(round(float(side)) for side in box), values, number)
+
+
+def weights_folder() -> Path:
+    """Return the folder of the network in use (``FERLIB_WEIGHTS``, else the one shipped with ferlib)."""
+    override = os.environ.get("FERLIB_WEIGHTS")
+    return Path(override).expanduser().resolve() if override else paths.PACKAGE / "weights"
+
+
+def load_model(folder: str | Path | None = None) -> Network:
+    """Load the trained network; it is read once and then kept.
+
+    Args:
+        folder: Folder that `ferlib.tools.export.export` wrote; None takes `weights_folder`.
+
+    Returns:
+        The network.
+
+    Raises:
+        FerlibError: If there is none, or its file is not the one that was exported (SHA-256).
+    """
+    folder = Path(folder).resolve() if folder is not None else weights_folder()
+    for path in (folder / GRAPH, folder / METADATA):
+        if not path.is_file():
+            raise FerlibError(
+                f"no trained network: {path} is missing; set FERLIB_WEIGHTS to the folder of one, "
+                "or train and export one with `ferlib train best` and `ferlib export best`"
+            )
+    return _loaded(folder, (folder / METADATA).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path, text: str) -> Network:
+    try:
+        metadata = json.loads(text)
+        expected = metadata["sha256"]
+    except (ValueError, KeyError) as error:
+        raise FerlibError(f"{folder / METADATA} is damaged ({error}): reinstall ferlib") from None
+    graph = (folder / GRAPH).read_bytes()
+    if (found := hashlib.sha256(graph).hexdigest()) != expected:
+        raise FerlibError(
+            f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not with "
+            f"{expected[:12]}): reinstall ferlib"
+        )
+    return Network(graph, metadata)

@@ -1,0 +1,147 @@
+"""The live view as a page on this computer: a stream of JPEG pictures that any browser shows."""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ferlib.labels import FerlibError
+from ferlib.live.answers import Face
+
+TEMPLATE = Path(__file__).with_name("webcam.html")
+BOUNDARY = "picture"
+LAST_WORDS_SECONDS = 1.0
+"""How long a watched page may still ask why it stopped; it asks twice a second."""
+
+QUALITY = 85
+"""JPEG quality of the stream."""
+
+POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
+POLICY += "script-src 'unsafe-inline'"
+
+
+class Page:
+    """A small web server that shows pictures to browsers on this computer.
+
+    It listens on 127.0.0.1 only, and its address contains a random word, so that neither other computers
+    nor other users or pages of this one can watch.
+
+    Attributes:
+        address: What to open in a browser.
+        stopped: Set when somebody presses q or the button on the page.
+        path: The part of the address behind the port, which nobody can guess.
+        state: What the page says in words: faces and rate, or why it stopped.
+    """
+
+    def __init__(self, port: int = 0):
+        self.stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._jpeg, self._number, self._viewers = b"", 0, 0
+        self.state, self._closed = {}, False
+        self.path = f"/{secrets.token_urlsafe(9)}/"
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", error)
+            raise FerlibError(f"port {port} cannot be used ({reason}): choose another with --port") from None
+        self._server.page = self
+        self.address = f"http://127.0.0.1:{self._server.server_port}{self.path}"
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+
+    def show(self, image: np.ndarray, people: list[Face], rate: float) -> None:
+        """Show the next picture; it is only encoded while somebody watches.
+
+        Args:
+            image: uint8 (height, width, 3), blue, green, red.
+            people: The faces in it, for those who read the page instead of looking at it.
+            rate: Frames a second.
+        """
+        jpeg = b""
+        if self._viewers:
+            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+        said = [
+            {"face": face.number, "emotion": face.emotion, "confidence": round(face.confidence, 3)}
+            for face in people
+        ]
+        with self._changed:
+            self.state = {"faces": said, "rate": round(rate, 1)}
+            self._jpeg, self._number = jpeg, self._number + 1
+            self._changed.notify_all()
+
+    def close(self, message: str = "Stopped.") -> None:
+        """End the stream and stop serving; a page that is still open shows the message."""
+        with self._changed:
+            watched = self._viewers > 0
+            self.state, self._closed = {"stopped": message}, True
+            self._changed.notify_all()
+        if watched:
+            time.sleep(LAST_WORDS_SECONDS)
+        self._server.shutdown()
+        self._server.server_close()
+
+    def pictures(self) -> Iterator[bytes]:
+        """Yield every new picture, as JPEG, until the end; a slow browser skips some."""
+        seen = 0
+        with self._changed:
+            self._viewers += 1
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed or (self._jpeg and self._number != seen))  # noqa: B023
+                    if self._closed:
+                        return
+                    jpeg, seen = self._jpeg, self._number
+                yield jpeg
+        finally:
+            with self._changed:
+                self._viewers -= 1
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request; `server.page` is the page it belongs to."""
+
+    def do_GET(self):  # noqa: D102
+        page = self.server.page
+        if self.path == page.path:
+            self._answer("text/html; charset=utf-8", TEMPLATE.read_bytes())
+        elif self.path == f"{page.path}state":
+            self._answer("application/json", json.dumps(page.state).encode())
+        elif self.path == f"{page.path}stream":
+            self._stream()
+        else:
+            self.send_error(404)
+
+    def do_POST(self):  # noqa: D102
+        if self.path == f"{self.server.page.path}stop":
+            self.server.page.stopped.set()
+            self._answer("text/plain", b"stopping")
+        else:
+            self.send_error(404)
+
+    def _answer(self, kind: str, contents: bytes) -> None:
+        self._start(kind, {"Content-Length": str(len(contents)), "Content-Security-Policy": POLICY})
+        self.wfile.write(contents)
+
+    def _start(self, kind: str, headers: dict) -> None:
+        self.send_response(200)
+        for name, value in {"Content-Type": kind, "Cache-Control": "no-store", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _stream(self) -> None:
+        self._start(f"multipart/x-mixed-replace; boundary={BOUNDARY}", {})
+        for jpeg in self.server.page.pictures():
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+            except OSError:  # the page was closed
+                return
+
+    def log_message(self, *words) -> None:  # noqa: D102
+        pass

@@ -1,0 +1,176 @@
+"""Videos of any kind in, annotated copies out; what is damaged gives one sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ferlib.labels import FerlibError
+from ferlib.live.media import Frame, stderr_captured
+from ferlib.paths import written_atomically
+
+CODEC = "mp4v"
+"""MPEG-4 part 2: the one encoder that every OpenCV wheel brings along; VLC, QuickTime and Windows play it."""
+
+SLOWEST, FASTEST, USUAL = 0.05, 1000.0, 25.0
+"""Frames a second that a header may announce, and what is taken where it announces others."""
+
+TIMED_FRAMES = 60
+"""Frames whose times tell the rate of a video that may not announce it rightly."""
+
+
+class Video:
+    """A video file that is read frame by frame, so that its length costs no memory.
+
+    Attributes:
+        path: The file.
+        frames: About how many frames it has, as its header announces; 0 if it doesn't say.
+        rate: Frames a second; of a copy, where frames come irregularly.
+        irregular: Whether they do: frames then have to be shown at their times, not one after the other.
+    """
+
+    def __init__(self, path: Path):
+        if not path.is_file():
+            raise FerlibError(f"{path}: there is no such file")
+        self.path = path
+        self._capture = _opened(path)
+        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self._duration = self.frames / rate if rate > 0 else 0.0
+        self.rate, self.irregular = rate if SLOWEST <= rate <= FASTEST else USUAL, False
+        self._guessed = False  # whether the header announces a rate and number that are not so
+        # Only these containers give every frame a time of its own, and announce a guess of their rate.
+        if path.suffix.lower() in (".webm", ".mkv", ".ts", ".mts", ".ogv") or self.rate != rate:
+            self._time_frames()
+
+    def _time_frames(self) -> None:
+        """Take the rate from the times of the first frames where the announced one is another."""
+        capture, times = _opened(self.path), []
+        while len(times) < TIMED_FRAMES and capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        capture.release()
+        steps = np.diff(times)
+        if len(steps) and times[-1] > times[0]:
+            mean = len(steps) / (times[-1] - times[0])
+            self.irregular = bool(steps.max() > 1.5 * np.median(steps) + 0.002)
+            self._guessed = self.irregular or abs(mean - self.rate) > 0.1 * self.rate
+            if self._guessed:
+                self.frames = round(self._duration * mean) + 1
+                self.rate = float(np.clip(max(mean, USUAL) if self.irregular else mean, SLOWEST, FASTEST))
+
+    def read(self, every: int = 1, all_frames: bool = True) -> Iterator[Frame]:
+        """Read the video from its beginning to its end.
+
+        Args:
+            every: Mark every so many frames as wanted, the first one included.
+            all_frames: Also yield the others; they are skipped without decoding them otherwise.
+
+        Yields:
+            Frames in order.
+
+        Raises:
+            FerlibError: If it stops well before the end that its header announces.
+        """
+        index, seconds, widest = 0, 0.0, 0.0
+        try:
+            while self._capture.grab():
+                before, seconds = (
+                    seconds,
+                    self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate,
+                )
+                widest = max(widest, seconds - before)
+                wanted = index % every == 0
+                if wanted or all_frames:
+                    decoded, image = self._capture.retrieve()
+                    if not decoded:
+                        break
+                    yield Frame(image, index, seconds, wanted=wanted)
+                index += 1
+        finally:
+            self._capture.release()
+        # Frames are counted by some containers and guessed by others; the time tells which.
+        counted = index >= 0.98 * self.frames - 2
+        timed = self._guessed and seconds + 2 * widest >= 0.9 * self._duration
+        if index == 0 or not (counted or timed):
+            raise FerlibError(f"{self.path}: damaged, it stops after frame {index} of {self.frames}")
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    with stderr_captured():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
+    return capture
+
+
+def in_time(video: Video, append):
+    """Return a function that takes a frame of a video and its time, and appends it as often as it is due.
+
+    Args:
+        video: Where the frames come from.
+        append: From `video_writer`, at the rate of the video.
+    """
+    written, start = 0, None
+
+    def take(image: np.ndarray, seconds: float) -> None:
+        nonlocal written, start
+        start = seconds if start is None else start
+        due = round((seconds - start) * video.rate) + 1 if video.irregular else written + 1
+        while written < due:
+            append(image)
+            written += 1
+
+    return take
+
+
+@contextmanager
+def video_writer(target: Path, rate: float) -> Iterator:
+    """Open an MP4 for annotated frames; it appears under its name only when it is complete.
+
+    Args:
+        target: Path ending in ``.mp4``.
+        rate: Frames a second.
+
+    Yields:
+        A function that appends a frame, uint8 (height, width, 3); all of the size of the first.
+
+    Raises:
+        FerlibError: If the file cannot be written, or is shorter than what was written (a full disk).
+    """
+    writer, size, count = None, None, 0
+
+    def append(image: np.ndarray) -> None:
+        nonlocal writer, size, count
+        if writer is None:
+            height, width = image.shape[:2]
+            code = cv2.VideoWriter_fourcc(*CODEC)
+            writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, rate, (width, height))
+            if not writer.isOpened():
+                raise FerlibError(f"{target}: a video of {width}x{height} pixels cannot be written there")
+            size = (width, height)
+        # The writer silently drops a frame of another size, which some streams contain.
+        writer.write(image if image.shape[1::-1] == size else cv2.resize(image, size))
+        count += 1
+
+    try:
+        with written_atomically(target) as temporary:
+            try:
+                yield append
+            finally:
+                if writer is not None:
+                    writer.release()
+            if count == 0:
+                raise FerlibError(f"{target}: there was no frame to write")
+            if not temporary.is_file() or _length(temporary) != count:
+                raise FerlibError(f"{target}: could not be written whole; is the disk full?")
+    except OSError as error:
+        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def _length(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return frames

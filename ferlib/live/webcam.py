@@ -1,0 +1,225 @@
+"""The live view: pictures of a camera, stream or file; faces followed; a page to watch, a video to keep."""
+
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ferlib import faces
+from ferlib.detectors import DETECTORS
+from ferlib.labels import FerlibError
+from ferlib.live import draw, media
+from ferlib.live.network import Network, load_model
+from ferlib.live.page import Page
+from ferlib.live.tracker import Tracker
+from ferlib.live.video import Video, video_writer
+
+FIRST_PICTURE_SECONDS, NEXT_PICTURE_SECONDS = 15.0, 5.0
+"""How long a camera may take to start, and to send the next picture, before it counts as lost."""
+
+RECORDED_RATE = 25.0
+"""Frames a second in recordings of cameras, which themselves deliver pictures irregularly."""
+
+Timed = tuple[np.ndarray, float]
+"""A picture, uint8 (height, width, 3) in blue, green, red, and when it was taken, in seconds."""
+
+
+def webcam(
+    camera: int = 0,
+    *,
+    source: str | Path | None = None,
+    record: str | Path | None = None,
+    detector: str = DETECTORS[0],
+    port: int = 0,
+    page: bool | None = None,
+    browser: bool = True,
+    progress: bool = True,
+    model: Network | None = None,
+) -> int:
+    """Show faces and emotions live until q is pressed on the page, Ctrl-C here, or the source ends.
+
+    Args:
+        camera: Number of the camera, from 0.
+        source: A video file, or the address of a stream (``rtsp://…``, ``http://…``), instead of a camera.
+        record: MP4 file to keep what is shown.
+        detector: As for `ferlib.predict`.
+        port: Port of the page on 127.0.0.1; 0 takes a free one.
+        page: Serve the page; None does so unless a file is being recorded, which then goes as fast as it can.
+        browser: Open the page in the browser.
+        progress: Show a line with the rate on a terminal.
+        model: As for `ferlib.predict`.
+
+    Returns:
+        Number of frames shown.
+
+    Raises:
+        FerlibError: If the camera or source is missing, busy or lost; what was recorded until then is kept.
+    """
+    network = model or load_model()
+    file = source is not None and "://" not in str(source)
+    page = not (file and record) if page is None else page
+    if record and Path(record).suffix.lower() != ".mp4":
+        raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
+    if record and file and Path(record).resolve() == Path(source).resolve():
+        raise FerlibError(f"{record} is the source: give the recording a name of its own")
+    faces.check(detector)  # before a page opens
+    pictures, rate, total = _opened(camera, source, paced=page)
+    with ExitStack() as stack:
+        stack.callback(pictures.close)
+        shown = stack.enter_context(_Shown(record, rate, irregular=not file, port=port if page else None))
+        if shown.page:
+            print(f"Live view: {shown.page.address} (q stops it there, Ctrl-C here)", flush=True)
+            if browser:
+                webbrowser.open(shown.page.address)
+        bar = stack.enter_context(
+            tqdm(total=total, unit="frame", disable=None if progress else True, leave=False)
+        )
+        count = _run(pictures, Tracker(network, detector), shown, bar)
+    if record:
+        print(f"The live view is kept in {record}")
+    return count
+
+
+def _run(pictures: Iterator[Timed], tracker: Tracker, shown: "_Shown", bar: tqdm) -> int:
+    """Show picture after picture; Ctrl-C and a lost camera are proper ends too, for the recording's sake."""
+    count, interval, before = 0, 0.0, None
+    with suppress(KeyboardInterrupt):
+        try:
+            for image, seconds in pictures:
+                people = tracker.update(image, seconds)
+                now = time.perf_counter()
+                if before is not None:
+                    # An average of intervals, for one of rates soars when pictures come in bursts.
+                    interval = 0.9 * interval + 0.1 * (now - before) if interval else now - before
+                before, rate = now, 1 / interval if interval else 0.0
+                shown.show(draw.live_view(image, people, rate), people, rate, seconds)
+                count += 1
+                bar.update()
+                if shown.page and shown.page.stopped.is_set():
+                    break
+        except FerlibError as error:
+            shown.problem = error
+    return count
+
+
+class _Shown:
+    """Where the live view goes: to the page, to the recording, or to both."""
+
+    def __init__(self, record: str | Path | None, rate: float, irregular: bool, port: int | None):
+        self._record, self._rate, self._irregular = record, rate, irregular
+        self.page = Page(port) if port is not None else None
+        self.problem: FerlibError | None = None
+        self._write, self._start, self._written = None, None, 0
+
+    def __enter__(self) -> "_Shown":
+        self._files = ExitStack()
+        if self._record:
+            self._write = self._files.enter_context(video_writer(Path(self._record), self._rate))
+        return self
+
+    def show(self, view: np.ndarray, people: list, rate: float, seconds: float) -> None:
+        """Send one view out."""
+        if self.page:
+            self.page.show(view, people, rate)
+        if self._write:
+            self._start = seconds if self._start is None else self._start
+            # A camera's pictures come irregularly: repeating and leaving out some keeps the time right.
+            due = int((seconds - self._start) * self._rate) + 1 if self._irregular else self._written + 1
+            while self._written < due:
+                self._write(view)
+                self._written += 1
+
+    def __exit__(self, *problem) -> None:
+        try:
+            self._files.__exit__(*problem)
+        except FerlibError:  # nothing recorded is no news beside a camera that sends nothing
+            if not self.problem:
+                raise
+        finally:
+            if self.page:
+                self.page.close(f"{self.problem or 'Stopped'}.")
+        if self.problem:
+            raise self.problem
+
+
+# --- where pictures come from -----------------------------------------------------------------------
+
+
+def _opened(camera: int, source: str | Path | None, paced: bool):
+    """Return an iterator over pictures, the rate of a recording, and the number of pictures if known."""
+    if source is not None and "://" not in str(source):
+        video = Video(Path(source))
+        return _of_file(video, paced), video.rate, video.frames or None
+    return (
+        _of_camera(_capture(camera, source), f"camera {camera}" if source is None else str(source)),
+        RECORDED_RATE,
+        None,
+    )
+
+
+def _of_file(video: Video, paced: bool) -> Iterator[Timed]:
+    start = time.perf_counter()
+    for frame in video.read():
+        if paced:
+            time.sleep(max(0.0, start + frame.seconds - time.perf_counter()))
+        yield frame.image, frame.seconds
+
+
+def _capture(camera: int, source: str | None):
+    """Open a camera or stream."""
+    with media.stderr_captured():
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG) if source else cv2.VideoCapture(camera)
+    if capture.isOpened():
+        return capture
+    if source:
+        raise FerlibError(f"{source}: nothing can be read from this address; is it right, and is it on?")
+    if sys.platform == "linux" and not Path(f"/dev/video{camera}").exists():
+        raise FerlibError(
+            f"there is no camera {camera}: plug one in, choose another with --camera, or a file with --source"
+        )
+    raise FerlibError(
+        f"camera {camera} cannot be opened: it is missing, used by another program, or not allowed in the "
+        "system's privacy settings; close the other program, or choose another with --camera"
+    )
+
+
+def _of_camera(capture, name: str) -> Iterator[Timed]:
+    """Yield the newest picture of a camera each time; those that came meanwhile are left out."""
+    newest: list[Timed] = []
+    arrived, ended = threading.Condition(), threading.Event()
+
+    def grab():
+        while not ended.is_set():
+            good, image = capture.read()
+            with arrived:
+                newest[:] = [(image, time.perf_counter())]
+                if not good:
+                    ended.set()
+                arrived.notify()
+        capture.release()
+
+    threading.Thread(target=grab, daemon=True).start()
+    patience = FIRST_PICTURE_SECONDS
+    try:
+        while True:
+            with arrived:
+                arrived.wait_for(lambda: newest or ended.is_set(), patience)
+                if ended.is_set() or not newest:
+                    first = patience == FIRST_PICTURE_SECONDS
+                    raise FerlibError(
+                        f"{name} sends no picture: is another program using it?"
+                        if first
+                        else f"{name} sends no more pictures: it was unplugged or switched off"
+                    )
+                picture = newest.pop()
+            patience = NEXT_PICTURE_SECONDS
+            yield picture
+    finally:
+        ended.set()

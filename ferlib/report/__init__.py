@@ -1,0 +1,1 @@
+"""From notebooks to one HTML and one PDF."""

@@ -1,0 +1,137 @@
+"""How a report was made, gathered from its chapters: banner, title-page line, and a chapter of its own."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ferlib.report.document import Chapter
+
+DEMO = "demo faces, not FER-2013"
+QUICK = "quick profile: small-scale run"
+MIXED = "some numbers come from quick, small-scale runs"
+
+
+def banner(chapters: Sequence[Chapter]) -> str:
+    """Return what every page must warn of, empty for a full report on FER-2013.
+
+    Args:
+        chapters: All chapters of the report.
+    """
+    profiles = {profile for chapter in chapters for profile in chapter.facts.get("profiles", ())}
+    warnings = [DEMO] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
+    if "quick" in profiles:
+        warnings.append(QUICK if profiles == {"quick"} else MIXED)
+    return " · ".join(warnings)
+
+
+def summary(chapters: Sequence[Chapter], date: str) -> str:
+    """Return one line for the title page: date, data, profile, commit, hardware.
+
+    Args:
+        chapters: All chapters of the report.
+        date: Date of the report as it is printed.
+    """
+    told = [chapter for chapter in chapters if chapter.facts]
+    if not told:
+        return f"Made on {date}."
+    profiles = sorted({profile for chapter in told for profile in chapter.facts["profiles"]})
+    parts = [
+        f"Made on {date}",
+        *_distinct(told, lambda facts: facts["data"]),
+        *([f"profile {' and '.join(profiles)}"] if profiles else []),
+        *(f"commit {commit}" for commit in _distinct(told, lambda facts: facts["commit"])),
+        *_distinct(told, lambda facts: facts["hardware"]),
+    ]
+    return " · ".join(parts)
+
+
+def page(chapters: Sequence[Chapter]) -> str:
+    """Return the chapter "How this report was made" as Markdown.
+
+    Args:
+        chapters: All chapters of the report.
+    """
+    told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
+    notes = any(facts["notes"] for _, facts in told)
+    rows = {
+        "Parameters": _by_chapter(
+            [(number, chapter.parameters) for number, chapter in _numbered(chapters)],
+            lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
+        ),
+        "Profile": _by_chapter(told, _profile),
+        "Data": _by_chapter(told, lambda facts: facts["data"]),
+        "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
+        **({"Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none")} if notes else {}),
+        "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
+        "Versions": _by_chapter(told, lambda facts: _listed(facts["versions"])),
+        "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
+    }
+    return "\n\n".join(
+        [
+            "# How this report was made {#sec-how-made .unnumbered}",
+            "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
+            "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
+            "and splits: whoever computes the same one has the same data.",
+            *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
+            _runs_table(chapters),
+        ]
+    )
+
+
+def _numbered(chapters: Sequence[Chapter]) -> list[tuple[int, Chapter]]:
+    """Return the chapters with their numbers; an introduction has 0."""
+    return list(enumerate(chapters, start=0 if chapters[0].is_introduction else 1))
+
+
+def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[str]:
+    return list(dict.fromkeys(fact(chapter.facts) for chapter in chapters))
+
+
+def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
+    """Return a fact once if all chapters agree on it, else with the chapters it is true of."""
+    chapters: dict[str, list[int]] = {}
+    for number, facts in told:
+        chapters.setdefault(fact(facts), []).append(number)
+    if len(chapters) == 1:
+        return next(iter(chapters))
+    return "; ".join(f"{text} ({_chapters(numbers)})" for text, numbers in chapters.items())
+
+
+def _chapters(numbers: list[int]) -> str:
+    """Return "chapter 2" or "chapters 1, 3–5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"chapter{'s' if len(numbers) > 1 else ''} {', '.join(texts)}"
+
+
+def _profile(facts: dict) -> str:
+    return " and ".join(facts["profiles"]) or "no training"
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _runs_table(chapters: Sequence[Chapter]) -> str:
+    lines = ["| Chapter | Seconds | Runs shown | Made by |", "|:--|--:|--:|:--|"]
+    for number, chapter in _numbered(chapters):
+        runs = chapter.facts.get("runs", [])
+        seconds = "–" if chapter.seconds is None else f"{chapter.seconds:,.1f}"
+        title = f"{number}\\ \\ {chapter.title}" if number else chapter.title
+        lines.append(f"| {title} | {seconds} | {len(runs) or '–'} | {_makers(runs)} |")
+    caption = "Each chapter: how long its notebook ran, the training runs it shows, and what made those."
+    return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
+
+
+def _makers(runs: list[dict]) -> str:
+    """Return how many runs each profile and device made, and how many of them were read from the record."""
+    makers = Counter((run["profile"], run.get("device", "unknown device")) for run in runs)
+    texts = [f"{count} × {profile} on {device}" for (profile, device), count in sorted(makers.items())]
+    if recorded := sum(run["origin"] == "record" for run in runs):
+        texts.append(f"{recorded} of them from the record")
+    return "; ".join(texts) or "–"

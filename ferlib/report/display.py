@@ -1,0 +1,251 @@
+"""What a notebook shows to the report: figures, tables, prose and where its numbers come from.
+
+All that is displayed reads well in the notebook and carries ``metadata["ferlib"]``, from which
+:mod:`ferlib.report.render` makes numbered figures, tables and cross-references (``@fig-sample-images``,
+``@tbl-dataset-counts``, ``[@goodfellow2013]``).
+"""
+
+import base64
+import html
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ferlib import paths
+from ferlib.labels import FerlibError
+from ferlib.train import machine
+
+DPI = 200
+"""Resolution of saved figures, dots per inch."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?( ?[%×]| ?± ?[\d.]+)?")
+_MISSING = "–"
+_FEW_COLOURS = 8192  # a drawing: 256 of them tell it as well at a third of the size, a photo they would band
+_SCREEN_DPI = 90  # pixels per inch at which a notebook shows a figure
+
+
+def save_figure(fig: Figure, name: str) -> Path:
+    """Save a figure as ``figs/<name>.png``; the same figure gives the same bytes.
+
+    Args:
+        fig: Figure to save, cropped to what is drawn.
+        name: File name without suffix: small letters, digits and underscores.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        FerlibError: If the name is of another form.
+    """
+    _check_name(name)
+    path = paths.figs() / f"{name}.png"
+    with paths.written_atomically(path) as temporary:
+        drawn = io.BytesIO()
+        fig.savefig(drawn, dpi=DPI, bbox_inches="tight")
+        picture = Image.open(drawn).convert("RGB")
+        if picture.getcolors(_FEW_COLOURS):  # None where there are more
+            picture = picture.quantize(256, dither=Image.Dither.NONE)
+        picture.save(temporary, "PNG", optimize=True, dpi=(DPI, DPI))
+    return path
+
+
+def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%") -> None:
+    """Save, show and close a figure that the report numbers.
+
+    Args:
+        fig: Figure to show.
+        name: As for :func:`save_figure`; prose refers to it as ``@fig-<name, with dashes>``.
+        caption: What the figure shows and what is to be seen in it, Markdown in one paragraph.
+        alt: Description for readers who don't see it: kind of plot, axes, main values; plain text.
+        width: Share of the text width, such as ``"80%"``.
+
+    Raises:
+        FerlibError: If caption or alt text is empty, or the name or width is of another form.
+    """
+    _check_text(name, caption=caption, alt=alt)
+    if not re.fullmatch(r"\d{1,3}%", width):
+        raise FerlibError(f"figure {name!r}: the width is a share of the text such as '80%', not {width!r}")
+    picture = save_figure(fig, name).read_bytes()
+    pixels = round(fig.get_figwidth() * _SCREEN_DPI)
+    facts = {"role": "figure", "label": _label("fig", name), "caption": caption, "alt": alt, "width": width}
+    display(
+        {"image/png": base64.b64encode(picture).decode(), "text/plain": f"<Figure {name}>"},
+        metadata={"ferlib": facts, "image/png": {"width": pixels, "alt": alt}},
+        raw=True,
+    )
+    show_markdown(f"**Figure.** {caption}", {"role": "caption"})
+    plt.close(fig)
+
+
+def table(
+    frame: pd.DataFrame, name: str, *, caption: str, formats: Mapping[str, str | Callable] | None = None
+) -> None:
+    """Show a table that the report numbers; an index without a name is left out.
+
+    Args:
+        frame: The table. Columns of numbers stand on the right, all of a float column with the decimals
+            its largest needs for three digits; missing values become a dash, underscores in headings blanks.
+        name: As for :func:`save_figure`; prose refers to it as ``@tbl-<name, with dashes>``.
+        caption: What the table shows and what is to be seen in it, Markdown in one paragraph.
+        formats: Column or index name to format, such as ``"{:.1%}"``, ``",d"`` or a function of the value.
+
+    Raises:
+        FerlibError: If the caption is empty, the name is of another form, or a format names no column.
+    """
+    _check_text(name, caption=caption)
+    _check_name(name)
+    frame = frame.reset_index() if any(part is not None for part in frame.index.names) else frame
+    frame = frame.set_axis([_heading(column) for column in frame.columns], axis="columns")
+    formats = {_heading(column): form for column, form in (formats or {}).items()}
+    if unknown := set(formats) - set(frame.columns):
+        raise FerlibError(
+            f"table {name!r} has no column {sorted(unknown)[0]!r}; it has {', '.join(frame.columns)}"
+        )
+    facts = {"role": "table", "label": _label("tbl", name), "caption": caption}
+    display(
+        {"text/html": _as_html(frame, formats), "text/plain": frame.to_string(index=False)},
+        metadata={"ferlib": facts},
+        raw=True,
+    )
+    show_markdown(f"**Table.** {caption}", {"role": "caption"})
+
+
+def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None:
+    """Say what a notebook's numbers were made from; its last cell.
+
+    Args:
+        dataset: The :class:`ferlib.data.fer2013.Dataset` that was used.
+        runs: The :class:`ferlib.train.record.Run` objects whose results are shown.
+        profile: Profile the notebook was asked for; None or ``"auto"`` takes the profiles of the runs.
+    """
+    runs = list(runs)
+    profiles = sorted({run.profile for run in runs})
+    if not profiles and profile not in (None, "auto"):
+        profiles = [profile]
+    facts = {
+        "role": "provenance",
+        "profiles": profiles,
+        "data": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        "is_demo": dataset.is_demo,
+        "notes": list(dataset.notes),
+        "hardware": machine.hardware(),
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "runs": [_origin(run) for run in runs],
+    }
+    warning = "**Demo faces, not FER-2013: no number here is a finding.**\n\n" if dataset.is_demo else ""
+    rows = {
+        "Data": f"{facts['data']}, fingerprint `{dataset.fingerprint[:12]}`",
+        "Profile": ", ".join(profiles) or "no training",
+        "Runs": str(len(runs)),
+        "Hardware": facts["hardware"],
+        "Versions": ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
+        "Commit": f"`{facts['commit']}`",
+    }
+    show_markdown(warning + "\n".join(f"- **{name}:** {text}" for name, text in rows.items()), facts)
+
+
+def show_markdown(markdown: str, facts: dict) -> None:
+    """Show Markdown.
+
+    Args:
+        markdown: What a notebook shows.
+        facts: What the report needs to know of it, ``role`` among them.
+    """
+    display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise FerlibError(
+            f"{name!r} cannot name a figure or table: use small letters, digits and underscores"
+        )
+
+
+def _check_text(name: str, **texts: str) -> None:
+    for kind, text in texts.items():
+        if not text.strip():
+            raise FerlibError(f"{name!r} has no {kind}: figures and tables must say what they show")
+
+
+def _label(kind: str, name: str) -> str:
+    return f"{kind}-{name.replace('_', '-')}"
+
+
+def _heading(column) -> str:
+    parts = column if isinstance(column, tuple) else (column,)
+    return " ".join(str(part) for part in parts if str(part)).replace("_", " ")
+
+
+def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
+    columns, styles = [], []
+    for position, heading in enumerate(frame.columns):
+        values = frame.iloc[:, position]
+        cells = _cells(values, formats.get(heading))
+        columns.append(cells)
+        styles.append(f' style="text-align: {"right" if _are_numbers(cells) else "left"}"')
+    head = "".join(
+        f'<th scope="col"{style}>{html.escape(heading)}</th>'
+        for heading, style in zip(frame.columns, styles, strict=True)
+    )
+    body = "\n".join(
+        "<tr>" + "".join(f"<td{style}>{cell}</td>" for cell, style in zip(row, styles, strict=True)) + "</tr>"
+        for row in zip(*columns, strict=True)
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell not in ("", _MISSING)]
+    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
+
+
+def _cells(values: pd.Series, form: str | Callable | None) -> list[str]:
+    form = form or _default_format(values)
+    return [html.escape(_formatted(value, form), quote=False) for value in values]
+
+
+def _default_format(values: pd.Series) -> str | Callable:
+    if pd.api.types.is_bool_dtype(values):
+        return lambda value: "yes" if value else "no"
+    if pd.api.types.is_integer_dtype(values):
+        return ","
+    if not pd.api.types.is_float_dtype(values):
+        return str
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(finite, default=0)
+    if all(value == round(value) for value in finite):
+        return ",.0f"
+    return f",.{max(0, 3 - max(-3, math.floor(math.log10(largest)) + 1))}f"
+
+
+def _formatted(value, form: str | Callable) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return _MISSING
+    if callable(form):
+        return str(form(value))
+    text = form.format(value) if "{" in form else format(value, form)
+    return "−" + text[1:] if text.startswith("-") and not isinstance(value, str) else text
+
+
+def _origin(run) -> dict:
+    """Return the few facts of a run that the report prints."""
+    kept = ("device", "backend", "commit", "date", "train_seconds")
+    facts = {name: run.result[name] for name in kept if name in run.result}
+    return {
+        "experiment": run.experiment.id,
+        "seed": run.seed,
+        "profile": run.profile,
+        "origin": run.origin,
+        **{name: value if isinstance(value, str) else float(value) for name, value in facts.items()},
+    }

@@ -1,0 +1,234 @@
+"""The numbered notebooks, executed by papermill and rendered as one report; only what changed runs again."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from ferlib import paths
+from ferlib.labels import FerlibError
+
+_NOTICES = re.compile(
+    r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
+)
+_PROFILES = ("auto", "quick", "full")
+
+
+def build(
+    source: str | None = None, profile: str = "auto", seeds: tuple[int, ...] = (0,), fresh: bool = False
+):
+    """Execute the notebooks that are out of date, then render ``report.html`` and ``report.pdf``.
+
+    The profiles ``quick`` and ``full`` train for themselves; ``auto`` reuses finished runs. A
+    quick report lives in ``reports/quick`` with its own runs and figures, so that trying the
+    project out never overwrites the real report.
+
+    Args:
+        source: Data to use, as for :func:`ferlib.data.fer2013.load`; None searches the usual places.
+        profile: ``auto``, ``quick`` or ``full``.
+        seeds: Seeds every experiment must have.
+        fresh: Forget executed notebooks first, and the runs of a quick report.
+
+    Returns:
+        Paths of the HTML and the PDF report.
+
+    Raises:
+        FerlibError: If a notebook fails; its executed file is kept for reading.
+    """
+    if profile not in _PROFILES:
+        raise FerlibError(f"unknown profile {profile!r}; use one of {', '.join(_PROFILES)}")
+    if profile == "quick":
+        _separate_quick_folders()
+    if fresh:
+        shutil.rmtree(paths.executed(), ignore_errors=True)
+        if profile == "quick":
+            shutil.rmtree(paths.runs(), ignore_errors=True)
+    sources = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+    if not sources:
+        raise FerlibError(
+            f"no notebooks in {paths.notebooks()}: run inside the project folder or set FERLIB_ROOT"
+        )
+    if source is not None:
+        os.environ["FERLIB_DATA"] = source
+    inputs, before = _inputs(profile, seeds), _serious_runs()
+    executed = [
+        _execute_if_needed(path, inputs + before, profile, seeds, i, len(sources))
+        for i, path in enumerate(sources)
+    ]
+    if (after := _serious_runs()) != before:  # which the chapters themselves have trained
+        for path, copy in zip(sources, executed, strict=True):
+            _stamp(copy, _key(path, inputs + after))
+    return _render_if_needed(executed)
+
+
+def _separate_quick_folders() -> None:
+    """Point reports, figures and runs of this process and its kernels into ``reports/quick``."""
+    quick = paths.reports() / "quick"
+    for name, folder in (("REPORTS", quick), ("FIGS", quick / "figs"), ("RUNS", quick / "runs")):
+        os.environ[f"FERLIB_{name}"] = str(folder)
+
+
+def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
+    """Digest what every notebook depends on, runs aside: library, data, record, network, profile, seeds."""
+    from ferlib.data import fer2013
+
+    dataset = fer2013.load()
+    where = f" ({dataset.location})" if dataset.location else ""
+    print(f"Data: {dataset.source}{where}", file=sys.stderr)
+    for note in dataset.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    # Kernels must read the very same data, also where it came from a download or a relative path.
+    if dataset.location is not None:
+        os.environ["FERLIB_DATA"] = str(dataset.location)
+    elif dataset.is_demo:
+        os.environ["FERLIB_DATA"] = "demo"
+    digest = hashlib.sha256()
+    settings = [os.environ.get(name, "") for name in ("KERAS_BACKEND", "FERLIB_WEIGHTS")]
+    for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
+        digest.update(text.encode() + b"\0")
+    recorded = (file for file in paths.record().glob("*") if file.suffix in (".csv", ".npz", ".h5"))
+    library = (file for file in paths.PACKAGE.rglob("*") if file.suffix in (".py", ".json", ".npz", ".csv"))
+    for path in (*sorted(library), *sorted(recorded)):
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _serious_runs() -> str:
+    """List the runs that may take the place of others: all but quick ones."""
+    found = sorted(str(file.parent) for file in paths.runs().glob("*/*/seed*/run.npz"))
+    return "\n".join(folder for folder in found if not Path(folder).parent.name.startswith("quick-"))
+
+
+def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, ...], i: int, n: int) -> Path:
+    """Execute one notebook unless its executed copy was made from the same inputs."""
+    target = paths.executed() / path.name
+    key = _key(path, inputs)
+    if _key_of(target) == key:
+        return target
+    print(f"[{i + 1}/{n}] {path.stem}", file=sys.stderr)
+    start = time.perf_counter()
+    _execute(path, target, {"PROFILE": profile, "SEEDS": list(seeds)}, key)
+    print(f"[{i + 1}/{n}] {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return target
+
+
+def _key(path: Path, inputs: str) -> str:
+    return hashlib.sha256(inputs.encode() + path.read_bytes()).hexdigest()
+
+
+def _key_of(executed: Path) -> str | None:
+    """Return the key of a completely executed notebook, None of a missing, broken or failed one."""
+    try:
+        return json.loads(executed.read_text(encoding="utf-8"))["metadata"]["ferlib"]["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
+    """Run one notebook with papermill; keep the result under ``target`` whatever happens."""
+    import nbformat
+    import papermill
+
+    from ferlib.report import document
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = target.with_name(f".{target.name}")
+    try:
+        papermill.execute_notebook(
+            path,
+            working,
+            parameters,
+            cwd=path.parent,
+            kernel_name="python3",
+            language="python",
+            stderr_file=_Terminal(),  # progress of a training shows while its cell still runs
+            extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
+            kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(working, target)
+        raise FerlibError(
+            f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
+            f"The executed notebook is kept at {target}; mend the cause and run the same command again"
+        ) from None
+    except Exception as error:  # a dead kernel, a full disk: nothing was executed to the end
+        if working.exists():
+            os.replace(working, target)
+        raise FerlibError(
+            f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
+        ) from error
+    os.replace(working, target)
+    if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
+        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
+    _stamp(target, key)
+
+
+def _stamp(target: Path, key: str) -> None:
+    """Write into an executed notebook what it was made from."""
+    import nbformat
+
+    notebook = nbformat.read(target, 4)
+    notebook.metadata["ferlib"] = {"key": key}
+    with paths.written_atomically(target) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+class _Terminal:
+    """Standard error without what TensorFlow's native code writes there whatever its settings say."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(_NOTICES.sub("", text))
+
+    def writelines(self, texts) -> None:
+        for text in texts:
+            self.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _kernel_manager(log: Path) -> type:
+    """Return a kernel manager that logs what native code writes; what Python prints stays in the notebook.
+
+    TensorFlow greets every process with notices that no setting silences.
+    """
+    from jupyter_client import AsyncKernelManager
+
+    class LoggingKernelManager(AsyncKernelManager):
+        async def _async_launch_kernel(self, command, **options):
+            with open(log, "ab") as stderr:
+                await super()._async_launch_kernel(command, **options | {"stderr": stderr})
+
+    return LoggingKernelManager
+
+
+def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
+    """Render both reports unless they were made from these very notebooks and templates."""
+    html, pdf = paths.reports() / "report.html", paths.reports() / "report.pdf"
+    stamp = paths.executed() / "rendered.json"
+    key = json.dumps({"key": _render_key(executed)}).encode()
+    if html.exists() and pdf.exists() and stamp.exists() and stamp.read_bytes() == key:
+        print(f"Up to date: {html} and {pdf}", file=sys.stderr)
+        return html, pdf
+    from ferlib.report import render
+
+    start = time.perf_counter()
+    print("Rendering HTML and PDF", file=sys.stderr)
+    html, pdf = render.render(executed, paths.reports(), meta=paths.root() / "reports" / "meta.yaml")
+    with paths.written_atomically(stamp) as temporary:
+        temporary.write_bytes(key)
+    print(f"Wrote {html} and {pdf} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return html, pdf
+
+
+def _render_key(executed: list[Path]) -> str:
+    """Digest the executed notebooks, the templates and the title page's configuration."""
+    digest = hashlib.sha256()
+    templates = sorted((Path(__file__).parent / "templates").iterdir())
+    for path in (*executed, *templates, paths.root() / "reports" / "meta.yaml"):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""What others report on FER-2013 and on FER+, with how it was measured and whether it can be believed.
+
+The figures stand in ``templates/published.csv``, one a line, each with its entry of the bibliography, how it
+is known (from the authors' ``code``, their paper or ``page``, or as ``quoted`` by later work) and the address
+where that was read.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ferlib.train.experiments import EXPERIMENTS
+
+FILE = Path(__file__).parent / "templates" / "published.csv"
+
+KNOWN = ("code", "page", "quoted")
+"""How a figure is known, the best first."""
+
+VERDICTS = ("stands", "too high", "open", "refuted")
+"""Whether a figure can be believed; ``belief`` says why."""
+
+
+def published(labels: str = "FER-2013") -> pd.DataFrame:
+    """Return published figures, the lowest first.
+
+    Args:
+        labels: What networks are judged by: ``FER-2013`` (seven emotions) or ``FER+`` (eight, voted for).
+
+    Returns:
+        One row a figure: ``source`` (key of the bibliography), ``method``, ``networks`` (how many are
+        averaged), ``accuracy`` and its ``spread`` (percent, as written), ``parameters``, ``split``,
+        ``views``, ``chosen_on``, ``trainings``, ``other_data``, ``verdict``, ``belief``, ``known`` and
+        ``where``. What was not said is missing.
+    """
+    table = pd.read_csv(FILE, dtype={"accuracy": str, "spread": str})
+    for column in ("networks", "parameters", "trainings"):
+        table[column] = table[column].astype("Int64")
+    return table[table["labels"] == labels].drop(columns="labels").reset_index(drop=True)
+
+
+def table(**blocks: pd.DataFrame) -> pd.DataFrame:
+    """Return published figures for people to read.
+
+    Args:
+        **blocks: Figures from `published`, by what they were judged by; underscores stand for blanks.
+
+    Returns:
+        Each block under a row that names it.
+    """
+    rows = []
+    for name, figures in blocks.items():
+        rows += [{"who": f"{name.replace('_', ' ')}:"}, *map(_row, figures.itertuples())]
+    return pd.DataFrame(rows).fillna("")
+
+
+def counts(figures: pd.DataFrame) -> dict[str, int]:
+    """Count by what rules published figures of networks were measured.
+
+    Args:
+        figures: From `published`.
+
+    Returns:
+        ``all`` figures of networks; those that rest on several trainings (``repeated``); those whose test
+        images also chose the epoch or the members (``own``).
+    """
+    networks = figures[figures["method"] != "people"]
+    own = networks["chosen_on"] == networks["split"]
+    repeated = networks["trainings"].fillna(1) > 1
+    return {"all": len(networks), "repeated": int(repeated.sum()), "own": int(own.sum())}
+
+
+def alone(figures: pd.DataFrame) -> float:
+    """Return the best figure that stands of a single network that had no other data, in percent.
+
+    Args:
+        figures: From `published`.
+    """
+    stands = (figures["verdict"] == "stands") & (figures["other_data"] == "none")
+    return figures["accuracy"][stands & (figures["networks"] == 1)].astype(float).max()
+
+
+def reported() -> dict[str, dict]:
+    """Return what course reports claim of the rows that stand for their networks, by row.
+
+    Returns:
+        Row to its ``accuracy`` (0..1, or None) and ``note``.
+    """
+    told = {id: row for id, row in EXPERIMENTS.items() if row.reported or row.reported_note}
+    return {id: {"accuracy": row.reported, "note": row.reported_note} for id, row in told.items()}
+
+
+def _row(figure) -> dict[str, str]:
+    return {
+        "who": f"@{figure.source}",
+        "what": figure.method,
+        "%": figure.accuracy + (f" ± {figure.spread}" if pd.notna(figure.spread) else ""),
+        "weights": _short(figure.parameters) if pd.notna(figure.parameters) else "–",
+        "how it was measured": _measured(figure),
+        "other data": figure.other_data,
+        "can it be believed?": figure.belief,
+    }
+
+
+def _short(parameters: int) -> str:
+    return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.0f} k"
+
+
+def _measured(figure) -> str:
+    """Say on what images a figure was measured, which ones chose, how often, and if it is only quoted."""
+    parts = [figure.split if figure.split != "not said" else "images not said"]
+    parts += [figure.views] if pd.notna(figure.views) else []
+    chosen_on = "it" if figure.chosen_on == figure.split else figure.chosen_on
+    parts += [f"chosen on {chosen_on}"] if pd.notna(chosen_on) else []
+    parts += [f"{figure.trainings} trainings"] if pd.notna(figure.trainings) and figure.trainings > 1 else []
+    return "; ".join(parts) + (" (as quoted)" if figure.known == "quoted" else "")

@@ -1,0 +1,161 @@
+"""The run matrix on several processes or machines through dask.distributed."""
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import contextmanager
+from functools import cache, partial
+
+from tqdm import tqdm
+
+from ferlib import paths
+from ferlib.data import fer2013
+from ferlib.data.fer2013 import Dataset
+from ferlib.labels import FerlibError
+from ferlib.train import experiments, record, trainer
+from ferlib.train.experiments import Experiment
+from ferlib.train.record import Run
+
+DEATHS = 10
+"""Workers that may die over one run of a local cluster; it goes on from its last epoch each time."""
+
+PATIENCE = 10
+"""Seconds to wait for a scheduler's answer."""
+
+
+def train_matrix(
+    ids: Iterable[str],
+    seeds: Iterable[int],
+    profile: str,
+    dataset: Dataset,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    until: float | None = None,
+) -> list[Run]:
+    """Train every row with every seed, one after the other or on workers.
+
+    Workers write into the same ``runs/`` folder and read the data at the same path, so on several machines
+    both lie on shared storage. A worker that dies loses at most an epoch: another takes its run up.
+
+    Args:
+        ids: Rows of the experiment table.
+        seeds: Seeds of each row.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``, see ``train.obtain``.
+        dataset: Images.
+        workers: Processes to start on this machine; they share its cores.
+        scheduler: Address of a running scheduler, such as ``"tcp://10.0.0.1:8786"``; overrides `workers`.
+        until: Seconds since 1970 at which to stop; what is unfinished then is kept and goes on next time.
+
+    Returns:
+        The finished runs, see ``train.obtain``.
+
+    Raises:
+        FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
+    """
+    if workers is None and scheduler is None:
+        return trainer.obtain(ids, dataset, seeds=seeds, profile=profile, until=until)
+    with _client(workers, scheduler) as client:
+        distribute = partial(_distribute, client)
+        return trainer.obtain(ids, dataset, seeds=seeds, profile=profile, until=until, trainer=distribute)
+
+
+@contextmanager
+def _client(workers: int | None, scheduler: str | None):
+    """Connect to a scheduler, or to one started here with workers that share the cores."""
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError:
+        raise FerlibError(
+            "several workers need dask.distributed; in the project's folder run: pip install '.[cluster]'"
+        ) from None
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=PATIENCE)
+        except (OSError, ValueError) as error:
+            raise FerlibError(
+                f"no scheduler answers at {scheduler} ({error}); start one with: dask scheduler"
+            ) from None
+        with client:
+            yield client
+        return
+    cores = str(max(1, (os.cpu_count() or 1) // workers))
+    environment = {
+        "OMP_NUM_THREADS": cores,
+        "TF_NUM_INTRAOP_THREADS": cores,
+        # Workers share a GPU, so none may take all of its memory at once.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": environment}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}),
+        LocalCluster(**options) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _distribute(
+    client,
+    missing: list[tuple[Experiment, int]],
+    dataset: Dataset,
+    profile: str,
+    progress: bool,
+    until: float | None,
+) -> dict[tuple[Experiment, int], Run]:
+    """Train runs on workers and read them from the shared folder as they finish."""
+    from distributed import as_completed
+
+    source, runs = str(dataset.location or "demo"), str(paths.runs())
+    futures = {
+        client.submit(
+            *(_train_remotely, row, seed, profile, source, dataset.fingerprint, runs, until),
+            pure=False,
+            priority=-number,
+        ): (row, seed)
+        for number, (row, seed) in enumerate(missing)
+    }
+    found = {}
+    with trainer.progress_bar(len(missing), progress) as bar:
+        for future in as_completed(futures):
+            row, seed = futures[future]
+            if future.status != "finished":
+                raise FerlibError(f"{row.id} seed {seed} failed on its worker: {future.exception()}")
+            if not future.result():
+                continue  # out of time
+            scaled = experiments.at(row, profile)
+            run = found[row, seed] = record.find(scaled, seed, profile, dataset.fingerprint)
+            if run is None:
+                raise FerlibError(
+                    f"{row.id} seed {seed} is finished but not in {runs}; give all workers the same folder"
+                )
+            bar.update()
+            tqdm.write(trainer.summary(run), file=sys.stderr)
+    return found
+
+
+def _train_remotely(
+    row: Experiment,
+    seed: int,
+    profile: str,
+    source: str,
+    fingerprint: str,
+    runs: str,
+    until: float | None = None,
+) -> bool:
+    """Train one run on a worker and say whether it was finished; it lies in the folder `runs` then."""
+    os.environ["FERLIB_RUNS"] = runs
+    dataset = _dataset(source)
+    if dataset.fingerprint != fingerprint:
+        raise FerlibError(f"{source} holds other images on this worker than where the command was given")
+    try:
+        trainer.train(row, seed, dataset, profile=profile, until=until)
+    except trainer.OutOfTime:
+        return False
+    return True
+
+
+@cache
+def _dataset(source: str) -> Dataset:
+    return fer2013.load(source, own_classes=True)

@@ -1,0 +1,243 @@
+"""From a Keras network to the small ONNX file that predicts anywhere.
+
+Weights are stored as float16, half the size; onnxruntime widens them once, when it loads the file, and
+computes in float32.
+"""
+
+import datetime
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+from keras import layers
+from onnx import TensorProto, helper, numpy_helper
+
+from ferlib import paths
+from ferlib.data import portrait
+from ferlib.data.fer2013 import Dataset
+from ferlib.evaluate import calibrate, private_test
+from ferlib.labels import CLASSES, FerlibError
+from ferlib.live.network import GRAPH, METADATA, Network, weights_folder
+from ferlib.paths import written_atomically
+from ferlib.train import record, trainer
+from ferlib.train.record import Run
+
+TOLERANCE = 1e-5
+"""Largest difference of a probability between Keras and onnxruntime, with float32 weights."""
+
+FALLBACK = "deep_both"
+"""Row of the experiment table that is trained for the live view where no network is to be had."""
+
+LARGEST_CONSTANT_KEPT = 16
+"""Constants of at most so many numbers stay float32: halving them saves nothing and some are divisors."""
+
+
+def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None) -> Path:
+    """Write the network of a finished run for `ferlib.load_model`.
+
+    Args:
+        run: A run that still has its weights.
+        temperature: Calibration fitted on PublicTest with `ferlib.evaluate.calibrate.fit_temperature`.
+        folder: Where to write; None replaces the network that ships with ferlib.
+
+    Returns:
+        Path of the ONNX file; its metadata lies beside it.
+
+    Raises:
+        FerlibError: If the run has no weights, or export is not possible here (see `export_model`).
+    """
+    kept = ("valid_accuracy", "parameters", "fingerprint", "commit", "date")
+    source = {
+        "experiment": run.experiment.id,
+        "seed": run.seed,
+        "profile": run.profile,
+        **{name: _plain(run.result[name]) for name in kept if name in run.result},
+    }
+    folder, classes = folder or weights_folder(), run.valid.classes
+    return export_model(run.model(), folder, temperature, classes=classes, source=source)
+
+
+def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:
+    """Return the folder of the network for the live view of this data, exporting it where need be.
+
+    The shipped network serves if it learned from this data, in the profile asked for if any. Otherwise
+    the finished run that chapter 5's rule chooses among those with weights is exported to the cache, and
+    where there is none, the deep network is trained quickly.
+
+    Args:
+        dataset: Images.
+        seeds: Seeds to train where nothing is there.
+        profile: As for `ferlib.train.trainer.obtain`.
+
+    Returns:
+        Folder for `ferlib.load_model`.
+    """
+    shipped = weights_folder()
+    if (shipped / METADATA).exists():
+        source = json.loads((shipped / METADATA).read_text(encoding="utf-8"))["source"]
+        if source.get("fingerprint") == dataset.fingerprint and profile in ("auto", source.get("profile")):
+            return shipped
+    run = (
+        _chosen(_usable(record.runs(dataset), profile))
+        or trainer.obtain(
+            [FALLBACK], dataset, seeds=seeds, profile="quick" if profile == "auto" else profile
+        )[0]
+    )
+    folder = paths.cache() / "network" / f"{run.experiment.id}-{run.profile}-seed{run.seed}"
+    export(run, calibrate.fit_temperature(run.valid), folder)
+    return folder
+
+
+def _usable(runs: list[Run], profile: str) -> list[Run]:
+    """Return the small runs for all emotions whose weights are here, those of the best profile there is."""
+    small = [
+        run
+        for run in runs
+        if run.valid.classes == CLASSES
+        and run.result["parameters"] < private_test.REAL_TIME_PARAMETERS
+        and run.weights
+    ]
+    for name in ("full", "cpu", "quick") if profile == "auto" else (profile,):
+        if found := [run for run in small if run.profile == name]:
+            return found
+    return []
+
+
+def _chosen(runs: list[Run]) -> Run | None:
+    """Return the run of chapter 5's choice where PrivateTest was opened, else the best on PublicTest."""
+    if not runs:
+        return None
+    row = private_test.best_row(runs)
+    if all(run.test is not None for run in runs):
+        row = private_test.choose_for_real_time(private_test.results_table(runs), len(runs[0].valid))
+    return private_test.rows(runs)[row][0]
+
+
+def export_model(
+    model: keras.Model,
+    folder: str | Path,
+    temperature: float = 1.0,
+    *,
+    classes: tuple[str, ...] = CLASSES,
+    source: dict | None = None,
+) -> Path:
+    """Write a Keras network as ONNX with float16 weights, and its metadata as JSON.
+
+    Args:
+        model: From images, float32 (n, 48, 48, 1) in 0..255, to probabilities (n, classes).
+        folder: Where to write ``network.onnx`` and ``network.json``.
+        temperature: What log-probabilities are divided by, above 0.
+        classes: Names of the outputs.
+        source: What to write down about the origin of the weights.
+
+    Returns:
+        Path of the ONNX file.
+
+    Raises:
+        FerlibError: If Keras does not run on TensorFlow, tf2onnx is missing, a weight does not fit
+            float16, or onnxruntime computes something else than Keras.
+    """
+    model = _portable(model)
+    images = _probe_images()
+    expected = np.asarray(model.predict(images, batch_size=len(images), verbose=0))
+    graph = _converted(model)
+    plain = {"classes": list(classes), "temperature": 1.0}
+    difference = float(np.abs(_answers(graph, plain, images) - expected).max())
+    if not difference <= TOLERANCE:
+        raise FerlibError(
+            f"the exported {model.name} differs from Keras by {difference:.1g}, more than {TOLERANCE:g}: "
+            "it contains a layer that tf2onnx converts wrongly"
+        )
+    small = _with_half_weights(graph)
+    contents = small.SerializeToString()
+    metadata = {
+        "classes": list(classes),
+        "temperature": float(temperature),
+        "sha256": hashlib.sha256(contents).hexdigest(),
+        "bytes": len(contents),
+        "float16_difference": float(np.abs(_answers(small, plain, images) - expected).max()),
+        "source": source or {},
+        "exported": datetime.date.today().isoformat(),
+    }
+    return _written(contents, metadata, Path(folder))
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _portable(model: keras.Model) -> keras.Model:
+    """Rebuild a network to compute in float32 throughout, with layers that tf2onnx converts."""
+    twin = keras.models.clone_model(model, clone_function=_portable_layer)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _portable_layer(layer: keras.Operation) -> keras.Operation:
+    # tf2onnx leaves the constants of Normalization out of the file.
+    if isinstance(layer, layers.Normalization) and layer.input_mean is not None:
+        scale = 1 / np.sqrt(np.ravel(layer.input_variance))
+        offset = -np.ravel(layer.input_mean) * scale
+        return layers.Rescaling(scale.tolist(), offset.tolist(), name=layer.name)
+    dtype = {"dtype": "float32"} if isinstance(layer, keras.Layer) else {}  # bare operations have none
+    return type(layer).from_config({**layer.get_config(), **dtype})
+
+
+def _converted(model: keras.Model) -> onnx.ModelProto:
+    if keras.backend.backend() != "tensorflow":
+        raise FerlibError(
+            f"networks are exported by Keras on TensorFlow, not on {keras.backend.backend()}: "
+            "set KERAS_BACKEND=tensorflow and export again"
+        )
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf2onnx touches NumPy aliases that are going away
+        path = str(Path(folder) / GRAPH)
+        try:
+            model.export(path, format="onnx", verbose=False)
+        except ImportError as error:
+            raise FerlibError(f"exporting needs tf2onnx ({error}): pip install tf2onnx") from None
+        return onnx.load(path)
+
+
+def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with large constants stored as float16 and cast to float32 on loading."""
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    casts = []
+    for constant in small.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if constant.data_type != TensorProto.FLOAT or values.size <= LARGEST_CONSTANT_KEPT:
+            continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            raise FerlibError(f"the weights {constant.name} are too large for float16: train it again")
+        stored = f"{constant.name}_float16"
+        casts.append(helper.make_node("Cast", [stored], [constant.name], to=TensorProto.FLOAT))
+        constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+    nodes = list(small.graph.node)
+    del small.graph.node[:]
+    small.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(small)
+    return small
+
+
+def _probe_images() -> np.ndarray:
+    """Return a drawn face of each emotion, uint8 (7, 48, 48, 1)."""
+    drawn = [portrait.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
+    return np.stack(drawn)[..., np.newaxis]
+
+
+def _answers(graph: onnx.ModelProto, metadata: dict, images: np.ndarray) -> np.ndarray:
+    return Network(graph.SerializeToString(), metadata).probabilities(images)
+
+
+def _written(contents: bytes, metadata: dict, folder: Path) -> Path:
+    for name, text in ((GRAPH, contents), (METADATA, (json.dumps(metadata, indent=2) + "\n").encode())):
+        with written_atomically(folder / name) as temporary:
+            temporary.write_bytes(text)
+    return folder / GRAPH

@@ -1,0 +1,269 @@
+"""How fast the live view is, stage by stage, and beside the package fer."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import psutil
+
+from ferlib import paths
+from ferlib.data.fer2013 import Split
+from ferlib.labels import KAGGLE_SPLITS, FerlibError
+from ferlib.live import draw
+from ferlib.live.network import Network, load_model, weights_folder
+from ferlib.live.tracker import Tracker
+from ferlib.train import machine
+
+INSTALL_FER = """
+  python -m venv fer-env
+  fer-env/bin/pip install --no-deps fer==25.10.3
+  fer-env/bin/pip install tensorflow-cpu "opencv-python-headless<5" "setuptools<81"
+  fer-env/bin/pip install pandas pillow requests tqdm
+  ferlib bench --live --fer fer-env/bin/python"""
+"""How to get the package fer without the 8 GB that its plain installation takes. It needs an environment of
+its own: it wants another OpenCV than ferlib and imports only with an old setuptools."""
+
+ROUNDS, QUICK_ROUNDS = 5, 1
+"""How often ferlib and fer are measured, in turns, so that whatever else the machine does slows both."""
+
+_OURS = """
+import cv2, ferlib
+picture = cv2.cvtColor(cv2.imread({photo!r}), cv2.COLOR_BGR2RGB)
+classify = lambda: ferlib.predict(picture)
+"""
+_FER = """
+import cv2, logging
+logging.disable(logging.WARNING)
+from fer.fer import FER
+fer, picture = FER(), cv2.imread({photo!r})
+classify = lambda: fer.detect_emotions(picture)
+"""
+_MEASURE = """
+import json, sys, time
+{prepare}
+faces = len(classify())
+ready = time.time() - float(sys.argv[1])
+times = []
+for _ in range({frames}):
+    start = time.perf_counter()
+    classify()
+    times.append(time.perf_counter() - start)
+frame = 1000 * sorted(times)[len(times) // 2]
+print(json.dumps({{"faces": faces, "first answer, s": ready, "a 640x480 frame, ms": frame}}), flush=True)
+sys.stdin.read()
+"""
+_FER_ANSWERS = """
+import cv2, json, logging, sys
+logging.disable(logging.WARNING)
+import numpy as np
+from importlib.metadata import version
+from fer.fer import FER
+faces = np.stack([cv2.resize(image, (64, 64)) for image in np.load({images!r})]).astype("float32")
+answers = np.argmax(FER()._classify_emotions((faces / 255 - 0.5) * 2), axis=1)
+print(json.dumps({{"version": version("fer"), "answers": answers.tolist()}}), flush=True)
+"""
+
+
+def latencies(network: Network, picture: np.ndarray, frames: int = 120) -> pd.DataFrame:
+    """Time the stages of the live view on a picture that moves a little from frame to frame.
+
+    Args:
+        network: Classifies the faces.
+        picture: uint8 (height, width, 3), blue, green, red.
+        frames: How many frames to time, after ten that don't count.
+
+    Returns:
+        Indexed by ``stage``: detection (in all frames, where the whole picture is searched, and where only
+        surroundings of known faces are), network, drawing, and all together; ``frames`` (how many count),
+        ``p50``, ``p95`` and ``mean`` in milliseconds.
+    """
+    tracker, rows = Tracker(network), []
+    for number in range(frames + 10):
+        moved = np.roll(picture, number % 20, axis=1)
+        start = time.perf_counter()
+        people = tracker.update(moved, number / 30)
+        middle = time.perf_counter()
+        draw.live_view(moved, people, 30)
+        end = time.perf_counter()
+        rows.append({**tracker.took, "drawing": end - middle, "all": end - start, "full": tracker.everywhere})
+    timed = pd.DataFrame(rows[10:])
+    stages = {
+        "detection": timed["detection"],
+        "detection, whole picture": timed.loc[timed["full"], "detection"],
+        "detection, around known faces": timed.loc[~timed["full"], "detection"],
+        "network": timed["network"],
+        "detection and network": timed["detection"] + timed["network"],
+        "drawing": timed["drawing"],
+        "all": timed["all"],
+    }
+    table = {
+        stage: (len(times), *(1000 * times.quantile([0.5, 0.95])), 1000 * times.mean())
+        for stage, times in stages.items()
+        if len(times)
+    }
+    return pd.DataFrame.from_dict(
+        table, orient="index", columns=["frames", "p50", "p95", "mean"]
+    ).rename_axis("stage")
+
+
+def start_up(photo: np.ndarray, folder: Path | None = None, frames: int = 30) -> dict[str, float]:
+    """Measure a fresh process that loads ferlib and classifies a photo: first answer, next ones, memory.
+
+    Args:
+        photo: uint8 (height, width, 3), blue, green, red.
+        folder: Folder of the network; None takes the shipped one.
+        frames: How many more times it classifies the photo.
+
+    Returns:
+        ``faces`` (found in the photo), ``first answer, s`` (since the process was started),
+        ``a 640x480 frame, ms`` (median, whole picture searched, for a photo of that size) and
+        ``memory, MB`` (resident at the end).
+    """
+    folder = str(folder or weights_folder())
+    return _timed(_OURS, photo, frames, sys.executable, {"FERLIB_WEIGHTS": folder})
+
+
+def _timed(prepare: str, photo: np.ndarray, frames: int, python: str, environment: dict | None = None):
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "photo.png")
+        cv2.imwrite(path, photo)
+        code = _MEASURE.format(prepare=prepare.format(photo=path), frames=frames)
+        return _in_fresh_process(code, python, environment)
+
+
+def _in_fresh_process(code: str, python: str, environment: dict | None = None) -> dict:
+    """Run code that prints JSON in its last line; add the memory of the process at that moment."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        try:
+            process = subprocess.Popen(
+                [python, "-c", code, str(time.time())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+                env=environment,
+            )
+        except OSError as error:
+            raise FerlibError(f"{python} cannot be started ({error.strerror})") from None
+        with process:
+            line = next((line for line in process.stdout if line.startswith("{")), None)
+            if line is not None:
+                running = psutil.Process(process.pid)
+                memory = [running.memory_info().rss, *(p.memory_info().rss for p in running.children())]
+                return json.loads(line) | {"memory, MB": sum(memory) / 1e6}
+        complaints.seek(0)
+        told = complaints.read().strip().splitlines()
+        raise FerlibError(f"the measured process failed: {told[-1] if told else 'it said nothing'}")
+
+
+def live(
+    split: Split,
+    photo: np.ndarray,
+    *,
+    fer: str | None = None,
+    folder: Path | None = None,
+    quick: bool = False,
+) -> pd.DataFrame:
+    """Compare ferlib with the package fer: accuracy, frames a second, start and memory.
+
+    Both are used as their makers offer them: fer with its defaults, the Haar cascade and a quantized network.
+
+    Args:
+        split: FER-2013's PublicTest, or PrivateTest where it may be opened; its images are the crops.
+        photo: uint8 (480, 640, 3), blue, green, red, with one face.
+        fer: Interpreter of an environment with the package fer; None takes the one that runs.
+        folder: Folder of ferlib's network; None takes the shipped one.
+        quick: Measure once instead of `ROUNDS` times.
+
+    Returns:
+        Indexed by ``measure``: ``ferlib``, ``fer``, ``ratio`` (above 1 where ferlib is better), then the same
+        in every row: ``fer_version``, ``images``, ``hardware``, ``commit`` and ``date``.
+
+    Raises:
+        FerlibError: The package fer is not there; the error says how to install it.
+    """
+    python, network = fer or sys.executable, load_model(folder)
+    try:
+        told = _answers_of_fer(split.images, python)
+    except FerlibError as error:
+        raise FerlibError(
+            f"the package fer cannot be measured ({error}); install it and name its interpreter:{INSTALL_FER}"
+        ) from None
+    ours, theirs = [], []
+    for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+        # The mean, for the median is a frame in which the whole picture was not searched.
+        followed = latencies(network, photo).loc["detection and network", "mean"]
+        ours.append({**start_up(photo, folder), "followed, ms": followed})
+        searched = _timed(_FER, photo, 30, python)
+        theirs.append({**searched, "followed, ms": searched["a 640x480 frame, ms"]})  # it follows nothing
+    answers = network.probabilities(split.images).argmax(axis=1), np.array(told["answers"])
+    columns = [
+        _summary(pd.DataFrame(rows).median(), (answered == split.labels).mean(), split)
+        for rows, answered in zip((ours, theirs), answers, strict=True)
+    ]
+    table = pd.DataFrame(dict(zip(("ferlib", "fer"), columns, strict=True))).rename_axis("measure")
+    more_is_better = table.index.str.contains("accuracy|frames")
+    ratio = np.where(more_is_better, table["ferlib"] / table["fer"], table["fer"] / table["ferlib"])
+    return table.assign(
+        ratio=ratio,
+        fer_version=told["version"],
+        images=len(split),
+        hardware=machine.hardware(),
+        commit=machine.commit(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _summary(measured: pd.Series, accuracy: float, split: Split) -> dict[str, float]:
+    original = {name: usage for usage, name in KAGGLE_SPLITS.items()}[split.name]
+    return {
+        f"accuracy on {original}": float(accuracy),
+        "frames a second, video": 1000 / measured["followed, ms"],
+        "frames a second, photos": 1000 / measured["a 640x480 frame, ms"],
+        "start to first answer, s": measured["first answer, s"],
+        "memory, MB": measured["memory, MB"],
+    }
+
+
+def _answers_of_fer(images: np.ndarray, python: str) -> dict:
+    """Return fer's version and the class that its network names for each crop."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "images.npy")
+        np.save(path, images)
+        return _in_fresh_process(_FER_ANSWERS.format(images=path), python)
+
+
+def describe(table: pd.DataFrame) -> str:
+    """Write the table of `live` for a terminal."""
+    shown = table[["ferlib", "fer", "ratio"]].map("{:.3g}".format)
+    about = table.iloc[0]
+    return (
+        f"{shown.to_string()}\n\nA ratio above 1 means that ferlib is better. {about['images']:,d} crops; "
+        f"frames of 640x480 pixels with one face; fer {about['fer_version']} with its defaults.\n"
+        f"{about['hardware']}"
+    )
+
+
+def save(table: pd.DataFrame) -> Path:
+    """Keep the table of `live` as ``live.csv`` of the record."""
+    with paths.written_atomically(_saved()) as temporary:
+        table.to_csv(temporary)
+    return _saved()
+
+
+def recorded() -> pd.DataFrame | None:
+    """Return the table of `live` that was kept last, None if there is none."""
+    return pd.read_csv(_saved(), index_col="measure") if _saved().exists() else None
+
+
+def _saved() -> Path:
+    return paths.record() / "live.csv"

@@ -1,0 +1,72 @@
+"""The committed record recomputed: its figures from its predictions, and what its weights predict."""
+
+import numpy as np
+import pandas as pd
+
+from ferlib.data.audit import Audit
+from ferlib.data.fer2013 import Dataset
+from ferlib.evaluate import private_test
+from ferlib.labels import FerlibError
+from ferlib.live.network import Network
+from ferlib.tools import card
+from ferlib.train import predicting, publishing, record
+from ferlib.train.record import Run
+
+SAME = 1e-6
+"""Largest difference of a figure that counts as the same: how exactly optimizers end."""
+
+CLOSE = 0.01
+"""Likewise of a probability that weights give again, on another processor or in half precision."""
+
+
+def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
+    """Recompute what the record says of a dataset.
+
+    Args:
+        dataset: The images.
+        audit: Its audit, for the accuracy without leaked images.
+        shipped: The network that ferlib ships.
+
+    Returns:
+        One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
+        many were compared), ``difference`` (the largest), ``of`` (its name) and ``same`` (bool).
+
+    Raises:
+        FerlibError: The record holds no run of these images.
+    """
+    runs = publishing.read_record(dataset)
+    if not runs:
+        raise FerlibError("the record holds no run of these images: nothing to reproduce")
+    table = publishing.read_results().set_index("file")
+    rows = [_figures(run, table.loc[run.recorded_file.name], dataset, audit) for run in runs]
+    rows += [_weights(run, dataset) for run in runs if run.weights]
+    for checked in card.live_check(
+        shipped, runs, {"PublicTest": dataset.valid, "PrivateTest": dataset.test}
+    ).itertuples():
+        rows.append(
+            (f"shipped network, {checked.split}", checked.images, checked.difference, "probability", CLOSE)
+        )
+    found = pd.DataFrame(rows, columns=["what", "figures", "difference", "of", "allowed"])
+    return found.assign(same=found["difference"] <= found["allowed"]).drop(columns="allowed")
+
+
+def describe(found: pd.DataFrame) -> str:
+    """Write what `reproduce` found as a table for people, row by row, with a sentence below."""
+    verdict = np.where(found["same"], "same", "differs")
+    shown = found.assign(verdict=verdict, difference=found["difference"].map("{:.2g}".format))
+    table = shown[["what", "figures", "verdict", "difference", "of"]].to_string(index=False)
+    return f"{table}\n\n{found['same'].sum()} of {len(found)} are the same"
+
+
+def _figures(run: Run, recorded: pd.Series, dataset: Dataset, audit: Audit) -> tuple:
+    again = pd.Series(private_test.figures(run, dataset, audit), dtype="float64")
+    apart = (again - recorded[again.index].astype("float64")).abs().fillna(np.inf)
+    name = f"{run.experiment.id}, seed {run.seed} ({run.profile})"
+    return name, len(again), float(apart.max()), str(apart.idxmax()), SAME
+
+
+def _weights(run: Run, dataset: Dataset) -> tuple:
+    part = private_test.images_of(run, dataset.valid)
+    again = record.rounded(predicting.predict(run.model(), part))
+    apart = np.abs(again.probabilities - run.valid.probabilities).max()
+    return f"weights of {run.experiment.id}, PublicTest", len(part), float(apart), "probability", CLOSE

@@ -1,0 +1,177 @@
+"""The commands that train, judge and record networks; each imports only what it needs."""
+
+import sys
+import time
+
+from ferlib.tools import arguments
+from ferlib.words import listed
+
+
+def add(commands) -> None:
+    """Add the commands that train, judge and record networks."""
+    train = arguments.command(commands, "train", _train, "train experiments, resuming what was stopped")
+    train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
+    train.add_argument("--all", action="store_true", help="every experiment")
+    train.add_argument("--list", action="store_true", help="list the experiments and stop")
+    which = train.add_mutually_exclusive_group()
+    arguments.add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    arguments.add_number(which, "--seed", None, "train seed N alone", arguments.index)
+    train.add_argument(
+        "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
+    )
+    arguments.add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
+    arguments.add_number(train, "--workers", None, "share the runs among N local processes")
+    train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
+    add_profile(train)
+    tune = arguments.command(
+        commands, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
+    )
+    tune.add_argument("id", metavar="ID", help="experiment to start from")
+    arguments.add_number(tune, "--trials", 30, "trials to add (default 30)")
+    tune.add_argument(
+        "--storage",
+        metavar="URL",
+        help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
+    )
+    add_profile(tune)
+    evaluate = arguments.command(
+        commands, "evaluate", _evaluate, "hold finished networks against labels and ten people's votes"
+    )
+    evaluate.add_argument("ids", nargs="*", metavar="ID", help="experiments to tell class by class, too")
+    bench = arguments.command(
+        commands, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
+    )
+    scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
+    scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
+    scale.add_argument("--save", action="store_true", help="keep the figures in the record")
+    what = bench.add_mutually_exclusive_group()
+    what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
+    what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
+    bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
+    arguments.command(
+        commands,
+        "record",
+        _record,
+        "test finished runs on PrivateTest and copy them into the record",
+    )
+    arguments.command(
+        commands, "reproduce", _reproduce, "recompute the record's figures from its predictions"
+    )
+    export = arguments.command(
+        commands, "export", _export, "make a finished run the network that ferlib ships"
+    )
+    export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
+
+
+def add_profile(parser) -> None:
+    """Add the option that chooses a scale of training."""
+    parser.add_argument(
+        "--profile",
+        choices=("auto", "quick", "full"),
+        default="auto",
+        help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
+    )
+
+
+def _train(chosen) -> int | None:
+    arguments.import_keras_quietly()
+    from ferlib.data import fer2013
+    from ferlib.tools import cluster
+    from ferlib.train import experiments, planning
+
+    if chosen.list:
+        print(experiments.describe())
+        return 0
+    ids = experiments.TABLE if chosen.all else chosen.ids
+    if not ids:
+        print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
+        return 2
+    dataset = fer2013.load(chosen.data, own_classes=True)
+    seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
+    if chosen.dry_run:
+        print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
+        return 0
+    until = None if chosen.seconds is None else time.time() + chosen.seconds
+    options = {"workers": chosen.workers, "scheduler": chosen.scheduler, "until": until}
+    runs = cluster.train_matrix(ids, seeds, chosen.profile, dataset, **options)
+    made = listed(sorted({run.profile for run in runs})) or "none"
+    print(f"finished: {len(runs)} of {len(ids) * len(seeds)} runs, profile {made}")
+    return 0
+
+
+def _tune(chosen) -> None:
+    arguments.import_keras_quietly()
+    from ferlib.data import fer2013
+    from ferlib.tools import tune
+
+    options = {"trials": chosen.trials, "storage": chosen.storage, "profile": chosen.profile}
+    print(tune.tune(chosen.id, fer2013.load(chosen.data), **options))
+
+
+def _evaluate(chosen) -> None:
+    arguments.import_keras_quietly()
+    from ferlib.data import fer2013
+    from ferlib.evaluate import crowd, private_test
+
+    dataset = fer2013.load(chosen.data)
+    print(crowd.describe(crowd.judge(private_test.every_run(dataset), dataset), chosen.ids))
+
+
+def _bench(chosen) -> None:
+    arguments.import_keras_quietly()
+    from ferlib.data import fer2013
+
+    dataset = fer2013.load(chosen.data)
+    if chosen.live:
+        from skimage import data as photos
+
+        from ferlib.figures import showcase
+        from ferlib.tools import live_speed
+
+        picture = showcase.webcam_picture(photos.astronaut())
+        measured = live_speed.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
+    elif chosen.faces:
+        from ferlib.evaluate import chain as bench
+        from ferlib.live.network import load_model
+
+        measured = bench.measure(load_model(), dataset.valid, quick=chosen.quick)
+    else:
+        from ferlib.tools import training_speed as bench
+
+        measured = bench.run(dataset, quick=chosen.quick)
+    print(bench.describe(measured))
+    if chosen.save:
+        print(f"kept in {bench.save(measured)}")
+
+
+def _record(chosen) -> None:
+    arguments.import_keras_quietly()
+    from ferlib.data import audit, fer2013
+    from ferlib.evaluate import private_test
+    from ferlib.train import publishing, record
+
+    dataset = fer2013.load(chosen.data)
+    waiting = [run for run in record.runs(dataset) if run.profile != "quick"]
+    if waiting:
+        private_test.open_private_test(waiting, dataset, audit.audit(dataset))
+    print(publishing.publish_finished(dataset))
+
+
+def _export(chosen) -> None:
+    arguments.import_keras_quietly()
+    from ferlib.data import fer2013
+    from ferlib.tools import card
+
+    print(card.ship(chosen.id, fer2013.load(chosen.data)))
+
+
+def _reproduce(chosen) -> int:
+    arguments.import_keras_quietly()
+    from ferlib.data import audit, fer2013
+    from ferlib.live import network
+    from ferlib.tools import reproduce
+
+    dataset = fer2013.load(chosen.data)
+    found = reproduce.reproduce(dataset, audit.audit(dataset), network.load_model())
+    print(reproduce.describe(found))
+    return 0 if found["same"].all() else 1

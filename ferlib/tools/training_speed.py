@@ -1,0 +1,279 @@
+"""How fast training, predicting, reading and augmenting are here, each beside what else one would use.
+
+Alternatives take turns, a round each, and the medians of all rounds are compared, so that whatever else
+the machine does slows both.
+"""
+
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from ferlib import paths
+from ferlib.data import fer2013, readers
+from ferlib.data.fer2013 import Dataset, Split
+from ferlib.labels import FerlibError
+from ferlib.train import device, experiments, machine, models, normalization, predicting, trainer
+from ferlib.train.augment import POLICIES, Augment
+from ferlib.train.experiments import Experiment
+from ferlib.train.fitting import Fitting
+
+COLUMNS = ("part", "task", "value", "unit", "against", "other", "ratio")
+"""One line a task: its figure, that of what it is compared with, and how many times better it is."""
+
+RACES = {"deep_both": (0.6862, 40, 20.0), "best": (0.73, 60, 90.0)}
+"""Rows that race on a GPU: to which PublicTest accuracy, in how many epochs, in at most how many seconds."""
+
+LARGE = 2 * 10**8
+"""Multiplications an image from which a network trains in batches of 16 rather than 64 on a CPU: on two
+cores ResNet50 takes ten seconds for 64 faces."""
+
+
+def run(
+    dataset: Dataset,
+    *,
+    parts: Iterable[str] | None = None,
+    networks: Iterable[str] | None = None,
+    quick: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Measure this machine: on two CPU cores about ten minutes, or one if quick.
+
+    Args:
+        dataset: Images; PrivateTest is not read.
+        parts: Keys of `PARTS`; None takes all. ``"race"`` trains whole networks and needs a GPU.
+        networks: Keys of ``models.MODELS``; None takes all that start from random weights, if quick without
+            those above `LARGE`.
+        quick: Fewer images and rounds.
+        progress: Show on stderr how many tasks are done.
+
+    Returns:
+        Columns `COLUMNS`, then device, backend, commit and date. A ratio above 1 says that ours is better;
+        where there is nothing to compare with it is missing.
+
+    Raises:
+        FerlibError: There is no such part.
+    """
+    parts = list(PARTS if parts is None else parts)
+    if unknown := set(parts) - set(PARTS):
+        raise FerlibError(f"there is no part {unknown.pop()!r} to measure; choose from {', '.join(PARTS)}")
+    networks = _chosen(networks, quick)
+    lines = []
+    with tqdm(desc="measuring", unit=" tasks", disable=not progress) as bar:
+        for part in parts:
+            for task, value, unit, against, other in PARTS[part](dataset, networks, quick):
+                better = value / other if unit == "images/s" else other / value
+                lines.append((part, task, value, unit, against, other, better))
+                bar.update()
+    about = {
+        "device": device.name(),
+        "backend": keras.backend.backend(),
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return pd.DataFrame(lines, columns=list(COLUMNS)).assign(**about)
+
+
+def describe(measured: pd.DataFrame) -> str:
+    """Write measurements as a table for people."""
+    figures = {
+        name: [
+            "" if np.isnan(number) else f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+            for number in measured[name]
+        ]
+        for name in ("value", "other", "ratio")
+    }
+    table = measured[list(COLUMNS)].assign(**figures).to_string(index=False)
+    return f"{table}\n\n{machine.hardware()}; Keras on {keras.backend.backend()}"
+
+
+def save(measured: pd.DataFrame) -> Path:
+    """Add measurements to ``speed.csv`` of the record, in place of those of the same task and device."""
+    table = paths.record() / "speed.csv"
+    if table.exists():
+        measured = pd.concat([pd.read_csv(table, keep_default_na=False, na_values=[""]), measured])
+    measured = measured.fillna({"against": ""})
+    measured = measured.drop_duplicates(["part", "task", "against", "device", "backend"], keep="last")
+    with paths.written_atomically(table) as temporary:
+        measured.to_csv(temporary, index=False)
+    return table
+
+
+def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
+    """Return the seconds of training until an accuracy on PublicTest, infinite where it was not reached.
+
+    Args:
+        history: Of a run, see ``finished.HISTORY``. Its first epoch, which also compiles, counts as one of
+            median length.
+        accuracy: 0..1.
+    """
+    reached = np.flatnonzero(history["valid_accuracy"] >= accuracy)
+    if len(reached) == 0:
+        return np.inf
+    seconds = history["seconds"].to_numpy(copy=True)
+    seconds[0] = np.median(seconds[1:]) if len(seconds) > 1 else seconds[0]
+    return float(seconds[: reached[0] + 1].sum())
+
+
+def _chosen(networks: Iterable[str] | None, quick: bool) -> list[str]:
+    if networks is not None:
+        return list(networks)
+    names = [name for name in models.MODELS if name not in models.PRETRAINED]
+    return [name for name in names if not quick or models.macs(models.build(name)) <= LARGE]
+
+
+def _medians(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each task, by its own watch if it returns a float.
+
+    A first round warms up and does not count.
+    """
+    seconds = {name: [] for name in tasks}
+    for _ in range(rounds + 1):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            own = task()
+            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - start)
+    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
+
+
+def _networks(dataset: Dataset, networks: list[str], quick: bool):
+    """Train with ferlib and as a tutorial would, and predict."""
+    for name in networks:
+        work = models.macs(models.build(name))
+        batch = 16 if work > LARGE and not device.gpus() else 64
+        longest = 400 if device.gpus() else 2 if quick else 100
+        # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
+        steps = int(np.clip(5e10 / (work * batch), 1, longest)) if work else 1
+        some = fer2013.subset(dataset.train, steps * batch, 0)
+        row = Experiment("bench", "bench", name, name, batch_size=batch, patience=None, precision="auto")
+        fitting = Fitting(row, 0, some, some.take(np.arange(8)))
+        tasks = {
+            "ours": lambda fitting=fitting: float(fitting.epoch()["seconds"]),
+            "fit": _tutorial(name, some, batch),
+            "predict": lambda fitting=fitting, some=some: predicting.outputs(
+                fitting.network, np.asarray(some.images), min(256, len(some))
+            ),
+        }
+        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 3).items()}
+        yield f"train {name}", rates["ours"], "images/s", "a plain Keras fit", rates["fit"]
+        yield f"predict with {name}", rates["predict"], "images/s", "", np.nan
+
+
+def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
+    """Return an epoch as one would write it with Keras alone: float32, and Keras' own layers."""
+    network = models.build(name, len(split.classes))
+    for layer in network.layers:
+        if isinstance(layer, normalization.BatchNormalization):
+            layer.__class__ = keras.layers.BatchNormalization
+    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    images = np.asarray(split.images, "float32")
+    return lambda: network.fit(images, split.labels, batch_size=batch_size, verbose=0)
+
+
+def _reading(dataset: Dataset, networks: list[str], quick: bool):
+    """Read the same images from files and from a table."""
+    some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
+    with tempfile.TemporaryDirectory() as name, _cache_in(name):
+        folder, archive, table = _written(some, Path(name))
+        tasks = {
+            "zip": lambda: readers.read(archive),
+            "folder": lambda: readers.read(folder),
+            "csv": lambda: readers.read(table),
+            "cache": lambda: [np.array(split.images) for split in fer2013.load(archive).splits],
+            "Pillow": lambda: np.stack([np.asarray(Image.open(file)) for file in folder.rglob("*.jpg")]),
+            "pandas": lambda: _by_pandas(table),
+        }
+        if find_spec("tensorflow"):
+            tasks["image_dataset_from_directory"] = lambda: _by_keras(folder)
+        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 3).items()}
+    for task in ("zip", "folder", "cache"):
+        for other in ("Pillow", "image_dataset_from_directory"):
+            if other in rates:
+                yield f"read from the {task}", rates[task], "images/s", other, rates[other]
+    yield "read from the csv", rates["csv"], "images/s", "pandas", rates["pandas"]
+
+
+@contextmanager
+def _cache_in(folder: str) -> Iterator[None]:
+    before = os.environ.get("FERLIB_CACHE")
+    os.environ["FERLIB_CACHE"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FERLIB_CACHE"]
+        else:
+            os.environ["FERLIB_CACHE"] = before
+
+
+def _written(split: Split, where: Path) -> tuple[Path, Path, Path]:
+    """Write images as Kaggle's folders, the same in a zip, and as the competition's csv."""
+    folder, archive, table = where / "folder", where / "archive.zip", where / "fer2013.csv"
+    # Of each class in turn, for every class must occur in training and test.
+    places = np.argsort(np.argsort(split.labels, kind="stable"))
+    usages = np.array(["Training", "Training", "PublicTest", "PrivateTest"])[places % 4]
+    pixels = [" ".join(map(str, image.ravel())) for image in split.images]
+    pd.DataFrame({"emotion": split.labels, "pixels": pixels, "Usage": usages}).to_csv(table, index=False)
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number, (image, label, usage) in enumerate(zip(split.images, split.labels, usages, strict=True)):
+            part = "train" if usage == "Training" else "test"
+            member = f"{part}/{split.classes[label]}/{usage}_{number}.jpg"
+            packed.writestr(member, cv2.imencode(".jpg", image)[1].tobytes())
+        packed.extractall(folder)
+    return folder, archive, table
+
+
+def _by_pandas(table: Path) -> np.ndarray:
+    return np.stack([np.array(text.split(), "uint8") for text in pd.read_csv(table)["pixels"]])
+
+
+def _by_keras(folder: Path) -> np.ndarray:
+    read = keras.utils.image_dataset_from_directory
+    batches = read(folder, color_mode="grayscale", image_size=(48, 48), batch_size=256, verbose=False)
+    return np.concatenate([images for images, _ in batches])
+
+
+def _augmentation(dataset: Dataset, networks: list[str], quick: bool):
+    """Flip, rotate, zoom and shift in one resample, and in one layer after the other."""
+    some = fer2013.subset(dataset.train, 512 if quick else 2048, 0)
+    images, policy = np.asarray(some.images, "float32"), POLICIES["standard"]
+    usual = [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomRotation(policy.rotation / 360, fill_mode="nearest"),
+        keras.layers.RandomZoom(policy.scale, fill_mode="nearest"),
+        keras.layers.RandomTranslation(policy.shift, policy.shift, fill_mode="nearest"),
+    ]
+    tasks = {}
+    for name, layers in (("ours", [Augment(policy, 0)]), ("stacked", usual)):
+        x = inputs = keras.Input(images.shape[1:])
+        for layer in layers:
+            x = layer(x, training=True)
+        model = keras.Model(inputs, x)
+        tasks[name] = lambda model=model: model.predict(images, batch_size=256, verbose=0)
+    rates = {task: len(images) / taken for task, taken in _medians(tasks, 3 if quick else 7).items()}
+    yield "augment", rates["ours"], "images/s", "Keras' layers stacked", rates["stacked"]
+
+
+def _race(dataset: Dataset, networks: list[str], quick: bool):
+    """Train whole rows, in fewer epochs, until they are as good as others report or we want."""
+    for id, (accuracy, epochs, limit) in RACES.items() if device.gpus() else ():
+        row = replace(experiments.find(id), epochs=epochs)
+        history = trainer.train(row, 0, dataset, profile="full").history
+        yield f"{id} to {accuracy:.2%} of PublicTest", seconds_to(history, accuracy), "s", "limit", limit
+
+
+PARTS = {"networks": _networks, "reading": _reading, "augmentation": _augmentation, "race": _race}
+"""What can be measured; each yields task, value, unit, what it is compared with, and its value."""

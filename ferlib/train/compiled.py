@@ -1,0 +1,129 @@
+"""Training on a GPU under JAX without leaving it: images lie on the device, an epoch is one program.
+
+Keras' ``fit`` starts every step from Python, which for a small network takes longer than the step itself.
+Here one ``jax.lax.scan`` runs Keras' own training step over all batches, so both compute the same.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import keras
+import numpy as np
+
+from ferlib import paths
+from ferlib.train import device
+
+BATCH = 512
+"""Images a step when evaluating."""
+
+
+def available() -> bool:
+    """Say whether training should go this way: under JAX on a GPU.
+
+    On a CPU it should not: XLA's convolutions inside a scan are an order of magnitude slower there.
+    """
+    return keras.backend.backend() == "jax" and bool(device.gpus())
+
+
+class Scan:
+    """A compiled network and its images on the device.
+
+    Args:
+        model: Compiled network whose optimizer is built; it is trained.
+        arrays: Training images or features (n, ...) as the network takes them; targets, float32 (n, k), a row
+            of class probabilities an image; if wanted, the weight of each image in the loss, float (n,).
+        batch_size: Images a step; the last step of an epoch takes the rest.
+    """
+
+    def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray], batch_size: int):
+        import jax
+
+        self._model, self._batch_size = model, batch_size
+        # Arguments of the program: what it closes over would be compiled into it.
+        self._arrays = tuple(jax.device_put(np.asarray(array)) for array in arrays)
+        self._train = jax.jit(partial(_epoch, model.train_step))
+        some = arrays[1][:1]
+        model.compute_metrics(None, some, some)  # makes the metrics' variables, as a first step would
+
+    def epoch(self, order: np.ndarray) -> dict[str, float]:
+        """Train one epoch and return the loss and all metrics, as ``fit`` logs them.
+
+        Args:
+            order: int (n,), permutation in which the images are seen.
+        """
+        model, steps = self._model, len(order) // self._batch_size
+        model.reset_metrics()
+        groups = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+        state = tuple([variable.value for variable in group] for group in groups)
+        batches, rest = np.split(order.astype("int32"), [steps * self._batch_size])
+        state = self._train(state, self._arrays, batches.reshape(steps, self._batch_size), rest)
+        for group, values in zip(groups, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+
+class Evaluation:
+    """A network and the images on which it is evaluated again and again, on the device.
+
+    Args:
+        model: Network with one output.
+        images: Images or features (n, ...), as the network takes them.
+    """
+
+    def __init__(self, model: keras.Model, images: np.ndarray):
+        import jax
+
+        images = np.asarray(images)
+        padded = np.concatenate([images, np.zeros((-len(images) % BATCH, *images.shape[1:]), images.dtype)])
+        self._model, self._count = model, len(images)
+        self._batches = jax.device_put(padded.reshape(-1, BATCH, *images.shape[1:]))
+        self._predict = jax.jit(partial(_predictions, model))
+
+    def predict(self) -> np.ndarray:
+        """Return the network's output for all images, float32 (n, k)."""
+        weights = [
+            [variable.value for variable in group]
+            for group in (self._model.trainable_variables, self._model.non_trainable_variables)
+        ]
+        outputs = np.asarray(self._predict(*weights, self._batches))
+        return outputs.reshape(-1, outputs.shape[-1])[: self._count]
+
+
+def _epoch(train_step, state, arrays, batches, rest):
+    """Take a step for each row of `batches`, positions (steps, batch size), and one for the rest."""
+    import jax
+
+    def step(state, chosen):
+        _, state = train_step(state, tuple(array[chosen] for array in arrays))
+        return state, None
+
+    state, _ = jax.lax.scan(step, state, batches)
+    return step(state, rest)[0] if len(rest) else state
+
+
+def _predictions(model, trainable, others, batches):
+    import jax
+
+    def step(_, images):
+        return None, model.stateless_call(trainable, others, images, training=False)[0]
+
+    return jax.lax.scan(step, None, batches)[1]
+
+
+def keep_programs() -> None:
+    """Store compiled programs, so that the next seed of a row and a resumed run need not compile again.
+
+    To be called before a network is built: drawing its weights alone takes 50 to 90 small programs.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(paths.cache() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

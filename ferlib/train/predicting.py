@@ -1,0 +1,305 @@
+"""Predictions and what is said about them: metrics, intervals, paired tests, latency.
+
+Labels and probabilities come from one pass over one split and stay in one object, so that they cannot
+drift apart.
+"""
+
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+from statsmodels.stats import contingency_tables, proportion
+
+from ferlib.data.fer2013 import Split
+from ferlib.labels import FerlibError
+
+VIEWS = {"single": 1, "flip": 2, "ten": 10}
+"""Test-time averages: the image; with its mirror image; five shifts, each with its mirror image."""
+
+_SHIFT = 2  # pixels that the five shifted views move by
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one network says about one split, beside what the labels say.
+
+    Attributes:
+        labels: int64 (n,), positions in ``classes``.
+        probabilities: float32 (n, k), rows sum to one.
+        names: str (n,), the images' names, to join with an audit.
+        classes: The k class names in code order.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    names: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self):
+        expected = (len(self.labels), len(self.classes))
+        if self.probabilities.shape != expected or len(self.names) != expected[0]:
+            raise ValueError(
+                f"{expected[0]} labels of {expected[1]} classes need as many names and probabilities "
+                f"of shape {expected}; received {len(self.names)} names and shape {self.probabilities.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Most probable class, int64 (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of the most probable class, float32 (n,), 1/k to 1."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the most probable class is the label, bool (n,)."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose most probable class is the label, 0 to 1."""
+        return float(metrics.accuracy_score(self.labels, self.predicted))
+
+    @property
+    def macro_f1(self) -> float:
+        """F1 averaged over all classes with equal weight, 0 to 1."""
+        every = range(len(self.classes))
+        return float(
+            metrics.f1_score(self.labels, self.predicted, labels=every, average="macro", zero_division=0)
+        )
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Recall averaged over the classes that occur, 0 to 1."""
+        counts = _counts(self)
+        true = counts.sum(axis=1)
+        return float((counts.diagonal() / np.maximum(true, 1))[true > 0].mean())
+
+    def take(self, selection) -> "Predictions":
+        """Return the predictions of some images.
+
+        Args:
+            selection: bool mask (n,) or integer positions (m,), as NumPy indexing takes them.
+        """
+        selection = np.asarray(selection)
+        return Predictions(
+            self.labels[selection], self.probabilities[selection], self.names[selection], self.classes
+        )
+
+    def among(self, classes: tuple[str, ...]) -> "Predictions":
+        """Return the predictions on images of some classes, where only these may be chosen from.
+
+        Args:
+            classes: Some of the classes, in the order that the result has.
+        """
+        places = [self.classes.index(name) for name in classes]
+        kept = np.isin(self.labels, places)
+        labels = np.argsort(places)[np.searchsorted(np.sort(places), self.labels[kept])]
+        chances = np.maximum(self.probabilities[kept][:, places], np.finfo("float32").tiny)
+        chances /= chances.sum(axis=1, keepdims=True)
+        return Predictions(labels, chances, self.names[kept], tuple(classes))
+
+
+def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: str = "single") -> Predictions:
+    """Run a network once over a split.
+
+    Args:
+        model: Network from images of 0..255 to class probabilities.
+        split: Images with labels; its classes must be the network's.
+        batch_size: Images a step. The last batch is padded to this size, so that nothing compiles twice.
+        views: Test-time augmentation, a key of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
+            mirror image; ``"ten"`` averages the ten-crop of the image padded by two pixels at each edge.
+
+    Raises:
+        FerlibError: The network's number of classes is not the split's.
+    """
+    return predict_views(model, split, batch_size=batch_size, views=views)[1]
+
+
+def predict_views(
+    model: keras.Model, split: Split, *, batch_size: int = 256, views: str
+) -> tuple[Predictions, Predictions]:
+    """Return predictions on the images alone and averaged over views; see `predict`."""
+    if model.output_shape[-1] != len(split.classes):
+        raise FerlibError(
+            f"The network tells {model.output_shape[-1]} classes apart but the images have "
+            f"{len(split.classes)} ({', '.join(split.classes)}); choose the images of its classes "
+            "with split.only(...)."
+        )
+    images = np.asarray(split.images)
+    alone, total = None, np.zeros((len(images), len(split.classes)), "float64")
+    for view in _views(images, views):
+        answers = outputs(model, view, batch_size)
+        alone = answers if alone is None else alone
+        total += answers
+    return tuple(
+        Predictions(
+            np.asarray(split.labels),
+            (sums / sums.sum(axis=1, keepdims=True)).astype("float32"),
+            np.asarray(split.names),
+            split.classes,
+        )
+        for sums in (alone.astype("float64"), total)
+    )
+
+
+def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Run a network over images, batch by batch, without tf.data, whose autotuner delays the end.
+
+    Args:
+        model: Network with one output.
+        images: What it takes, (n, ...).
+        batch_size: Images a step. The last batch is padded to this size, so that nothing compiles twice.
+
+    Returns:
+        float32 (n, ...).
+    """
+    if not len(images):
+        return np.zeros((0, *model.output_shape[1:]), "float32")
+    padding = -len(images) % batch_size
+    padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), images.dtype)])
+    starts = range(0, len(padded), batch_size)
+    parts = [model.predict_on_batch(padded[start : start + batch_size]) for start in starts]
+    return np.concatenate(parts)[: len(images)].astype("float32")
+
+
+def _views(images, views):
+    """Yield each view of all images, uint8 (n, 48, 48, 1)."""
+    if views not in VIEWS:
+        raise ValueError(f"views must be one of {', '.join(VIEWS)}; received {views!r}")
+    shifts = [(0, 0)]
+    if views == "ten":
+        shifts += [(-_SHIFT, -_SHIFT), (-_SHIFT, _SHIFT), (_SHIFT, -_SHIFT), (_SHIFT, _SHIFT)]
+    for down, right in shifts:
+        view = images if (down, right) == (0, 0) else _shifted(images, down, right)
+        yield view
+        if views != "single":
+            yield view[:, :, ::-1]
+
+
+def _shifted(images, down, right):
+    """Move images by whole pixels; the pixels at the edge repeat."""
+    rows = np.clip(np.arange(images.shape[1]) - down, 0, images.shape[1] - 1)
+    columns = np.clip(np.arange(images.shape[2]) - right, 0, images.shape[2] - 1)
+    return images[:, rows][:, :, columns]
+
+
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """Return precision, recall, F1 and number of images of each class.
+
+    Returns:
+        Rows in alphabetical order of the classes, then ``macro avg``; columns ``precision``, ``recall``,
+        ``f1`` (0 to 1) and ``support``.
+    """
+    columns = metrics.precision_recall_fscore_support(
+        predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
+    )
+    names = ["precision", "recall", "f1", "support"]
+    table = pd.DataFrame(dict(zip(names, columns, strict=True)), index=list(predictions.classes)).sort_index()
+    table.loc["macro avg"] = [*table[names[:3]].mean(), table["support"].sum()]
+    return table.astype({"support": int}).rename_axis("class")
+
+
+def recall_intervals(predictions: Predictions, level: float = 0.95) -> pd.DataFrame:
+    """Return each class's recall with its Wilson score interval.
+
+    Returns:
+        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
+        and ``support``.
+
+    Source:
+        Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
+    table = hits.agg(recall="mean", support="size").rename_axis("class")
+    low, high = proportion.proportion_confint(hits.sum(), table["support"], 1 - level, method="wilson")
+    return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
+
+
+def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
+    """Return the confusion matrix, true classes as rows, both axes alphabetical.
+
+    Args:
+        predictions: Predictions of one split.
+        normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
+    """
+    counts = _counts(predictions)
+    if normalize:
+        counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = list(predictions.classes)
+    table = pd.DataFrame(
+        counts, index=pd.Index(names, name="true"), columns=pd.Index(names, name="predicted")
+    )
+    return table.sort_index().sort_index(axis=1)
+
+
+def _counts(predictions):
+    """Count images by (label, predicted), int64 (k, k), in code order."""
+    every = range(len(predictions.classes))
+    return metrics.confusion_matrix(predictions.labels, predictions.predicted, labels=every)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Result of McNemar's test.
+
+    Attributes:
+        n01: Images that only the second network gets right.
+        n10: Images that only the first network gets right.
+        statistic: The smaller of the two, binomial under the null hypothesis.
+        p: Two-sided exact p-value, 0 to 1.
+    """
+
+    n01: int
+    n10: int
+    statistic: float
+    p: float
+
+
+def mcnemar(first: Predictions, second: Predictions) -> McNemar:
+    """Test whether two networks, on the same images, are right equally often.
+
+    Args:
+        first: Predictions of one network.
+        second: Predictions of another, for the same images in the same order.
+
+    Raises:
+        ValueError: The two were not made on the same images and labels.
+
+    Source:
+        McNemar (1947); recommended for single runs by Dietterich (1998).
+    """
+    if not (np.array_equal(first.names, second.names) and np.array_equal(first.labels, second.labels)):
+        raise ValueError(
+            "McNemar's test needs both networks' predictions for the same images in the same order"
+        )
+    n01 = int((~first.correct & second.correct).sum())
+    n10 = int((first.correct & ~second.correct).sum())
+    result = contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True)
+    return McNemar(n01, n10, float(result.statistic), float(result.pvalue))
+
+
+def latency(model: keras.Model, *, batch_size: int = 1, repeats: int = 30) -> float:
+    """Return the median time of a compiled forward pass, milliseconds an image.
+
+    Args:
+        model: Network that takes images of 0..255.
+        batch_size: Images a pass; 1 is what a camera with one face needs.
+        repeats: Timed passes after three passes to warm up.
+    """
+    images = np.full((batch_size, *model.input_shape[1:]), 127, "uint8")
+    seconds = []
+    for _ in range(repeats + 3):
+        start = time.perf_counter()
+        model.predict_on_batch(images)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[3:]) * 1000 / batch_size)

@@ -1,0 +1,251 @@
+"""Finished runs: what is known of each, in one file beside its weights in ``runs/``."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from ferlib import paths
+from ferlib.data.fer2013 import Dataset
+from ferlib.labels import FerlibError
+from ferlib.train import experiments, models
+from ferlib.train.experiments import Experiment
+from ferlib.train.predicting import Predictions
+
+RUN_FILE = "run.npz"
+WEIGHTS_FILE = "best.weights.h5"
+HISTORY = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "learning_rate", "seconds")
+"""Columns of a run's history; ``seconds`` are of training alone, PublicTest not counted."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        experiment: The row as it ran, scaled to the profile.
+        seed: Seed of initial weights, order, dropout and augmentation.
+        profile: Key of ``experiments.PROFILES``.
+        result: One row of results.csv.
+        history: One row an epoch, columns `HISTORY`.
+        valid: Predictions on PublicTest with the best weights, rounded to float16.
+        test: Likewise on PrivateTest, once `with_test` has stored them.
+        test_tta: Likewise, averaged over several views of each image.
+        directory: Folder of run and weights, None when read from the record.
+        origin: ``"runs"`` or ``"record"``.
+    """
+
+    experiment: Experiment
+    seed: int
+    profile: str
+    result: dict
+    history: pd.DataFrame
+    valid: Predictions
+    test: Predictions | None = None
+    test_tta: Predictions | None = None
+    directory: Path | None = None
+    origin: str = "runs"
+
+    @property
+    def weights(self) -> Path | None:
+        """File of the best weights, None if they are elsewhere: the record has those of what ships alone."""
+        file = self.directory / WEIGHTS_FILE if self.directory else weights_beside(self.recorded_file)
+        return file if file.exists() else None
+
+    @property
+    def recorded_file(self) -> Path:
+        """Where the committed record keeps this run, if it does."""
+        return recorded_file(self.experiment, self.seed, self.profile, self.result["fingerprint"])
+
+    def model(self) -> keras.Model:
+        """Rebuild the network with its best weights, in float32.
+
+        Raises:
+            FerlibError: The weights are not here, or are damaged.
+        """
+        remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
+        file = self.weights
+        if file is None:
+            raise FerlibError(
+                f"the weights of {self.experiment.id} (seed {self.seed}, {self.profile}) are not here, only "
+                f"its results; {remedy}"
+            )
+        switches = dict(self.experiment.switches) | {"pretrained": False}
+        network = models.build(self.experiment.model, len(self.valid.classes), **switches)
+        try:
+            network.load_weights(file)
+        except Exception as error:  # a damaged file raises errors of many kinds
+            mend = f"delete the folder {self.directory} and {remedy}"
+            if self.directory is None:
+                mend = f"restore them from version control with: git checkout -- {file}"
+            raise FerlibError(
+                f"the weights {file} can't be read whole ({type(error).__name__}); {mend}"
+            ) from error
+        return network
+
+
+def directory(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
+    """Return the folder of a run; another row, profile or dataset is another folder.
+
+    Args:
+        experiment: Row scaled to the profile.
+        seed: Of the run.
+        profile: Key of ``experiments.PROFILES``.
+        fingerprint: Of the dataset.
+    """
+    return paths.runs() / experiment.id / _version(experiment, profile, fingerprint) / f"seed{seed}"
+
+
+def recorded_file(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
+    """Return the file of a run in the committed record; the arguments are those of `directory`."""
+    return paths.record() / f"{experiment.id}-{_version(experiment, profile, fingerprint)}-seed{seed}.npz"
+
+
+def weights_beside(file: Path) -> Path:
+    """Return where the record keeps the weights of a run, beside its file, if it does."""
+    return file.with_suffix(".weights.h5")
+
+
+def rounded(predictions: Predictions) -> Predictions:
+    """Round probabilities to float16, as they are stored, so that later figures agree with the first."""
+    half = predictions.probabilities.astype("float16").astype("float32")
+    return replace(predictions, probabilities=half)
+
+
+def save(run: Run, target: Path) -> None:
+    """Write all of a run but its weights as one npz file, atomically.
+
+    Args:
+        run: What to write; `directory` and `origin` are not kept.
+        target: File to write; predictions take 150 kB for FER-2013.
+    """
+    about = {
+        "experiment": asdict(run.experiment),
+        "seed": run.seed,
+        "profile": run.profile,
+        "result": run.result,
+    }
+    arrays = {"run": np.array(json.dumps(about))}
+    arrays |= {f"history_{name}": run.history[name].to_numpy() for name in HISTORY}
+    arrays |= _packed("valid", run.valid) | _packed("test", run.test) | _packed("test_tta", run.test_tta)
+    with paths.written_atomically(target) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def load_run(source: Path) -> Run:
+    """Read a run.
+
+    Args:
+        source: A run's folder under ``runs/``, or its file in the record.
+
+    Raises:
+        FerlibError: There is no finished run, or its file can't be read.
+    """
+    in_runs = source.suffix != ".npz"
+    file = source / RUN_FILE if in_runs else source
+    try:
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        about = json.loads(str(arrays["run"]))
+        return Run(
+            experiment=_experiment(about["experiment"]),
+            seed=about["seed"],
+            profile=about["profile"],
+            result=about["result"],
+            history=pd.DataFrame({name: arrays[f"history_{name}"] for name in HISTORY}),
+            valid=_unpacked("valid", arrays),
+            test=_unpacked("test", arrays),
+            test_tta=_unpacked("test_tta", arrays),
+            directory=source if in_runs else None,
+            origin="runs" if in_runs else "record",
+        )
+    except FileNotFoundError:
+        raise FerlibError(f"there is no finished run at {source}; train it with: ferlib train") from None
+    except Exception as error:  # a damaged file raises errors of many kinds
+        raise FerlibError(f"the run {file} can't be read ({error}); delete it and train again") from error
+
+
+def find(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
+    """Return the run of a scaled row if it was finished in ``runs/``, else None."""
+    folder = directory(experiment, seed, profile, fingerprint)
+    return replace(load_run(folder), experiment=experiment) if (folder / RUN_FILE).exists() else None
+
+
+def runs(dataset: Dataset) -> list[Run]:
+    """Return the finished runs of this dataset in ``runs/`` whose rows are still in the table as they ran."""
+    files = sorted(paths.runs().glob(f"*/*-{dataset.fingerprint[:8]}/seed*/{RUN_FILE}"))
+    return current(load_run(file.parent) for file in files)
+
+
+def with_test(run: Run, test: Predictions, test_tta: Predictions | None = None, **figures) -> Run:
+    """Return a run with its PrivateTest predictions, stored with it where it has a folder.
+
+    Args:
+        run: A finished run.
+        test: Predictions on PrivateTest; kept rounded to float16.
+        test_tta: Likewise, averaged over several views.
+        **figures: Fields to add to the run's result, such as ``test_accuracy``.
+    """
+    changed = replace(
+        run,
+        test=rounded(test),
+        test_tta=None if test_tta is None else rounded(test_tta),
+        result=run.result | figures,
+    )
+    if run.directory is not None:
+        save(changed, run.directory / RUN_FILE)
+    return changed
+
+
+def current(found: Iterable[Run]) -> list[Run]:
+    """Keep runs of rows that the table has, unchanged but for names and notes, which are taken from it."""
+    kept = []
+    for run in found:
+        row = experiments.EXPERIMENTS.get(run.experiment.id)
+        if row and run.profile in experiments.TRAINED:
+            scaled = experiments.at(row, run.profile)
+            if experiments.key(scaled) == experiments.key(run.experiment):
+                kept.append(replace(run, experiment=scaled))
+        elif row and run.profile in experiments.PROFILES:
+            kept.append(replace(run, experiment=replace(run.experiment, title=row.title, group=row.group)))
+    return kept
+
+
+def _experiment(values: dict) -> Experiment:
+    """Rebuild a row; fields that this version does not know are left out."""
+    known = {field.name for field in fields(Experiment)}
+    return Experiment(**{name: _tuples(value) for name, value in values.items() if name in known})
+
+
+def _tuples(value):
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _version(experiment: Experiment, profile: str, fingerprint: str) -> str:
+    return f"{profile}-{experiments.key(experiment)}-{fingerprint[:8]}"
+
+
+def _packed(name: str, predictions: Predictions | None) -> dict[str, np.ndarray]:
+    if predictions is None:
+        return {}
+    return {
+        f"{name}_probabilities": predictions.probabilities.astype("float16"),
+        f"{name}_labels": predictions.labels.astype("int8"),
+        f"{name}_names": np.char.encode(predictions.names.astype(str), "utf-8"),
+        f"{name}_classes": np.array(predictions.classes),
+    }
+
+
+def _unpacked(name: str, arrays: dict[str, np.ndarray]) -> Predictions | None:
+    if f"{name}_probabilities" not in arrays:
+        return None
+    return Predictions(
+        labels=arrays[f"{name}_labels"].astype("int64"),
+        probabilities=arrays[f"{name}_probabilities"].astype("float32"),
+        names=np.char.decode(arrays[f"{name}_names"], "utf-8"),
+        classes=tuple(str(c) for c in arrays[f"{name}_classes"]),
+    )

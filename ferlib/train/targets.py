@@ -1,0 +1,96 @@
+"""What a network is taught and by what its epochs are judged: FER-2013's labels, or what ten people saw."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ferlib.data import votes
+from ferlib.data.fer2013 import Dataset, Split, subset
+from ferlib.labels import CLASSES, FerlibError
+from ferlib.train.experiments import Experiment
+
+TARGETS = ("label", "crowd", "majority", "cleaned")
+"""The label of FER-2013; the shares of people's votes; the emotion with most votes; the label where no other
+answer has more votes. All but the first leave out images with too few votes for the seven emotions."""
+
+
+def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
+    """Return the images of training and of PublicTest that a run sees.
+
+    Args:
+        row: Scaled to its profile.
+        seed: Of the run; where fewer than all training images are wanted, it draws them.
+        dataset: Its test split is not touched.
+    """
+    splits = (dataset.train, dataset.valid)
+    if row.classes is not None:
+        splits = tuple(split.only(row.classes) for split in splits)
+    splits = (taught(splits[0], row.target), splits[1])
+    return tuple(
+        split if number is None else subset(split, number, subset_seed)
+        for split, number, subset_seed in zip(splits, (row.images, row.valid_images), (seed, 0), strict=True)
+    )
+
+
+def taught(split: Split, target: str) -> Split:
+    """Return the images that teach a target, labelled by what they teach.
+
+    Args:
+        split: Training images.
+        target: One of `TARGETS`.
+
+    Returns:
+        The same images for ``"label"``. Else those that the crowd gives an emotion: for ``"crowd"`` all, with
+        their first emotion as the label; for ``"majority"`` those with a single first emotion, as the label;
+        for ``"cleaned"`` those whose label has as many votes as any other answer, with that label.
+
+    Raises:
+        FerlibError: The images have no votes.
+    """
+    if target == "label":
+        return split
+    seen = _votes(split)
+    enough, first = votes.enough(seen), votes.majority(seen)
+    if target == "majority":
+        return _chosen(split, enough & (first >= 0), first)
+    if target == "cleaned":
+        own = seen[np.arange(len(split)), split.labels]
+        return _chosen(split, enough & (own == seen.max(axis=1)), split.labels)
+    return _chosen(split, enough, votes.distribution(seen).argmax(axis=1))
+
+
+def probabilities(split: Split, target: str) -> np.ndarray:
+    """Return what a network is to answer for each image: float32 (n, k), rows sum to one.
+
+    Args:
+        split: From `taught`, or some of it.
+        target: One of `TARGETS`.
+    """
+    if target == "crowd":
+        return votes.distribution(_votes(split))
+    return np.eye(len(split.classes), dtype="float32")[split.labels]
+
+
+def truth(split: Split, target: str) -> np.ndarray:
+    """Return the emotions by which an epoch is judged: int64 (n,), -1 where an image does not count.
+
+    Args:
+        split: Images of PublicTest.
+        target: One of `TARGETS`; all but the first are judged by the crowd.
+    """
+    return np.asarray(split.labels) if target == "label" else votes.majority(_votes(split))
+
+
+def _votes(split: Split) -> np.ndarray:
+    if split.classes != CLASSES:
+        raise FerlibError(f"people voted for all seven emotions, not for {', '.join(split.classes)} alone")
+    seen = votes.of(split)
+    if seen is None:
+        raise FerlibError(
+            f"nobody voted on these images ({split.name}): rows that learn from the crowd need FER-2013"
+        )
+    return seen
+
+
+def _chosen(split: Split, which: np.ndarray, labels: np.ndarray) -> Split:
+    return replace(split, labels=np.asarray(labels, "int64")).take(np.flatnonzero(which))

@@ -1,0 +1,334 @@
+"""Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from time import monotonic, time
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ferlib import paths
+from ferlib.data.fer2013 import Dataset
+from ferlib.train import device, experiments, machine, models, predicting, publishing, record, targets
+from ferlib.train.experiments import EXPERIMENTS, Experiment
+from ferlib.train.fitting import Fitting
+from ferlib.train.record import Run
+from ferlib.words import listed
+
+CHECKPOINT = "checkpoint.npz"
+
+CHECKPOINT_SECONDS = float(os.environ.get("FERLIB_CHECKPOINT_SECONDS", "30"))
+"""Training that a killed process loses at most, beside the epoch that it was in."""
+
+
+class OutOfTime(Exception):
+    """A run was stopped in time, its state stored."""
+
+
+def train(
+    experiment: Experiment,
+    seed: int,
+    dataset: Dataset,
+    *,
+    profile: str,
+    deterministic: bool = False,
+    until: float | None = None,
+    on_epoch: Callable[[Fitting], None] | None = None,
+) -> Run:
+    """Train one row, or go on where it was stopped, or return it if it was finished.
+
+    Now and then all that is needed to go on is stored, so a process may be killed at any moment and loses
+    `CHECKPOINT_SECONDS` or an epoch at most. Only the training split and PublicTest are read.
+
+    Args:
+        experiment: Row of the experiment table, before scaling.
+        seed: Seed of everything random, 0 or more.
+        dataset: Images.
+        profile: Key of ``experiments.PROFILES``.
+        deterministic: Make TensorFlow use only operations that give the same bits every time, for the rest
+            of this process; the same row and seed then have identical weights.
+        until: Seconds since 1970; an epoch that would end later is not begun.
+        on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
+
+    Returns:
+        The finished run, best weights beside it.
+
+    Raises:
+        OutOfTime: The next epoch would end after `until`; the same call goes on from here.
+    """
+    row = experiments.at(experiment, profile)
+    if run := record.find(row, seed, profile, dataset.fingerprint):
+        return run
+    if deterministic:
+        device.use_deterministic_operations()
+    device.reset_peak_memory()
+    folder = record.directory(row, seed, profile, dataset.fingerprint)
+    fitting = start(row, seed, dataset)
+    _resume(fitting, folder / CHECKPOINT)
+    stored = monotonic()
+    while not fitting.finished:
+        if until is not None and time() + _next_epoch(fitting) > until:
+            raise OutOfTime
+        fitting.epoch()
+        in_time = until is None or time() + _next_epoch(fitting) <= until
+        if monotonic() - stored >= CHECKPOINT_SECONDS or not in_time:
+            with paths.written_atomically(folder / CHECKPOINT) as temporary:
+                np.savez(temporary, **fitting.state())
+            stored = monotonic()
+        if on_epoch:
+            on_epoch(fitting)
+    return _finish(fitting, folder, dataset, profile)
+
+
+def _next_epoch(fitting: Fitting) -> float:
+    """Return the seconds that the next epoch takes, its evaluation included, at a guess."""
+    return 1.2 * fitting.history[-1]["seconds"] if fitting.history else 0.0
+
+
+def obtain(
+    ids: Iterable[str],
+    dataset: Dataset,
+    *,
+    seeds: Iterable[int] = (0,),
+    profile: str = "auto",
+    progress: bool = True,
+    until: float | None = None,
+    trainer: Callable | None = None,
+) -> list[Run]:
+    """Return finished runs, training what is missing, the first seed of all rows first.
+
+    With profile ``"auto"`` a full run of this dataset serves, made here or recorded; without a GPU also one
+    with fewer epochs from the record; what is missing is trained, full on a GPU and quick without. A named
+    profile takes and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't
+    be had, its variant from random weights runs instead, under its own name.
+
+    Args:
+        ids: Rows of the experiment table.
+        dataset: Images.
+        seeds: Seeds of each row.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        progress: Show one bar for all and one line a run on stderr.
+        until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
+        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile, progress and until,
+            and returns those that it finished in a dict by pair; None trains one after the other here.
+
+    Returns:
+        Runs in the order of seeds within ids; a variant that stands for two rows comes once. The runs of a
+        row share a profile: where some of its seeds were run at a better scale than others can be now, the
+        others are left out. So are those that `until` did not leave time for.
+    """
+    seeds, found = list(seeds), {}
+    for row, seed, run in lookup(ids, seeds, dataset, profile):
+        if run is None and row.id in experiments.WITHOUT_WEIGHTS:
+            row, run = _stand_in(row, seed, dataset, profile, progress)
+        found[row, seed] = run
+    found = _of_one_scale(found, choose_profile(profile), progress)
+    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
+    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress, until)
+    return [run for run in found.values() if run is not None]
+
+
+def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
+    """Leave out seeds of a row that are not run, or would be trained, at the best scale of its others."""
+    scales = list(experiments.PROFILES)
+
+    def scale(pair):
+        return scales.index(found[pair].profile if found[pair] else profile)
+
+    best = {row: max(scale(pair) for pair in found if pair[0] == row) for row, _ in found}
+    kept = {pair: run for pair, run in found.items() if scale(pair) == best[pair[0]]}
+    left = [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]
+    if left and progress:
+        print(f"left out, for other seeds were run at a larger scale: {listed(left)}", file=sys.stderr)
+    return kept
+
+
+def lookup(
+    ids: Iterable[str], seeds: Iterable[int], dataset: Dataset, profile: str
+) -> list[tuple[Experiment, int, Run | None]]:
+    """Return each row with each seed and the finished run that serves, if there is one; see `obtain`.
+
+    Raises:
+        FerlibError: There is no such row or profile.
+    """
+    wanted = [(experiments.find(id), seed) for id in ids for seed in seeds]
+    return [(row, seed, _existing(row, seed, dataset, profile)) for row, seed in wanted]
+
+
+def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
+    """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
+    return Fitting(row, seed, *targets.parts(row, seed, dataset))
+
+
+def has_gpu() -> bool:
+    """Say whether Keras sees a GPU."""
+    return bool(device.gpus())
+
+
+def choose_profile(profile: str = "auto") -> str:
+    """Return the profile to train in: ``"auto"`` is full where Keras sees a GPU and quick where not."""
+    if profile == "auto":
+        return "full" if has_gpu() else "quick"
+    return profile
+
+
+def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run | None:
+    """Find a run that serves, in the best profile."""
+    if profile != "auto":
+        return record.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
+    for name in ["full"] if has_gpu() else reversed(experiments.PROFILES):
+        named = (experiments.at(row, name), seed, name, dataset.fingerprint)
+        if run := record.find(*named) or publishing.recorded(*named):
+            return run
+    return None
+
+
+def _stand_in(
+    row: Experiment, seed: int, dataset: Dataset, profile: str, progress: bool
+) -> tuple[Experiment, Run | None]:
+    """Return the row, or its variant from random weights.
+
+    The variant stands in where ImageNet weights can't be had, and where it was trained at a better scale
+    than the row would be now.
+    """
+    variant = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[row.id]]
+    run = _existing(variant, seed, dataset, profile)
+    better = run is not None and run.profile != choose_profile(profile)
+    if not better and _weights_available(row.model):
+        return row, None
+    if progress:
+        reason = "was run at a larger scale" if better else "runs, as there are no ImageNet weights to be had"
+        print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
+    return variant, run
+
+
+@cache
+def _weights_available(model: str) -> bool:
+    return models.weights_available(model)
+
+
+def _train_all(
+    missing: list[tuple[Experiment, int]],
+    dataset: Dataset,
+    profile: str,
+    progress: bool,
+    until: float | None = None,
+) -> dict[tuple[Experiment, int], Run]:
+    done = {}
+    with progress_bar(len(missing), progress) as bar, suppress(OutOfTime):
+        for row, seed in missing:
+            done[row, seed] = _train_shown(row, seed, dataset, profile, until, bar)
+    return done
+
+
+def _train_shown(
+    row: Experiment, seed: int, dataset: Dataset, profile: str, until: float | None, bar: tqdm
+) -> Run:
+    """Train one run with its share of the bar and its line."""
+    epochs, before = experiments.at(row, profile).epochs, bar.n
+    bar.set_description_str(f"{row.id} seed {seed}", refresh=False)
+
+    def advance(fitting: Fitting) -> None:
+        last = fitting.history[-1]
+        told = f"{row.id} seed {seed} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}"
+        bar.set_description_str(told, refresh=False)
+        bar.update(before + last["epoch"] / epochs - bar.n)
+
+    run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
+    bar.update(before + 1 - bar.n)
+    if not bar.disable:
+        tqdm.write(summary(run), file=sys.stderr)
+    return run
+
+
+def progress_bar(runs: int, shown: bool) -> tqdm:
+    """Return a bar for some runs on stderr, shown if there are any."""
+    # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
+    interval = 0.2 if sys.stderr.isatty() else 30
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    hidden = not (shown and runs)
+    return tqdm(total=runs, bar_format=layout, mininterval=interval, maxinterval=60, disable=hidden)
+
+
+def summary(run: Run) -> str:
+    """Return what a run reached, in one line."""
+    result = run.result
+    return (
+        f"{run.experiment.id} seed {run.seed} ({run.profile}): PublicTest {result['judged_accuracy']:.1%} at "
+        f"epoch {result['best_epoch']} of {result['epochs']}, {result['train_seconds']:.0f} s"
+    )
+
+
+def _resume(fitting: Fitting, checkpoint: Path) -> None:
+    """Take up where a stopped process left off; a damaged or other code's checkpoint serves for nothing."""
+    if not checkpoint.exists():
+        return
+    try:
+        with np.load(checkpoint) as stored:
+            fitting.restore(dict(stored))
+    except Exception as error:  # a damaged file raises errors of many kinds
+        told = f"{fitting.experiment.id} seed {fitting.seed} starts over: {checkpoint} can't be taken up"
+        print(f"{told} ({type(error).__name__})", file=sys.stderr)
+
+
+def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:
+    """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
+    valid = fitting.keep_best()
+    trained = fitting.training_accuracy()
+    run = Run(
+        experiment=fitting.experiment,
+        seed=fitting.seed,
+        profile=profile,
+        result={},
+        history=pd.DataFrame(fitting.history, columns=list(record.HISTORY)),
+        valid=valid,
+        directory=folder,
+    )
+    with paths.written_atomically(folder / record.WEIGHTS_FILE) as temporary:
+        fitting.network.save_weights(temporary)
+    if fitting.precision != "float32":  # in which everybody else will compute
+        part = targets.parts(run.experiment, run.seed, dataset)[1]
+        run = replace(run, valid=record.rounded(predicting.predict(run.model(), part)))
+    run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
+    record.save(run, folder / record.RUN_FILE)
+    for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
+        leftover.unlink(missing_ok=True)
+    return run
+
+
+def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
+    best = run.history.iloc[fitting.best_epoch - 1]
+    seconds = run.history["seconds"]
+    return {
+        "experiment": run.experiment.id,
+        "seed": run.seed,
+        "profile": run.profile,
+        "images": fitting.images,
+        "parameters": fitting.network.count_params(),
+        "macs": models.macs(fitting.network),
+        "epochs": len(run.history),
+        "best_epoch": fitting.best_epoch,
+        "train_accuracy": float(best["accuracy"]),
+        "valid_accuracy": run.valid.accuracy,  # by FER-2013's labels, whatever the row is taught
+        "judged_accuracy": float(best["valid_accuracy"]),  # by what the row is taught
+        "train_seconds": float(seconds.sum()),
+        # The first epoch also compiles.
+        "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
+        "steps_per_epoch": fitting.steps,
+        "precision": fitting.precision,
+        "peak_memory_mb": device.peak_memory_mb(),
+        "device": device.name(),
+        "backend": keras.backend.backend(),
+        "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
+        "fingerprint": dataset.fingerprint,
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
