@@ -8,7 +8,7 @@ import pytest
 from sources import OUTCOMES
 
 from ferlib.data import fer2013, readers
-from ferlib.figures import plots
+from ferlib.figures import style
 from ferlib.paths import data as data_folder
 
 matplotlib.use("Agg")
@@ -63,7 +63,7 @@ def real_dataset(shared_cache):
 def figures():
     """Draw in the report's theme, without a screen, and close what was drawn."""
     with plt.rc_context():
-        plots.theme()
+        style.theme()
         yield
     plt.close("all")
 

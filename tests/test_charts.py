@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib.evaluate import private_test
+from ferlib.evaluate import metrics, summary
 from ferlib.figures import charts
-from ferlib.train import predicting
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -19,7 +18,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def table(runs):
-    return private_test.results_table(runs)
+    return summary.results_table(runs)
 
 
 def test_accuracy_stands_over_cost_with_its_interval(table):
@@ -43,7 +42,7 @@ def test_labels_name_every_point_and_do_not_overlap(table):
 
 
 def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
-    fig = charts.learning_curves(private_test.rows(runs), columns=3)
+    fig = charts.learning_curves(summary.rows(runs), columns=3)
     titles = [ax.get_title("left") for ax in fig.axes]
     assert titles[:4] == ["shallow_plain", "deep_plain", "deep_both", "mini_xception"]
     assert [len(ax.lines) for ax in fig.axes] == [4, 4, 4, 4, 0, 0]
@@ -51,7 +50,7 @@ def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
 
 
 def test_axes_of_percentages_do_not_round_half_percents_away(runs):
-    ax = charts.accuracy_against(private_test.results_table(runs), "parameters")
+    ax = charts.accuracy_against(summary.results_table(runs), "parameters")
     assert [ax.yaxis.get_major_formatter()(share) for share in (0.625, 0.65, 1)] == [
         "62.5 %",
         "65 %",
@@ -60,7 +59,7 @@ def test_axes_of_percentages_do_not_round_half_percents_away(runs):
 
 
 def test_confused_pairs_are_the_largest_off_diagonal_shares():
-    shares = predicting.confusion(made_up.predictions(0.6, wrong={"fear": "sad"}))
+    shares = metrics.confusion(made_up.predictions(0.6, wrong={"fear": "sad"}))
     ax = charts.confused_pairs(shares, most=3)
     assert ax.get_yticklabels()[0].get_text() == "fear taken for sad"
     widths = [bar.get_width() for bar in ax.patches]

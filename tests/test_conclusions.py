@@ -11,7 +11,7 @@ import pytest
 from ferlib.data import audit, fer2013
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.report import display
-from ferlib.train import publishing, trainer
+from ferlib.train import record, trainer
 
 ROOT = Path(__file__).parent.parent
 FROM_RUNS = ["00_introduction", "02_shallow_cnn", "03_deep_cnn", "04_mobilenet", "05_comparison"]
@@ -25,8 +25,8 @@ FROM_IMAGES = ["01_dataset", "05_comparison", "06_misclassified", "07_real_time"
 def recorded(monkeypatch):
     """The committed record's runs, in place of what a training would give."""
     monkeypatch.setenv("FERLIB_RECORD", str(ROOT / "reports" / "record"))
-    fingerprint = publishing.read_results()["fingerprint"].mode()[0]
-    runs = publishing.read_record(SimpleNamespace(fingerprint=fingerprint))
+    fingerprint = record.read_results()["fingerprint"].mode()[0]
+    runs = record.read_record(SimpleNamespace(fingerprint=fingerprint))
 
     def chosen(ids, dataset, **_):
         return [run for run in runs if run.experiment.id in set(ids)]

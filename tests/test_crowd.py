@@ -8,7 +8,7 @@ import pytest
 
 from ferlib import cli
 from ferlib.data import audit, fer2013, votes
-from ferlib.evaluate import crowd, private_test
+from ferlib.evaluate import crowd, private_test, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train.predicting import Predictions
 
@@ -174,7 +174,7 @@ def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, mo
     made_up.saved(made_up.run("prior", 0.2, images=IMAGES, tested=False))
     assert cli.main(["evaluate", "lean"]) == 0
     printed = capsys.readouterr().out
-    table = crowd.table(crowd.judge(private_test.every_run(voted), voted))
+    table = crowd.table(crowd.judge(summary.every_run(voted), voted))
     lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     for row in ("lean", "prior"):
         assert f"{100 * table.loc[row, 'crowd']:.1f} (" in lines[row]
@@ -188,7 +188,7 @@ def test_of_each_row_the_runs_of_its_largest_profile_count(voted):
     for seed in (0, 1):
         made_up.saved(made_up.run("lean", 0.9, seed, profile="cpu", images=IMAGES, tested=False))
     made_up.saved(made_up.run("prior", profile="quick", images=IMAGES, tested=False))
-    found = [(run.experiment.id, run.profile, run.seed) for run in private_test.every_run(voted)]
+    found = [(run.experiment.id, run.profile, run.seed) for run in summary.every_run(voted)]
     assert sorted(found) == [("lean", "cpu", 0), ("lean", "cpu", 1), ("prior", "quick", 0)]
 
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from sources import HAPPY, OUTCOMES, mail, pack, picture, refused, tiny
 
 from ferlib import faces, paths
-from ferlib.data import audit, demo, fer2013, layout, pictures, readers, tables
+from ferlib.data import audit, decoding, demo, fer2013, layout, readers
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
-from ferlib.train import publishing, record
+from ferlib.train import record
 
 FEW, MANY = 12, 100
 """Damaged files of each kind in the usual and in the slow suite."""
@@ -171,7 +171,7 @@ def test_fields_of_any_kind(examples, sound, tmp_path):
         csv.writer(out).writerow(row)
         content = "\n".join([*lines[:3], out.getvalue().strip("\r\n"), *lines[4:]]).encode()
         try:
-            found = tables.read(io.BytesIO(content), len(content), "fer2013.csv")
+            found = decoding.read(io.BytesIO(content), len(content), "fer2013.csv")
         except FerlibError as problem:
             assert "\n" not in str(problem)
             OUTCOMES["csv field", "refused"] += 1
@@ -215,7 +215,7 @@ def test_pictures_of_any_size(suffix, examples):
 
 def damaged_image(suffix, image, any_size, examples):
     content = cv2.imencode(suffix, image)[1].tobytes()
-    right = pictures.grey(content, "x", any_size)
+    right = decoding.grey(content, "x", any_size)
 
     def check(_, found):
         assert found.shape == (48, 48) and found.dtype == np.uint8
@@ -223,7 +223,7 @@ def damaged_image(suffix, image, any_size, examples):
             assert np.array_equal(found, right)
 
     def read(changed):
-        return pictures.grey(changed, "x", any_size)
+        return decoding.grey(changed, "x", any_size)
 
     attempt(f"image {suffix}", examples, content, read, check)
 
@@ -316,7 +316,7 @@ def test_a_cached_audit_is_right_in_any_case(examples, tmp_path, monkeypatch):
 @suites
 def test_a_finished_run_is_read_right_or_refused(examples):
     run = made_up.run("shallow_plain", images=40)
-    publishing.publish([run])
+    record.publish([run])
     file = run.recorded_file
 
     def read(content):
@@ -333,14 +333,14 @@ def test_a_finished_run_is_read_right_or_refused(examples):
 
 @suites
 def test_the_table_of_results_is_whole_or_refused(examples):
-    table = publishing.publish([made_up.run("shallow_plain", seed=seed, images=40) for seed in range(3)])
+    table = record.publish([made_up.run("shallow_plain", seed=seed, images=40) for seed in range(3)])
 
     def read(content):
         table.write_bytes(content)
-        return publishing.read_results()
+        return record.read_results()
 
     def check(_, found):
-        assert not found[[*publishing.IDENTITY, "file"]].isna().any(axis=None)
+        assert not found[[*record.IDENTITY, "file"]].isna().any(axis=None)
 
     attempt("results", examples, table.read_bytes(), read, check)
 
@@ -384,38 +384,38 @@ def jpeg_of(width: int, height: int, before: bytes = b"") -> bytes:
 )
 def test_pictures_that_announce_too_much(content, any_size):
     with pytest.raises(FerlibError, match="announces more than 50,000,000 pixels"):
-        pictures.grey(content, "x", any_size)
+        decoding.grey(content, "x", any_size)
 
 
 def test_a_jpeg_whose_header_is_out_of_sight():
     with pytest.raises(FerlibError, match="cannot be read as an image"):
-        pictures.grey(jpeg_of(65_500, 65_500, b"astray"), "x")
+        decoding.grey(jpeg_of(65_500, 65_500, b"astray"), "x")
 
 
 def test_a_jpeg_of_the_right_size_is_read_after_other_segments():
-    plain = pictures.grey(picture(48, 48), "x")
-    assert np.array_equal(pictures.grey(jpeg_of(48, 48, b"\xff\xfe\x00\x06abcd\xff"), "x"), plain)
+    plain = decoding.grey(picture(48, 48), "x")
+    assert np.array_equal(decoding.grey(jpeg_of(48, 48, b"\xff\xfe\x00\x06abcd\xff"), "x"), plain)
 
 
 def test_files_that_are_too_large(tmp_path, monkeypatch):
     table = tmp_path / "fer2013.csv"
     table.touch()
-    os.truncate(table, tables.MOST_BYTES + 1)  # a hole, which takes no space
-    refused(table, f"more than {tables.MOST_BYTES:,}")
+    os.truncate(table, decoding.MOST_BYTES + 1)  # a hole, which takes no space
+    refused(table, f"more than {decoding.MOST_BYTES:,}")
     with pytest.raises(FerlibError, match="more than 33,554,432"):
-        pictures.grey(bytes(pictures.MOST_BYTES + 1), "x")
+        decoding.grey(bytes(decoding.MOST_BYTES + 1), "x")
 
 
 def test_members_that_announce_too_much(tmp_path):
     whole = demo.write_zip(tiny(), tmp_path / "whole.zip")
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as opened:
-        opened.writestr("train/happy/Training_1.jpg", bytes(pictures.MOST_BYTES + 1))
+        opened.writestr("train/happy/Training_1.jpg", bytes(decoding.MOST_BYTES + 1))
     refused(whole, "Training_1.jpg has more than 33,554,432 bytes", "shrink it")
 
 
 def test_a_tar_that_unpacks_to_too_much(tmp_path):
     entry = tarfile.TarInfo("fer2013.csv")
-    entry.size = tables.MOST_BYTES + 1
+    entry.size = decoding.MOST_BYTES + 1
     with gzip.open(tmp_path / "fer2013.tar.gz", "wb") as file:
         file.write(entry.tobuf() + bytes(2048))
     refused(tmp_path / "fer2013.tar.gz", "unpacks to more than", "do not trust it")

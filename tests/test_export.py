@@ -9,7 +9,7 @@ import pytest
 import scenes
 from keras import layers
 
-from ferlib.evaluate.calibrate import fit_temperature, with_temperature
+from ferlib.evaluate.metrics import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import network
 from ferlib.tools import export

@@ -11,7 +11,7 @@ import pytest
 import scenes
 
 from ferlib import cli, faces
-from ferlib.evaluate import framing
+from ferlib.evaluate import live_chain
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import files, inputs, media, video
 from ferlib.live.network import load_model
@@ -119,12 +119,12 @@ def test_a_moving_face_is_followed_through_a_video(tmp_path, network, walk):
 def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset, monkeypatch):
     monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
     some = real_dataset.valid.take(np.arange(24))
-    images = some.images[framing.find_boxes(some)["index"]][:16]  # in some, no face is found
+    images = some.images[live_chain.find_boxes(some)["index"]][:16]  # in some, no face is found
     frames, boxes = [], []
     for number, image in enumerate(images):
         left, top = (10, 340)[number % 2], 20 + 10 * number  # one after the other, far apart
         picture = np.full((480, 640, 3), 120, np.uint8)
-        picture[top : top + 288, left : left + 288] = framing.in_a_picture(image)[..., None]
+        picture[top : top + 288, left : left + 288] = live_chain.in_a_picture(image)[..., None]
         frames += [picture] * 12
         boxes.append((left + 72, top + 72, 144, 144))  # the image fills the middle half
     film = scenes.video(tmp_path / "people.avi", frames, codec="MJPG")

@@ -46,3 +46,21 @@ def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path
 def test_commit_is_unknown_outside_git(tmp_path, monkeypatch):
     monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
     assert machine.commit() == "unknown"
+
+
+def test_without_a_gpu_the_processor_trains():
+    if not machine.gpus():
+        assert machine.name() == machine.processor()
+    assert machine.name()
+
+
+def test_peak_memory_is_of_the_time_since_the_reset():
+    machine.reset_peak_memory()
+    before = machine.peak_memory_mb()
+    block = np.ones(200 * 2**20, "uint8")
+    during = machine.peak_memory_mb()
+    assert during - before > 150
+    del block
+    assert machine.peak_memory_mb() >= during - 5, "a peak stays"
+    machine.reset_peak_memory()
+    assert machine.peak_memory_mb() < during - 100

@@ -3,7 +3,7 @@ from dataclasses import replace
 import made_up
 import pytest
 
-from ferlib.train import device, experiments, planning, publishing, record
+from ferlib.train import experiments, machine, planning, record
 from ferlib.train.experiments import EXPERIMENTS
 
 
@@ -25,7 +25,7 @@ def planned(ids, profile="full", seeds=(0,)):
 
 def test_states():
     finish(made_up.run("deep_plain"))
-    publishing.publish([made_up.run("shallow_plain")])
+    record.publish([made_up.run("shallow_plain")])
     table = planned(["deep_plain", "shallow_plain", "logistic"], "auto", seeds=(0, 1))
     assert table["state"].to_dict() == {
         ("deep_plain", 0): "finished",
@@ -56,7 +56,7 @@ def test_frozen_backbones_compute_once():
 
 
 def test_finished_runs_tell_the_time(monkeypatch):
-    monkeypatch.setattr(device, "name", lambda: "some GPU")  # where made-up runs were made
+    monkeypatch.setattr(machine, "name", lambda: "some GPU")  # where made-up runs were made
     run = made_up.run("deep_plain", train_seconds=123.0)
     run = replace(run, history=run.history.assign(seconds=[5.0] + [2.0] * 9))
     finish(run)

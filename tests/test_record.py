@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +8,155 @@ import pandas as pd
 import pytest
 
 from ferlib import paths
-from ferlib.labels import FerlibError
-from ferlib.train import experiments, models, predicting, publishing, record
+from ferlib.labels import TOP_FOUR, FerlibError
+from ferlib.train import experiments, models, predicting, record
+
+
+def test_round_trip():
+    run = made_up.run("mobilenet_top4", seed=3)
+    run = replace(run, valid=record.rounded(run.valid), test=record.rounded(run.test), test_tta=None)
+    read = made_up.saved(run)
+    assert read.experiment == run.experiment and read.valid.classes == TOP_FOUR
+    assert (read.seed, read.profile, read.result, read.origin) == (3, "full", run.result, "runs")
+    assert made_up.same(read.valid, run.valid) and made_up.same(read.test, run.test) and read.test_tta is None
+    pd.testing.assert_frame_equal(read.history, run.history[list(record.HISTORY)])
+    assert read.directory == made_up.directory(run)
+
+
+def test_rounding_costs_less_than_float16_does_and_is_done_once():
+    run = made_up.run("deep_plain")
+    once = record.rounded(run.valid)
+    assert once.probabilities.dtype == np.float32
+    assert 0 < np.abs(once.probabilities - run.valid.probabilities).max() < 2**-11
+    assert made_up.same(record.rounded(once), once)
+    assert made_up.same(made_up.saved(run).valid, once)
+
+
+def test_real_size_stays_small(tmp_path):
+    """110 runs with two tests of 3,589 images and a history of 150 epochs: less than 40 MB."""
+    random = np.random.default_rng(0).dirichlet(np.ones(7), 3589).astype("float32")
+    run = made_up.run("deep_plain", images=3589)
+    names = np.array([f"PublicTest_{i * 7919 % 10**8:08d}.jpg" for i in range(3589)])
+    noisy = replace(run.valid, probabilities=random, names=names)
+    run = replace(run, valid=noisy, test=noisy, test_tta=noisy, history=pd.concat([run.history] * 15))
+    record.save(run, tmp_path / "run.npz")
+    assert (tmp_path / "run.npz").stat().st_size * 110 < 40e6
+
+
+def test_model_comes_back_with_its_weights():
+    row = replace(experiments.find("shallow_plain"), switches=(("width", 0.1),))
+    run = made_up.saved(replace(made_up.run("shallow_plain"), experiment=row))
+    with pytest.raises(FerlibError, match="ferlib train shallow_plain --profile full"):
+        run.model()
+    network = models.build("shallow_cnn", 7, width=0.1)
+    network.save_weights(run.directory / record.WEIGHTS_FILE)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
+    np.testing.assert_array_equal(run.model()(images), network(images))
+
+
+def test_other_row_profile_dataset_and_seed_have_other_folders():
+    row = experiments.find("deep_plain")
+    folders = {
+        record.directory(row, 0, "full", "a" * 64),
+        record.directory(row, 1, "full", "a" * 64),
+        record.directory(row, 0, "quick", "a" * 64),
+        record.directory(row, 0, "full", "b" * 64),
+        record.directory(replace(row, epochs=61), 0, "full", "a" * 64),
+        record.directory(experiments.find("deep_batch_32"), 0, "full", "a" * 64),
+    }
+    assert len(folders) == 6
+
+
+def test_finished_runs_are_those_of_this_dataset():
+    run = made_up.run("deep_plain")
+    other = made_up.run("deep_plain", fingerprint="e" * 64)
+    assert record.runs(made_up.dataset()) == []
+    assert record.find(run.experiment, 0, "full", made_up.FINGERPRINT) is None
+    made_up.saved(run), made_up.saved(other)
+    assert [r.result["fingerprint"] for r in record.runs(made_up.dataset())] == [made_up.FINGERPRINT]
+    assert record.find(run.experiment, 0, "full", made_up.FINGERPRINT).seed == 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a zip", None])
+def test_damaged_runs_are_told(damage):
+    run = made_up.saved(made_up.run("prior"))
+    file = run.directory / record.RUN_FILE
+    file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
+    with pytest.raises(FerlibError, match="run.npz can't be read"):
+        record.load_run(run.directory)
+
+
+def test_a_run_with_bits_turned_anywhere_is_told():
+    run = made_up.saved(made_up.run("prior"))
+    file = run.directory / record.RUN_FILE
+    whole, told = file.read_bytes(), 0
+    for start in range(0, len(whole), 97):
+        turned = bytes(byte ^ 0xFF for byte in whole[start : start + 9])
+        file.write_bytes(whole[:start] + turned + whole[start + 9 :])
+        try:
+            record.load_run(run.directory)
+        except FerlibError as error:
+            told += "run.npz can't be read" in str(error)
+    assert told > 20
+
+
+def test_a_missing_run_is_told():
+    with pytest.raises(FerlibError, match="no finished run at"):
+        record.load_run(paths.runs() / "deep_plain" / "nothing")
+
+
+def test_an_interrupted_save_leaves_the_old_run(monkeypatch):
+    run = made_up.saved(made_up.run("prior"))
+
+    def half(file, **arrays):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    with pytest.raises(OSError, match="disk full"):
+        record.save(replace(run, seed=9), run.directory / record.RUN_FILE)
+    assert record.load_run(run.directory).seed == 0
+    assert [file.name for file in run.directory.iterdir()] == [record.RUN_FILE]
+
+
+def test_runs_of_another_version_are_read():
+    """Fields of the table that this version does not know are left out."""
+    run = made_up.saved(made_up.run("prior"))
+    file = run.directory / record.RUN_FILE
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    about = json.loads(str(arrays["run"]))
+    about["experiment"]["invented_later"] = 1
+    np.savez(file, **arrays | {"run": np.array(json.dumps(about))})
+    assert record.load_run(run.directory).experiment == run.experiment
+
+
+def test_test_predictions_are_stored_with_the_run():
+    run = made_up.saved(made_up.run("prior", tested=False))
+    assert run.test is None
+    test = made_up.predictions(0.7, seed=5)
+    changed = record.with_test(run, test, test, test_accuracy=test.accuracy)
+    read = record.load_run(run.directory)
+    for one in (changed, read):
+        assert made_up.same(one.test, record.rounded(test)) and made_up.same(
+            one.test_tta, record.rounded(test)
+        )
+        assert one.result == run.result | {"test_accuracy": test.accuracy}
+
+
+@pytest.mark.parametrize("length", [0, 60, 700, 5000])
+def test_damaged_weights_are_told(length):
+    run = made_up.saved(made_up.run("logistic"))
+    file = run.directory / record.WEIGHTS_FILE
+    models.build("logistic").save_weights(file)
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(FerlibError, match="best.weights.h5 can't be read whole .*delete the folder .* train"):
+        run.model()
 
 
 def test_a_run_from_the_record_has_no_weights():
-    publishing.publish([made_up.run("deep_plain")])
-    (run,) = publishing.read_record(made_up.dataset())
+    record.publish([made_up.run("deep_plain")])
+    (run,) = record.read_record(made_up.dataset())
     assert (run.origin, run.directory) == ("record", None)
     with pytest.raises(FerlibError, match="not here"):
         run.model()
@@ -24,22 +167,22 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
         run = made_up.saved(made_up.run("logistic", seed=seed))
         network = models.build("logistic")
         network.save_weights(run.directory / record.WEIGHTS_FILE)
-        publishing.publish([run])
-        publishing.keep_weights(run)
-    first, second = publishing.read_record(made_up.dataset())
+        record.publish([run])
+        record.keep_weights(run)
+    first, second = record.read_record(made_up.dataset())
     assert first.weights is None and second.weights.parent == paths.record()
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
     np.testing.assert_array_equal(second.model()(images), network(images))
     again = replace(run, directory=run.directory.parent / "again")
     again.directory.mkdir()
     (again.directory / record.WEIGHTS_FILE).write_bytes(b"other weights")
-    publishing.publish([again])
+    record.publish([again])
     assert second.weights.read_bytes() == b"other weights", "weights and results are of one training"
-    publishing.publish([replace(run, directory=run.directory.parent / "without weights")])
+    record.publish([replace(run, directory=run.directory.parent / "without weights")])
     assert second.weights is None
-    publishing.publish([again])
+    record.publish([again])
     assert second.weights is None, "only what ships keeps its weights"
-    publishing.keep_weights(again)
+    record.keep_weights(again)
     second.weights.write_bytes(b"")
     with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
         second.model()
@@ -48,15 +191,15 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
 def test_publishing_keeps_other_rows_and_replaces_its_own():
     first, second = made_up.run("deep_plain"), made_up.run("deep_plain", seed=1)
     foreign = made_up.run("deep_plain", fingerprint="e" * 64)
-    publishing.publish([first, foreign])
-    publishing.publish([second, replace(first, result=first.result | {"valid_accuracy": 0.25})])
-    table = publishing.read_results()
+    record.publish([first, foreign])
+    record.publish([second, replace(first, result=first.result | {"valid_accuracy": 0.25})])
+    table = record.read_results()
     assert sorted(zip(table["seed"], table["fingerprint"].str[0], strict=True)) == [
         (0, "e"),
         (0, "f"),
         (1, "f"),
     ]
-    runs = publishing.read_record(made_up.dataset())
+    runs = record.read_record(made_up.dataset())
     assert {run.seed: run.result["valid_accuracy"] for run in runs} == {
         0: 0.25,
         1: second.result["valid_accuracy"],
@@ -66,30 +209,30 @@ def test_publishing_keeps_other_rows_and_replaces_its_own():
 
 def test_a_recorded_run_is_found_by_its_row():
     run = made_up.run("deep_plain")
-    publishing.publish([run])
-    assert publishing.recorded(run.experiment, 0, "full", made_up.FINGERPRINT).result == run.result
-    assert publishing.recorded(run.experiment, 1, "full", made_up.FINGERPRINT) is None
-    assert publishing.recorded(replace(run.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
+    record.publish([run])
+    assert record.recorded(run.experiment, 0, "full", made_up.FINGERPRINT).result == run.result
+    assert record.recorded(run.experiment, 1, "full", made_up.FINGERPRINT) is None
+    assert record.recorded(replace(run.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
 
 
 def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record(monkeypatch):
     old = made_up.run("deep_plain")
-    publishing.publish([old])
+    record.publish([old])
     record.weights_beside(old.recorded_file).touch()
     changed = replace(old.experiment, epochs=61)
-    publishing.publish([replace(old, experiment=changed)])
-    assert len(list(paths.record().glob("*.npz"))) == len(publishing.read_results()) == 1
+    record.publish([replace(old, experiment=changed)])
+    assert len(list(paths.record().glob("*.npz"))) == len(record.read_results()) == 1
     assert not list(paths.record().glob("*.weights.h5")), "they are those of the old row"
     monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", changed)
-    (run,) = publishing.read_record(made_up.dataset())
+    (run,) = record.read_record(made_up.dataset())
     assert run.experiment == changed
 
 
-@pytest.mark.parametrize("read", [record.runs, publishing.read_record])
+@pytest.mark.parametrize("read", [record.runs, record.read_record])
 def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
     run = made_up.run("deep_plain")
     made_up.saved(run)
-    publishing.publish([run])
+    record.publish([run])
     renamed = replace(run.experiment, title="another name")
     monkeypatch.setitem(experiments.EXPERIMENTS, "deep_plain", renamed)
     assert [found.experiment.title for found in read(made_up.dataset())] == ["another name"]
@@ -100,7 +243,7 @@ def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
 
 
 def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):
-    publishing.publish([made_up.run("deep_plain")])
+    record.publish([made_up.run("deep_plain")])
 
     def half(self, file, **options):
         file.write_text("half")
@@ -108,20 +251,20 @@ def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", half)
     with pytest.raises(OSError, match="disk full"):
-        publishing.publish([made_up.run("prior")])
-    assert [run.experiment.id for run in publishing.read_record(made_up.dataset())] == ["deep_plain"]
+        record.publish([made_up.run("prior")])
+    assert [run.experiment.id for run in record.read_record(made_up.dataset())] == ["deep_plain"]
 
 
 def test_only_runs_that_are_tested_and_not_quick_are_recorded():
     dataset = made_up.dataset()
     with pytest.raises(FerlibError, match="which opens the test split"):
-        publishing.publish_finished(dataset)
+        record.publish_finished(dataset)
     made_up.saved(made_up.run("deep_plain"))
     made_up.saved(made_up.run("deep_tuned", profile="cpu"))
     made_up.saved(made_up.run("prior", profile="quick"))
     made_up.saved(made_up.run("logistic", tested=False))
-    assert "2 runs are in" in publishing.publish_finished(dataset)
-    assert [run.experiment.id for run in publishing.read_record(dataset)] == ["deep_plain", "deep_tuned"]
+    assert "2 runs are in" in record.publish_finished(dataset)
+    assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain", "deep_tuned"]
 
 
 @pytest.mark.parametrize(
@@ -138,24 +281,24 @@ def test_only_runs_that_are_tested_and_not_quick_are_recorded():
     ],
 )
 def test_a_damaged_table_is_told(damage):
-    publishing.publish([made_up.run("deep_plain")])
+    record.publish([made_up.run("deep_plain")])
     table = paths.record() / "results.csv"
     table.write_text(damage(table.read_text()), encoding="latin-1")
     with pytest.raises(
         FerlibError, match="results.csv is damaged or cut off; restore it .*git checkout -- /"
     ):
-        publishing.read_record(made_up.dataset())
+        record.read_record(made_up.dataset())
 
 
 def test_without_a_record_there_are_no_runs():
-    assert publishing.read_record(made_up.dataset()) == []
+    assert record.read_record(made_up.dataset()) == []
 
 
 def test_the_readme_shows_every_recorded_row(monkeypatch):
     root = Path(__file__).parent.parent
     monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
     told = (root / "README.md").read_text().split("## Results")[1].split("\n## ")[0]
-    results = publishing.read_results()
+    results = record.read_results()
     shown = ["parameters", "epochs", "valid_accuracy", "test_accuracy", "leak_free_accuracy"]
     for (id, profile), runs in results.groupby(["experiment", "profile"]):
         row, means = experiments.find(id), runs[shown].mean()
@@ -168,7 +311,7 @@ def test_the_readme_shows_every_recorded_row(monkeypatch):
 def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkeypatch):
     root = Path(__file__).parent.parent
     monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
-    (run,) = [run for run in publishing.read_record(real_dataset) if run.weights]
+    (run,) = [run for run in record.read_record(real_dataset) if run.weights]
     some = real_dataset.valid.take(range(64))
     assert some.names.tolist() == run.valid.names[:64].tolist()
     predicted = predicting.predict(run.model(), some).probabilities

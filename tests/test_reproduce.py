@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from ferlib import paths
-from ferlib.evaluate import calibrate, private_test
+from ferlib.evaluate import metrics, private_test
 from ferlib.labels import FerlibError
 from ferlib.tools import reproduce
-from ferlib.train import publishing
+from ferlib.train import record
 from ferlib.train.record import Run, rounded
 
 
@@ -42,7 +42,7 @@ def recorded():
         replace(run, result=run.result | private_test.figures(run, made_up.dataset(), FakeAudit()))
         for run in runs
     ]
-    publishing.publish(runs)
+    record.publish(runs)
     return runs
 
 
@@ -86,7 +86,7 @@ def test_a_network_that_answers_otherwise_is_found(recorded):
 def test_weights_in_the_record_predict_again(recorded, monkeypatch):
     monkeypatch.setattr(Run, "weights", property(lambda self: self.experiment.id == "lean" or None))
     monkeypatch.setattr(Run, "model", lambda self: None)
-    again = calibrate.with_temperature(recorded[0].valid, 1.5)
+    again = metrics.with_temperature(recorded[0].valid, 1.5)
     monkeypatch.setattr(reproduce.evaluate, "predict", lambda network, split: again)
     wrong = checked(recorded[0]).query("not same")
     assert wrong["what"].tolist() == ["weights of lean, PublicTest"]

@@ -16,7 +16,7 @@ import pytest
 from ferlib import faces, paths
 from ferlib.data import audit, demo, fer2013, portrait
 from ferlib.labels import FerlibError
-from ferlib.train import backbones, publishing, record
+from ferlib.train import backbones, record
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,7 +101,7 @@ def test_a_planted_object_never_wakes(tmp_path, monkeypatch):
     (facts,) = paths.cache().glob("images-*.npz")
     (answers,) = paths.cache().glob("audit-*.npz")
     run = made_up.run("shallow_plain", images=40)
-    publishing.publish([run])
+    record.publish([run])
     poisoned(facts, trap, ["labels", "names", "notes"])
     poisoned(answers, trap, ["contrast"])
     poisoned(run.recorded_file, trap, ["run", "valid_names"])

@@ -4,8 +4,8 @@ import pytest
 import scenes
 from skimage import data as photos
 
-from ferlib.evaluate import framing
-from ferlib.figures import plots, showcase
+from ferlib.evaluate import live_chain
+from ferlib.figures import showcase, style
 from ferlib.labels import CLASSES
 from ferlib.live import reading, tracker
 from ferlib.live.answers import Face
@@ -50,7 +50,7 @@ def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
 
 def test_answers_are_those_at_the_place_asked_for(network):
     images = np.stack([scenes.face(emotion) for emotion in CLASSES])[..., None]
-    frames, boxes = framing.parade(images)
+    frames, boxes = live_chain.parade(images)
     read = showcase.answers_in([*frames, np.zeros_like(frames[0])], [*boxes, BOX], network)
     assert [face and face.emotion for face in read] == [*CLASSES, None]
     elsewhere = [((left + 320) % 640, top, *size) for left, top, *size in boxes]
@@ -96,7 +96,7 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
     assert list(titles) == list(cases)
     assert titles["as it is"].get_text() == "as it is\nhappy 70 %"
     colours = {name: title.get_color() for name, title in titles.items()}
-    assert colours["as it is"] == colours["a cat"] == plots.RIGHT and colours["far away"] == plots.WRONG
+    assert colours["as it is"] == colours["a cat"] == style.RIGHT and colours["far away"] == style.WRONG
 
 
 def test_the_steps_show_box_crop_and_bars():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ferlib.data import layout, pictures, tables
+from ferlib.data import decoding, layout
 from ferlib.data.demo import Faces
 from ferlib.data.layout import is_clutter
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
@@ -156,7 +156,7 @@ def read(path: Path) -> Reading:
         if name.endswith((".tar.gz", ".tgz", ".tar")) or not path.suffix and tarfile.is_tarfile(path):
             return _read_tar(path)
         with path.open("rb") as file:
-            return Reading(tables.read(file, path.stat().st_size, str(path)))
+            return Reading(decoding.read(file, path.stat().st_size, str(path)))
     except _DAMAGE as problem:
         reason = str(problem).partition("\n")[0].rstrip(":")  # of a tar it lists all that was tried
         remedy = "allow reading it" if isinstance(problem, PermissionError) else "download it again"
@@ -199,11 +199,11 @@ def _read_zip(path: Path) -> Reading:
         table = _choose_csv(members, path)
         if table and not any(map(layout.is_image_of_split, members)):
             with archive.open(table) as file:
-                return Reading(tables.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
+                return Reading(decoding.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
 
         def content(member: str) -> bytes:
-            if archive.getinfo(member).file_size > pictures.MOST_BYTES:
-                raise FerlibError(f"{path}: {member} has more than {pictures.MOST_BYTES:,} bytes; shrink it.")
+            if archive.getinfo(member).file_size > decoding.MOST_BYTES:
+                raise FerlibError(f"{path}: {member} has more than {decoding.MOST_BYTES:,} bytes; shrink it.")
             return archive.read(member)
 
         return _read_images(members, content, str(path))
@@ -214,9 +214,9 @@ def _read_tar(path: Path) -> Reading:
         members, size = [], 0
         for member in archive:
             size += member.size
-            if size > tables.MOST_BYTES:
+            if size > decoding.MOST_BYTES:
                 raise FerlibError(
-                    f"{path}: unpacks to more than {tables.MOST_BYTES:,} bytes; do not trust it."
+                    f"{path}: unpacks to more than {decoding.MOST_BYTES:,} bytes; do not trust it."
                 )
             if member.isfile():
                 members.append(member.name)
@@ -227,7 +227,7 @@ def _read_tar(path: Path) -> Reading:
         if table is None:
             raise FerlibError(f"{path}: holds no fer2013.csv; give the competition's fer2013.tar.gz.")
         return Reading(
-            tables.read(archive.extractfile(table), archive.getmember(table).size, f"{path}: {table}")
+            decoding.read(archive.extractfile(table), archive.getmember(table).size, f"{path}: {table}")
         )
 
 
@@ -264,9 +264,9 @@ def _read_images(members: list[str], content: Callable[[str], bytes], where: str
     classes, emotion_of, notes = layout.classes(placed, where)
     labels = np.array([classes.index(emotion_of[place.emotion]) for place in placed], np.int64)
     images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
-    for n, place in enumerate(tables.progress(placed, where)):
+    for n, place in enumerate(decoding.progress(placed, where)):
         said = f"{where}: {place.member}"
-        images[n, ..., 0] = pictures.grey(content(place.member), said, any_size=classes != CLASSES)
+        images[n, ..., 0] = decoding.grey(content(place.member), said, any_size=classes != CLASSES)
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
     names = np.array([layout.shown(place.name) for place in placed])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import measures, private_test
+from ferlib.evaluate import measures, metrics, summary
 from ferlib.evaluate.measures import Finding, Rows
 from ferlib.train.record import Run
 from ferlib.words import p_value
@@ -52,12 +52,12 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
         (of the row that has fewest) and, where it is "not tested", ``why``. With one seed a verdict speaks
         of the networks at hand, not of the way they were trained.
     """
-    found = private_test.rows(runs)
+    found = summary.rows(runs)
     table = pd.DataFrame([_row(claim, found, _obstacle(claim, found, dataset)) for claim in CLAIMS])
     tested = table["p"].notna() & (table["why"] == "")
     table["p"] = table["p"].where(tested)
     if tested.any():
-        table.loc[tested, "p"] = private_test.holm(table.loc[tested, "p"])
+        table.loc[tested, "p"] = metrics.holm(table.loc[tested, "p"])
     table["seeds"] = [min((len(found[id]) for id in _needed(claim, found)), default=0) for claim in CLAIMS]
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
     return table.rename(columns={"p": "p_holm"})
@@ -111,7 +111,7 @@ def _obstacle(claim, found, dataset):
 def _needed(claim, found):
     """Return the rows that a claim is measured on, as far as they were run."""
     if not claim.needs and found:
-        return (private_test.best_row(run for runs in found.values() for run in runs),)
+        return (summary.best_row(run for runs in found.values() for run in runs),)
     return [id for id in claim.needs if id in found]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ferlib.data import audit, votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import calibrate, private_test, resampling
+from ferlib.evaluate import metrics, private_test, resampling, summary
 from ferlib.evaluate.resampling import Sampled
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments
@@ -98,7 +98,7 @@ def judge(runs: Iterable[Run], dataset: Dataset) -> list[Judged]:
     clean = audit.audit(dataset).leak_free("valid")
     numbered = replace(valid, names=np.arange(len(valid)))  # positions meet each run's selection of images
     judged = []
-    for id, of_row in private_test.rows(run for run in runs if run.valid.classes == CLASSES).items():
+    for id, of_row in summary.rows(run for run in runs if run.valid.classes == CLASSES).items():
         places = private_test.images_of(of_row[0], numbered).names
         predictions = tuple(resampling.aligned([run.valid for run in of_row]))
         if not np.array_equal(predictions[0].names, valid.names[places]):
@@ -156,7 +156,7 @@ def _summary(one: Judged) -> dict:
     if one.row == READERS[0]:
         del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
     errors = [
-        calibrate.expected_calibration_error(network.take(enough), hits=hits[enough])
+        metrics.expected_calibration_error(network.take(enough), hits=hits[enough])
         for network, hits in zip(one.predictions, said, strict=True)
     ]
     images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean, "voted_images": enough}
@@ -202,7 +202,7 @@ def reliability(one: Judged, bins: int = 10) -> pd.DataFrame:
         CLASSES,
     )
     said = np.tile(shares, (seeds, 1))[np.arange(len(pooled)), pooled.predicted]
-    return calibrate.reliability(pooled, bins, hits=said)
+    return metrics.reliability(pooled, bins, hits=said)
 
 
 def per_class(one: Judged) -> pd.DataFrame:

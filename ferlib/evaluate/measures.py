@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferlib.evaluate import private_test, resampling
+from ferlib.evaluate import resampling, summary
 from ferlib.evaluate.resampling import Sampled
 from ferlib.train import experiments
 from ferlib.train.record import Run
@@ -64,7 +64,7 @@ def better(first: str, second: str):
     """Measure whether the first row is more accurate on PrivateTest than the second."""
 
     def measure(found: Rows) -> Finding:
-        one, two = (private_test.private_accuracy(found[id]) for id in (first, second))
+        one, two = (summary.private_accuracy(found[id]) for id in (first, second))
         measured = f"{percent(one.value)} against {percent(two.value)}: {points(one.value - two.value)}"
         return Finding(measured, f"paired difference of test accuracy, {first} minus {second}", one - two)
 
@@ -108,7 +108,7 @@ def dropout(found: Rows) -> Finding:
     """Measure whether dropout raises the accuracy on images not seen in training."""
     tests, texts = {}, []
     for word, id in [("with", "deep_augmented"), ("without", "deep_no_dropout")]:
-        tests[word] = private_test.private_accuracy(found[id])
+        tests[word] = summary.private_accuracy(found[id])
         texts.append(f"{word} {percent(tests[word].value)}, gap {points(_gap(found[id]).value)}")
     effect = tests["with"] - tests["without"]
     return Finding("; ".join(texts), "paired difference of test accuracy, with minus without", effect)
@@ -119,7 +119,7 @@ def stops_early(found: Rows) -> Finding:
     early, fixed = found["deep_augmented"], found["deep_fixed_epochs"]
     all_epochs = np.mean([run.result["epochs"] for run in fixed])
     saved = [[1 - run.result["epochs"] / all_epochs] for run in early]
-    price = private_test.private_accuracy(early) - private_test.private_accuracy(fixed)
+    price = summary.private_accuracy(early) - summary.private_accuracy(fixed)
     low, high = price.interval()
     used = np.mean([run.result["epochs"] for run in early])
     measured = (
@@ -135,7 +135,7 @@ def stops_early(found: Rows) -> Finding:
 def large_batches(found: Rows) -> Finding:
     """Measure what every doubling of the batch costs: the slope of accuracy on log2 of the batch size."""
     doublings = np.arange(len(BATCHES)) - (len(BATCHES) - 1) / 2
-    accuracies = [private_test.private_accuracy(found[id]) for id in BATCHES]
+    accuracies = [summary.private_accuracy(found[id]) for id in BATCHES]
     slope = sum(
         one * weight for one, weight in zip(accuracies, doublings / (doublings**2).sum(), strict=True)
     )
@@ -175,7 +175,7 @@ def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
 
 def easiest(found: Rows) -> Finding:
     """Measure whether happy and surprise have the highest recalls."""
-    best = private_test.best_row(run for runs in found.values() for run in runs)
+    best = summary.best_row(run for runs in found.values() for run in runs)
     recalls = _recalls(found[best])
     ranked = sorted(recalls, key=lambda name: -recalls[name].value)
     measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
@@ -186,7 +186,7 @@ def easiest(found: Rows) -> Finding:
 
 def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple[str, Sampled]:
     """Measure by how much mistakes go to certain classes beyond what their numbers of images explain."""
-    best = private_test.best_row(run for runs in found.values() for run in runs)
+    best = summary.best_row(run for runs in found.values() for run in runs)
     tests = resampling.aligned([run.test for run in found[best]])
     labels, classes = tests[0].labels, tests[0].classes
     texts, effects = [], []

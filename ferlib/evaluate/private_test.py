@@ -1,63 +1,18 @@
 """Runs side by side on PrivateTest: the one place that opens it, and tables over seeds."""
 
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
 from ferlib.data import fer2013
 from ferlib.data.audit import Audit
 from ferlib.data.fer2013 import Dataset, Split
-from ferlib.evaluate import calibrate, resampling
-from ferlib.evaluate.resampling import Sampled
-from ferlib.labels import CLASSES, FerlibError
-from ferlib.train import experiments, predicting, publishing, record
+from ferlib.evaluate import metrics
+from ferlib.train import predicting, record
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-
-REAL_TIME_PARAMETERS = 5_000_000
-"""The network that watches a camera must be smaller than this."""
-
-ACCURACY_COLUMNS = {
-    "seeds": "seeds",
-    "valid_accuracy": "PublicTest %",
-    "test_accuracy": "PrivateTest %",
-    "test_interval": "95 % interval",
-    "test_deviation": "± over seeds %",
-    "macro_f1": "macro-F1 %",
-    "balanced_accuracy": "balanced %",
-    "leak_free_accuracy": "leak-free %",
-    "test_accuracy_tta": "averaged views %",
-    "reported": "elsewhere %",
-}
-COST_COLUMNS = {
-    "parameters": "parameters",
-    "macs": "multiplications",
-    "epochs": "epochs",
-    "compute": "multiplications in training",
-    "test_accuracy": "PrivateTest %",
-    "calibration_error": "calibration error %",
-    "temperature": "temperature",
-    "calibration_error_scaled": "error after scaling %",
-}
-"""Columns of `results_table` to headings of the tables that people read, for `display_table`."""
-
-_MEANS = (
-    *("train_accuracy", "valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy"),
-    *(
-        "leak_free_accuracy",
-        "leak_free_balanced_accuracy",
-        "test_accuracy_tta",
-        "calibration_error",
-        "calibration_error_scaled",
-    ),
-    *("temperature", "parameters", "macs", "milliseconds", "train_seconds", "seconds_per_epoch"),
-    *("steps_per_epoch", "peak_memory_mb", "epochs"),
-)
 
 
 def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
@@ -102,8 +57,8 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
         audit: Its audit.
     """
     clean = on_leak_free(run.test, run, dataset.test, audit.leak_free("test"))
-    temperature = calibrate.fit_temperature(run.valid)
-    scaled = calibrate.with_temperature(run.test, temperature)
+    temperature = metrics.fit_temperature(run.valid)
+    scaled = metrics.with_temperature(run.test, temperature)
     return {
         "valid_accuracy": run.valid.accuracy,
         "test_images": len(run.test),
@@ -115,9 +70,9 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
         "leak_free_balanced_accuracy": clean.balanced_accuracy,
         "leak_free_images": len(clean),
         "test_accuracy_tta": run.test_tta.accuracy,
-        "calibration_error": calibrate.expected_calibration_error(run.test),
+        "calibration_error": metrics.expected_calibration_error(run.test),
         "temperature": temperature,
-        "calibration_error_scaled": calibrate.expected_calibration_error(scaled),
+        "calibration_error_scaled": metrics.expected_calibration_error(scaled),
     }
 
 
@@ -163,187 +118,3 @@ def images_of(run: Run, split: Split) -> Split:
         split = split.only(run.experiment.classes)
     number = run.experiment.valid_images
     return split if number is None else fer2013.subset(split, number, 0)
-
-
-def every_run(dataset: Dataset) -> list[Run]:
-    """Return all finished runs on a dataset, recorded ones too: of each row those of its largest profile.
-
-    Raises:
-        FerlibError: There are none.
-    """
-    found = [*publishing.read_record(dataset), *record.runs(dataset)]
-    if not found:
-        raise FerlibError("no network was trained on this data; train one with: ferlib train lean")
-    scale, largest = list(experiments.PROFILES).index, {}
-    for run in found:
-        largest[run.experiment.id] = max(run.profile, largest.get(run.experiment.id, "quick"), key=scale)
-    kept = [run for run in found if run.profile == largest[run.experiment.id]]
-    return list({(_row(run), run.seed): run for run in kept}.values())  # a run of runs/ before its record
-
-
-def with_other_seeds(runs: Iterable[Run], dataset: Dataset) -> list[Run]:
-    """Add the finished runs of the same rows and profiles that differ from given ones in the seed alone."""
-    runs = list(runs)
-    found = {(_row(run), run.seed): run for run in runs}
-    rows = {_row(run) for run in runs}
-    for run in [*record.runs(dataset), *publishing.read_record(dataset)]:
-        if _row(run) in rows:
-            found.setdefault((_row(run), run.seed), run)
-    order = {row: place for place, row in enumerate(dict.fromkeys(map(_row, runs)))}
-    return sorted(found.values(), key=lambda run: (order[_row(run)], run.seed))
-
-
-def _row(run):
-    return run.experiment.id, run.profile, experiments.key(run.experiment)
-
-
-def rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Gather runs by row of the experiment table: group after group in its order, within a row by seed."""
-    ids = list(experiments.EXPERIMENTS)
-    groups = [row.group for row in experiments.EXPERIMENTS.values()]
-    gathered: dict[str, list[Run]] = {}
-    for run in sorted(
-        runs, key=lambda run: (groups.index(run.experiment.group), ids.index(run.experiment.id), run.seed)
-    ):
-        gathered.setdefault(run.experiment.id, []).append(run)
-    return gathered
-
-
-def seed_deviation(split: str = "valid") -> tuple[float, int]:
-    """Return by how much the accuracy of one way of training varies from seed to seed.
-
-    Args:
-        split: ``"valid"`` or ``"test"``.
-
-    Returns:
-        Standard deviation of the accuracy (0..1), pooled over all recorded rows with several seeds, and its
-        degrees of freedom; 0 and 1 where no row has several.
-    """
-    table = publishing.read_results()
-    if not len(table):
-        return 0.0, 1
-    learned = table[table["experiment"] != "prior"]  # which is the same for every seed
-    groups = learned.groupby(["experiment", "profile", "fingerprint", "key"])[f"{split}_accuracy"]
-    squares, freedom = groups.var() * (groups.size() - 1), int((groups.size() - 1).sum())
-    return (float(np.sqrt(squares.sum() / freedom)), freedom) if freedom else (0.0, 1)
-
-
-def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
-    """Return the mean accuracy of one row's seeds, uncertain by images and by seeds.
-
-    Images are resampled. Seeds are too few to be, so what they add is drawn from Student's distribution
-    with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network.
-
-    Args:
-        runs: Runs of one row.
-        split: ``"valid"`` or ``"test"``.
-    """
-    tested = resampling.aligned([getattr(run, split) for run in runs])
-    share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
-    deviation, freedom = seed_deviation(split)
-    generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
-    noise = generator.standard_t(freedom, resampling.RESAMPLES) * deviation / np.sqrt(len(runs))
-    return resampling.ratio(share) + Sampled(0.0, noise)
-
-
-def private_accuracy(runs: Sequence[Run]) -> Sampled:
-    """Return the mean accuracy on PrivateTest of one row's seeds, as `accuracy` does."""
-    return accuracy(runs, "test")
-
-
-def results_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return one row a row of the experiment table, averaged over its seeds.
-
-    Args:
-        runs: Runs with test predictions. The runs of a row share a profile.
-
-    Returns:
-        Indexed by the row's id: ``group``, ``title``, ``profile``, ``classes`` (how many), ``device``,
-        ``seeds`` (how many); the means of the results, accuracies 0..1; ``gap`` (training minus PublicTest
-        accuracy); ``compute`` (multiplications of the whole training); ``test_deviation`` (sample standard
-        deviation over seeds, missing with one);
-        ``test_low`` and ``test_high`` (95 % interval over images and seeds; ``test_interval`` in words);
-        ``reported`` (elsewhere) and ``reported_note``.
-    """
-    table = {id: _summary(of_row) for id, of_row in rows(runs).items()}
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("experiment")
-
-
-def _summary(runs: Sequence[Run]) -> dict:
-    experiment, results = runs[0].experiment, pd.DataFrame([run.result for run in runs])
-    low, high = private_accuracy(runs).interval()
-    means = results.reindex(columns=_MEANS).mean().to_dict()
-    return {
-        "group": experiment.group,
-        "title": experiment.title,
-        "profile": ", ".join(sorted({run.profile for run in runs})),
-        "device": ", ".join(sorted(set(results["device"]))),
-        "classes": len(runs[0].valid.classes),
-        "seeds": len(runs),
-        **means,
-        # Backwards a network takes about twice as many multiplications as forwards.
-        "compute": 3 * means["macs"] * means["epochs"] * results.get("images", pd.Series([0])).mean(),
-        "gap": means["train_accuracy"] - means["valid_accuracy"],
-        "test_deviation": results["test_accuracy"].std(ddof=1),
-        "test_interval": f"{100 * low:.1f} to {100 * high:.1f}",
-        "test_low": low,
-        "test_high": high,
-        "reported": experiment.reported,
-        "reported_note": experiment.reported_note,
-    }
-
-
-def holm(ps: Sequence[float]) -> np.ndarray:
-    """Correct p-values for their number.
-
-    Source:
-        Holm (1979), "A simple sequentially rejective multiple test procedure".
-    """
-    return multipletests(np.asarray(ps, "float64"), method="holm")[1]
-
-
-def best_row(runs: Iterable[Run]) -> str:
-    """Return the seven-class row with the best mean accuracy on PublicTest."""
-    found = {id: of_row for id, of_row in rows(runs).items() if len(of_row[0].valid.classes) == len(CLASSES)}
-    return max(found, key=lambda id: np.mean([run.result["valid_accuracy"] for run in found[id]]))
-
-
-def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> str:
-    """Choose the network of the real-time chapter: the cheapest of those as good as the best small one.
-
-    Args:
-        table: From `results_table`; PrivateTest columns are not looked at.
-        valid_images: Number of PublicTest images, which gives the standard error.
-
-    Returns:
-        Id of the row.
-
-    Source:
-        One-standard-error rule: Breiman et al. (1984), "Classification and regression trees".
-    """
-    small = table[(table["classes"] == len(CLASSES)) & (table["parameters"] < REAL_TIME_PARAMETERS)]
-    best = small["valid_accuracy"].idxmax()
-    top = small.loc[best, "valid_accuracy"]
-    error = np.sqrt(top * (1 - top) / valid_images)
-    return small[small["valid_accuracy"] >= top - error].sort_values(["macs", "milliseconds"]).index[0]
-
-
-def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return named columns of `results_table` for people: accuracies in percent, empty columns left out.
-
-    Args:
-        table: From `results_table`.
-        columns: Such as `ACCURACY_COLUMNS`; headings that end in ``%`` take a hundredfold value.
-    """
-    shown = table[list(columns)].dropna(axis="columns", how="all")
-    columns = {column: heading for column, heading in columns.items() if column in shown}
-    for column, heading in columns.items():
-        if heading.endswith("%"):
-            shown[column] = 100 * shown[column].astype("float64")
-    return shown.rename(columns=columns).rename_axis("row")
-
-
-def of_interest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `results_table` that compete: no baselines, no single changes, all seven classes."""
-    aside = table["group"].isin(["baselines", experiments.ABLATION[0]])
-    return table[~aside & (table["classes"] == len(CLASSES))]

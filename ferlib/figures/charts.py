@@ -1,4 +1,4 @@
-"""Figures that compare runs. Functions draw and return; they never load, save or show."""
+"""Numbers drawn: classes, learning curves, confusions, runs side by side. Functions draw and return."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +11,96 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from ferlib.figures.plots import FAINT, SPLIT_COLORS
+from ferlib.evaluate import metrics
+from ferlib.figures.style import FAINT, SPLIT_COLORS, SPLIT_NAMES
+from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
+
+
+def class_counts(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw grouped bars of the number of images of each class.
+
+    Args:
+        counts: Classes as rows, splits as columns (``total`` is left out); numbers of images.
+        ax: Where to draw; a new figure if None.
+    """
+    ax = ax or plt.subplots()[1]
+    counts = counts.drop(columns="total", errors="ignore").drop(index="total", errors="ignore")
+    colors = [SPLIT_COLORS.get(name, FAINT) for name in counts.columns]
+    counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colors, width=0.8, rot=0, legend=False)
+    for bars in ax.containers:
+        ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
+    ax.set(xlabel="emotion", ylabel="images")
+    ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    ax.grid(axis="x", visible=False)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def metric_curves(history: pd.DataFrame, *, metric: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """Draw a metric of training and validation over the epochs and mark the epoch that was kept.
+
+    Args:
+        history: One row an epoch; columns ``epoch``, ``accuracy``, ``valid_accuracy``, ``loss``,
+            ``valid_loss``.
+        metric: ``"accuracy"`` or ``"loss"``.
+        ax: Where to draw; a new figure if None.
+    """
+    ax = ax or plt.subplots()[1]
+    for column, split in [(metric, "train"), (f"valid_{metric}", "valid")]:
+        ax.plot(
+            history["epoch"],
+            history[column],
+            color=SPLIT_COLORS[split],
+            lw=1.8,
+            label=SPLIT_NAMES[split],
+            marker="o" if len(history) < 3 else None,
+        )
+    best = history.loc[history["valid_accuracy"].idxmax()]
+    ax.axvline(best["epoch"], color=FAINT, lw=1, ls=(0, (4, 3)))
+    ax.plot(best["epoch"], best[f"valid_{metric}"], "o", color=SPLIT_COLORS["valid"], label="weights kept")
+    ax.set(xlabel="epoch", ylabel="accuracy" if metric == "accuracy" else "cross-entropy (nats)")
+    if metric == "accuracy":
+        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.legend(loc="best")
+    return ax
+
+
+def training(history: pd.DataFrame) -> Figure:
+    """Draw accuracy and loss over the epochs side by side."""
+    fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.2))
+    metric_curves(history, metric="accuracy", ax=axes[0])
+    metric_curves(history, metric="loss", ax=axes[1]).get_legend().remove()
+    return fig
+
+
+def confusion_matrix(predictions: Predictions, *, ax: Axes | None = None) -> Axes:
+    """Draw the confusion matrix: shares of each true class as colour and text, numbers of images below."""
+    ax = ax or plt.subplots(figsize=(6.2, 5.2))[1]
+    shares, counts = metrics.confusion(predictions), metrics.confusion(predictions, normalize=False)
+    text = [
+        [f"{share * 100:.0f} %\n{count}" for share, count in zip(*both, strict=True)]
+        for both in zip(shares.values, counts.values, strict=True)
+    ]
+    sns.heatmap(
+        shares,
+        annot=text,
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        square=True,
+        linewidths=1.5,
+        ax=ax,
+        annot_kws={"size": 9, "linespacing": 1.2},
+        cbar_kws={"label": "share of the true class", "shrink": 0.75},
+    )
+    ax.collections[0].colorbar.ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
+    ax.set(xlabel="predicted emotion", ylabel="true emotion")
+    ax.tick_params(rotation=0)
+    return ax
+
 
 GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""
@@ -31,7 +119,7 @@ def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) 
     """Draw test accuracy, with its interval, against what it costs, on a logarithmic axis.
 
     Args:
-        table: From ``compare.results_table``.
+        table: From ``summary.results_table``.
         cost: A key of ``COSTS``.
         ax: Where to draw; a new figure if None.
     """
@@ -112,7 +200,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
     """Draw the learning curves of every row as small multiples, one thin line a seed.
 
     Args:
-        runs: From ``compare.rows``.
+        runs: From ``summary.rows``.
         columns: Panels side by side.
     """
     lines = -(-len(runs) // columns)
@@ -148,7 +236,7 @@ def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = No
     """Draw the most confused pairs of classes as bars.
 
     Args:
-        shares: Confusion matrix from ``evaluate.confusion``, shares of the true class.
+        shares: Confusion matrix from ``metrics.confusion``, shares of the true class.
         most: How many pairs.
         ax: Where to draw; a new figure if None.
     """

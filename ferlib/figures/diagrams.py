@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon
 
-from ferlib.figures.plots import FAINT, INK
+from ferlib.figures.style import FAINT, INK
 from ferlib.train import models
 
 COLORS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}

@@ -1,6 +1,7 @@
-"""Rows of faces that a network read rightly or wrongly. Functions draw and return a figure."""
+"""Rows of faces: of the data, and of what a network read rightly or wrongly. Functions draw and return."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 import matplotlib.pyplot as plt
@@ -11,10 +12,105 @@ from matplotlib.figure import Figure
 
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.data.votes import COLUMNS
-from ferlib.evaluate import explain
-from ferlib.figures.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG, Row, draw_face, gallery
-from ferlib.labels import CLASSES
+from ferlib.evaluate import mistakes
+from ferlib.figures.style import EMOTION_COLORS, FAINT, INK, RIGHT, WRONG
+from ferlib.labels import CLASSES, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of faces in a gallery.
+
+    Attributes:
+        images: (m, 48, 48) or (m, 48, 48, 1), 0 to 255.
+        name: Written at the left; empty for none.
+        titles: One an image, or empty.
+        colors: One a title, or empty for ink.
+        heat: Maps (m, 48, 48) of 0..1 to lay over the images, or None.
+    """
+
+    images: np.ndarray
+    name: str = ""
+    titles: Sequence[str] = ()
+    colors: Sequence[str] = ()
+    heat: np.ndarray | None = None
+
+
+def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
+    """Draw rows of faces, which may differ in length; ``size`` is the width of a face in inches."""
+    columns = max(len(row.images) for row in rows)
+    width = columns * (size + 0.04) + (0.9 if any(row.name for row in rows) else 0)
+    height = sum(size + (0.24 if row.titles else 0.04) for row in rows)
+    fig, axes = plt.subplots(len(rows), columns, squeeze=False, figsize=(width, height))
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for line, row in zip(axes, rows, strict=True):
+        line[0].text(-0.12, 0.5, row.name, transform=line[0].transAxes, ha="right", va="center")
+        for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
+            draw_face(ax, image, None if row.heat is None else row.heat[position])
+            if row.titles:
+                color = row.colors[position] if row.colors else INK
+                ax.set_title(row.titles[position], size=8, color=color, loc="center", pad=2, weight="normal")
+    return fig
+
+
+def draw_face(ax: Axes, image: np.ndarray, heat: np.ndarray | None = None) -> None:
+    """Draw one image, grey, with an optional heat map over it.
+
+    Args:
+        ax: Where to draw.
+        image: (48, 48) or (48, 48, 1), 0 to 255.
+        heat: (48, 48), 0 to 1, or None.
+    """
+    image = np.asarray(image).reshape(IMAGE_SIZE, IMAGE_SIZE)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    if heat is not None:
+        ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.45 * heat, interpolation="bilinear")
+
+
+def sample_faces(split: Split, *, per_class: int = 8, seed: int = 0) -> Figure:
+    """Draw randomly chosen images of every class, one row a class, alphabetical."""
+    generator, rows = np.random.default_rng(seed), []
+    for name in sorted(split.classes):
+        members = np.flatnonzero(split.labels == split.classes.index(name))
+        chosen = generator.choice(members, min(per_class, len(members)), replace=False)
+        rows.append(Row(split.images[np.sort(chosen)], name))
+    return gallery(rows)
+
+
+def mean_faces(split: Split) -> Figure:
+    """Draw the mean of all images of every class that occurs, and how it differs from the mean of all."""
+    names = [name for name in sorted(split.classes) if split.classes.index(name) in split.labels]
+    means = [split.images[split.labels == split.classes.index(name)].mean(axis=0)[..., 0] for name in names]
+    differences = np.array(means) - np.asarray(split.images).mean(axis=0)[..., 0]
+    reach = np.abs(differences).max()
+    fig, axes = plt.subplots(2, len(names), squeeze=False, figsize=(0.94 * len(names), 2.2))
+    for name, face, difference, (above, below) in zip(names, means, differences, axes.T, strict=True):
+        draw_face(above, face)
+        above.set_title(name, size=8, loc="center", pad=2, weight="normal")
+        below.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="bilinear")
+    for ax in axes.flat:
+        ax.set_axis_off()
+    return fig
+
+
+def augmented_faces(
+    images: np.ndarray, augmented: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+) -> Figure:
+    """Draw images beside versions of them as training sees them.
+
+    Args:
+        images: (n, 48, 48, 1), 0 to 255; one row each.
+        augmented: Several arrays of the same shape: the same images, augmented.
+        names: What to write at the left of each row.
+    """
+    titles = ["original", *(f"augmented {number}" for number in range(1, len(augmented) + 1))]
+    rows = []
+    for index, image in enumerate(images):
+        versions = np.stack([image, *(version[index] for version in augmented)])
+        rows.append(Row(versions, names[index] if names else "", () if index else titles))
+    return gallery(rows)
 
 
 def _told(predictions, positions):
@@ -172,6 +268,6 @@ def explained(
     ]:
         if len(chosen):
             images = np.asarray(split.images[chosen])
-            heat = explain.grad_cam(model, images, asked[chosen])
+            heat = mistakes.grad_cam(model, images, asked[chosen])
             rows.append(Row(images, name, list(classes[asked[chosen]]), [color] * len(chosen), heat))
     return gallery(rows, size=1.0)

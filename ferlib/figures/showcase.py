@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ferlib import faces
 from ferlib.detectors import DETECTORS
-from ferlib.figures.plots import EMOTION_COLORS, FAINT, RIGHT, WRONG
+from ferlib.figures.style import EMOTION_COLORS, FAINT, RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.media import Frame
@@ -196,8 +196,8 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
     """Draw how wide boxes are beside the frames of the images, and the accuracy with each margin.
 
     Args:
-        boxes: From ``framing.find_boxes``.
-        table: From ``framing.accuracy_by_margin``.
+        boxes: From ``live_chain.find_boxes``.
+        table: From ``live_chain.accuracy_by_margin``.
         margin: The margin in use, marked.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))

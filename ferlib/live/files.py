@@ -16,12 +16,11 @@ from ferlib import faces
 from ferlib.detectors import DETECTORS, Found
 from ferlib.labels import FerlibError
 from ferlib.live import draw, inputs, media
-from ferlib.live.answers import Faces
+from ferlib.live.answers import Faces, Rows
 from ferlib.live.inputs import expand
 from ferlib.live.media import Frame
 from ferlib.live.network import Network, load_model
 from ferlib.live.reading import Region, classify, search, why_nobody
-from ferlib.live.results import Rows
 from ferlib.live.timeline import Timeline
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ferlib.evaluate import comparison
 from ferlib.labels import FerlibError
 from ferlib.report import display
-from ferlib.train import publishing
+from ferlib.train import record
 from ferlib.train.experiments import EXPERIMENTS
 from ferlib.words import listed
 
@@ -209,4 +209,4 @@ def _is_of_a_row(name: str) -> bool:
 
 def _is_recorded(dataset) -> bool:
     """Say whether the committed record is of this data set."""
-    return dataset.fingerprint in set(publishing.read_results().get("fingerprint", ()))
+    return dataset.fingerprint in set(record.read_results().get("fingerprint", ()))

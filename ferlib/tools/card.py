@@ -10,11 +10,11 @@ import pandas as pd
 
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset, Split
-from ferlib.evaluate import calibrate, resampling
+from ferlib.evaluate import metrics, resampling
 from ferlib.labels import FerlibError
 from ferlib.live.network import Network, load_model
 from ferlib.tools import export
-from ferlib.train import predicting, publishing, record
+from ferlib.train import record
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 from ferlib.words import percent
@@ -54,10 +54,10 @@ def ship(id: str, dataset: Dataset) -> str:
             f"{id} does not take the place of the network that ships: {reason}; to export it nevertheless, "
             "set FERLIB_WEIGHTS to another folder"
         )
-    graph = export.export(run, calibrate.fit_temperature(run.valid))
+    graph = export.export(run, metrics.fit_temperature(run.valid))
     if not elsewhere and run.test is not None:
-        publishing.publish([run])
-        publishing.keep_weights(run)  # Grad-CAM needs the network in Keras
+        record.publish([run])
+        record.keep_weights(run)  # Grad-CAM needs the network in Keras
     target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
     text = model_card(run, load_model(graph.parent).metadata)
     if dataset.is_demo:
@@ -86,8 +86,8 @@ def model_card(run: Run, metadata: Mapping) -> str:
         metadata: What `ferlib.tools.export` wrote beside the network.
     """
     split, predictions = ("PublicTest", run.valid) if run.test is None else ("PrivateTest", run.test)
-    scaled = calibrate.with_temperature(predictions, metadata["temperature"])
-    errors = [calibrate.expected_calibration_error(each) for each in (predictions, scaled)]
+    scaled = metrics.with_temperature(predictions, metadata["temperature"])
+    errors = [metrics.expected_calibration_error(each) for each in (predictions, scaled)]
     facts = run.result | {
         "experiment": run.experiment.id,
         "group": run.experiment.group,
@@ -132,7 +132,7 @@ def live_check(network: Network, runs: Iterable[Run], splits: Mapping[str, Split
         if (run.experiment.id, run.seed, run.profile, run.result["fingerprint"]) != wanted:
             continue
         for (name, split), recorded in zip(splits.items(), (run.valid, run.test), strict=True):
-            recorded = calibrate.with_temperature(recorded, network.temperature)
+            recorded = metrics.with_temperature(recorded, network.temperature)
             here = network.probabilities(split.images)
             rows.append(
                 {
@@ -162,8 +162,8 @@ def _standing(run: Run, split: str, predictions: Predictions) -> str:
 
 def _extremes(predictions: Predictions) -> dict[str, str]:
     """Return which emotions are recognized best and worst, and what the worst is taken for."""
-    recall = predicting.recall_intervals(predictions)["recall"]
-    taken = predicting.confusion(predictions).loc[recall.idxmin()].drop(recall.idxmin())
+    recall = metrics.recall_intervals(predictions)["recall"]
+    taken = metrics.confusion(predictions).loc[recall.idxmin()].drop(recall.idxmin())
     return {
         "easiest": recall.idxmax(),
         "easiest_recall": percent(recall.max()),
@@ -175,7 +175,7 @@ def _extremes(predictions: Predictions) -> dict[str, str]:
 
 
 def _scores(predictions: Predictions) -> str:
-    scores, recall = predicting.per_class(predictions).iloc[:-1], predicting.recall_intervals(predictions)
+    scores, recall = metrics.per_class(predictions).iloc[:-1], metrics.recall_intervals(predictions)
     lines = [
         "| emotion | images | precision | recall | recall, 95 % interval | F1 |",
         "|---|--:|--:|--:|--:|--:|",

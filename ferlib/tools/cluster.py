@@ -40,14 +40,14 @@ def train_matrix(
     Args:
         ids: Rows of the experiment table.
         seeds: Seeds of each row.
-        profile: ``"auto"`` or a key of ``experiments.PROFILES``, see ``train.obtain``.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``, see ``trainer.obtain``.
         dataset: Images.
         workers: Processes to start on this machine; they share its cores.
         scheduler: Address of a running scheduler, such as ``"tcp://10.0.0.1:8786"``; overrides `workers`.
         until: Seconds since 1970 at which to stop; what is unfinished then is kept and goes on next time.
 
     Returns:
-        The finished runs, see ``train.obtain``.
+        The finished runs, see ``trainer.obtain``.
 
     Raises:
         FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.

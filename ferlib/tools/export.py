@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ferlib import paths
 from ferlib.data import portrait
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import calibrate, private_test
+from ferlib.evaluate import metrics, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import GRAPH, METADATA, Network, weights_folder
 from ferlib.paths import written_atomically
@@ -90,7 +90,7 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
         )[0]
     )
     folder = paths.cache() / "network" / f"{run.experiment.id}-{run.profile}-seed{run.seed}"
-    export(run, calibrate.fit_temperature(run.valid), folder)
+    export(run, metrics.fit_temperature(run.valid), folder)
     return folder
 
 
@@ -100,7 +100,7 @@ def _usable(runs: list[Run], profile: str) -> list[Run]:
         run
         for run in runs
         if run.valid.classes == CLASSES
-        and run.result["parameters"] < private_test.REAL_TIME_PARAMETERS
+        and run.result["parameters"] < summary.REAL_TIME_PARAMETERS
         and run.weights
     ]
     for name in ("full", "cpu", "quick") if profile == "auto" else (profile,):
@@ -113,10 +113,10 @@ def _chosen(runs: list[Run]) -> Run | None:
     """Return the run of chapter 5's choice where PrivateTest was opened, else the best on PublicTest."""
     if not runs:
         return None
-    row = private_test.best_row(runs)
+    row = summary.best_row(runs)
     if all(run.test is not None for run in runs):
-        row = private_test.choose_for_real_time(private_test.results_table(runs), len(runs[0].valid))
-    return private_test.rows(runs)[row][0]
+        row = summary.choose_for_real_time(summary.results_table(runs), len(runs[0].valid))
+    return summary.rows(runs)[row][0]
 
 
 def export_model(

@@ -9,7 +9,7 @@ from ferlib.evaluate import private_test
 from ferlib.labels import FerlibError
 from ferlib.live.network import Network
 from ferlib.tools import card
-from ferlib.train import predicting, publishing, record
+from ferlib.train import predicting, record
 from ferlib.train.record import Run
 
 SAME = 1e-6
@@ -34,10 +34,10 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
     Raises:
         FerlibError: The record holds no run of these images.
     """
-    runs = publishing.read_record(dataset)
+    runs = record.read_record(dataset)
     if not runs:
         raise FerlibError("the record holds no run of these images: nothing to reproduce")
-    table = publishing.read_results().set_index("file")
+    table = record.read_results().set_index("file")
     rows = [_figures(run, table.loc[run.recorded_file.name], dataset, audit) for run in runs]
     rows += [_weights(run, dataset) for run in runs if run.weights]
     for checked in card.live_check(

@@ -111,10 +111,10 @@ def _tune(chosen) -> None:
 def _evaluate(chosen) -> None:
     arguments.import_keras_quietly()
     from ferlib.data import fer2013
-    from ferlib.evaluate import crowd, private_test
+    from ferlib.evaluate import crowd, summary
 
     dataset = fer2013.load(chosen.data)
-    print(crowd.describe(crowd.judge(private_test.every_run(dataset), dataset), chosen.ids))
+    print(crowd.describe(crowd.judge(summary.every_run(dataset), dataset), chosen.ids))
 
 
 def _bench(chosen) -> None:
@@ -131,7 +131,7 @@ def _bench(chosen) -> None:
         picture = showcase.webcam_picture(photos.astronaut())
         measured = live_speed.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
     elif chosen.faces:
-        from ferlib.evaluate import chain as bench
+        from ferlib.evaluate import live_chain as bench
         from ferlib.live.network import load_model
 
         measured = bench.measure(load_model(), dataset.valid, quick=chosen.quick)
@@ -148,13 +148,13 @@ def _record(chosen) -> None:
     arguments.import_keras_quietly()
     from ferlib.data import audit, fer2013
     from ferlib.evaluate import private_test
-    from ferlib.train import publishing, record
+    from ferlib.train import record
 
     dataset = fer2013.load(chosen.data)
     waiting = [run for run in record.runs(dataset) if run.profile != "quick"]
     if waiting:
         private_test.open_private_test(waiting, dataset, audit.audit(dataset))
-    print(publishing.publish_finished(dataset))
+    print(record.publish_finished(dataset))
 
 
 def _export(chosen) -> None:

@@ -26,7 +26,7 @@ from ferlib import paths
 from ferlib.data import fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import FerlibError
-from ferlib.train import device, experiments, machine, models, normalization, predicting, trainer
+from ferlib.train import experiments, machine, models, normalization, predicting, trainer
 from ferlib.train.augment import POLICIES, Augment
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
@@ -79,7 +79,7 @@ def run(
                 lines.append((part, task, value, unit, against, other, better))
                 bar.update()
     about = {
-        "device": device.name(),
+        "device": machine.name(),
         "backend": keras.backend.backend(),
         "commit": machine.commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,7 +116,7 @@ def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
     """Return the seconds of training until an accuracy on PublicTest, infinite where it was not reached.
 
     Args:
-        history: Of a run, see ``finished.HISTORY``. Its first epoch, which also compiles, counts as one of
+        history: Of a run, see ``record.HISTORY``. Its first epoch, which also compiles, counts as one of
             median length.
         accuracy: 0..1.
     """
@@ -153,8 +153,8 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
     """Train with ferlib and as a tutorial would, and predict."""
     for name in networks:
         work = models.macs(models.build(name))
-        batch = 16 if work > LARGE and not device.gpus() else 64
-        longest = 400 if device.gpus() else 2 if quick else 100
+        batch = 16 if work > LARGE and not machine.gpus() else 64
+        longest = 400 if machine.gpus() else 2 if quick else 100
         # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
         steps = int(np.clip(5e10 / (work * batch), 1, longest)) if work else 1
         some = fer2013.subset(dataset.train, steps * batch, 0)
@@ -269,7 +269,7 @@ def _augmentation(dataset: Dataset, networks: list[str], quick: bool):
 
 def _race(dataset: Dataset, networks: list[str], quick: bool):
     """Train whole rows, in fewer epochs, until they are as good as others report or we want."""
-    for id, (accuracy, epochs, limit) in RACES.items() if device.gpus() else ():
+    for id, (accuracy, epochs, limit) in RACES.items() if machine.gpus() else ():
         row = replace(experiments.find(id), epochs=epochs)
         history = trainer.train(row, 0, dataset, profile="full").history
         yield f"{id} to {accuracy:.2%} of PublicTest", seconds_to(history, accuracy), "s", "limit", limit

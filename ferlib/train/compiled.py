@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from ferlib import paths
-from ferlib.train import device
+from ferlib.train import machine
 
 BATCH = 512
 """Images a step when evaluating."""
@@ -22,7 +22,7 @@ def available() -> bool:
 
     On a CPU it should not: XLA's convolutions inside a scan are an order of magnitude slower there.
     """
-    return keras.backend.backend() == "jax" and bool(device.gpus())
+    return keras.backend.backend() == "jax" and bool(machine.gpus())
 
 
 class Scan:

@@ -35,7 +35,7 @@ class Experiment:
         ema: Decay of the exponential moving average of the weights, which is then what is evaluated and
             kept; 0 keeps the weights themselves. Short runs average over a tenth of their steps at most.
         precision: Keras dtype policy, such as ``"float32"``; ``"auto"`` takes the fastest that the device
-            has, see ``device.precision``, and the run's result names it.
+            has, see ``machine.precision``, and the run's result names it.
         class_weights: Weight each image by the inverse frequency of its class.
         images: Training images, a stratified subset; None for all.
         valid_images: Likewise for PublicTest.

@@ -13,7 +13,7 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
-from ferlib.train import compiled, device, models, optimizers, predicting, record, targets
+from ferlib.train import compiled, machine, models, optimizers, predicting, record, targets
 from ferlib.train.augment import POLICIES, Augment
 from ferlib.train.experiments import Experiment
 
@@ -42,7 +42,7 @@ class Fitting:
         images: Number of training images.
         precision: Keras dtype policy of the network.
         steps: Steps an epoch, the last with the rest of the images.
-        history: One dict an epoch, keys `finished.HISTORY`.
+        history: One dict an epoch, keys `record.HISTORY`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Fitting:
         self._best: dict[str, list | np.ndarray] = {}
         self.precision = experiment.precision
         if self.precision == "auto":
-            self.precision = device.precision(experiment.model in models.DEPTHWISE)
+            self.precision = machine.precision(experiment.model in models.DEPTHWISE)
         with _precision(self.precision):
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network

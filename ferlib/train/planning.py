@@ -8,7 +8,7 @@ import pandas as pd
 
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import CLASSES
-from ferlib.train import device, experiments, models, record, trainer
+from ferlib.train import experiments, machine, models, record, trainer
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
 
@@ -46,7 +46,7 @@ def describe_plan(planned: pd.DataFrame) -> str:
     missing = planned[planned["state"] == "to train"]
     text = planned.assign(seconds=planned["seconds"].map(_duration)).rename(columns={"seconds": "time"})
     total = f"{len(missing)} of {len(planned)} runs to train, about {_duration(missing['seconds'].sum())}"
-    return f"{text.to_string(index=False)}\n\n{total} on {device.name()}"
+    return f"{text.to_string(index=False)}\n\n{total} on {machine.name()}"
 
 
 def _planned(row: Experiment, seed: int, run: record.Run | None, profile: str, speed: "_Speed") -> tuple:
@@ -62,7 +62,7 @@ class _Speed:
 
     def __init__(self, dataset: Dataset):
         self._images = len(dataset.train)
-        here = device.name()
+        here = machine.name()
         self._finished = [run for run in record.runs(dataset) if run.result["device"] == here]
 
     def seconds(self, row: Experiment) -> float:

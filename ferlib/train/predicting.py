@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import pandas as pd
 from sklearn import metrics
-from statsmodels.stats import contingency_tables, proportion
 
 from ferlib.data.fer2013 import Split
 from ferlib.labels import FerlibError
@@ -80,9 +78,12 @@ class Predictions:
     @property
     def balanced_accuracy(self) -> float:
         """Recall averaged over the classes that occur, 0 to 1."""
-        counts = _counts(self)
-        true = counts.sum(axis=1)
-        return float((counts.diagonal() / np.maximum(true, 1))[true > 0].mean())
+        occurring = np.unique(self.labels)
+        return float(
+            metrics.recall_score(
+                self.labels, self.predicted, labels=occurring, average="macro", zero_division=0
+            )
+        )
 
     def take(self, selection) -> "Predictions":
         """Return the predictions of some images.
@@ -191,101 +192,6 @@ def _shifted(images, down, right):
     rows = np.clip(np.arange(images.shape[1]) - down, 0, images.shape[1] - 1)
     columns = np.clip(np.arange(images.shape[2]) - right, 0, images.shape[2] - 1)
     return images[:, rows][:, :, columns]
-
-
-def per_class(predictions: Predictions) -> pd.DataFrame:
-    """Return precision, recall, F1 and number of images of each class.
-
-    Returns:
-        Rows in alphabetical order of the classes, then ``macro avg``; columns ``precision``, ``recall``,
-        ``f1`` (0 to 1) and ``support``.
-    """
-    columns = metrics.precision_recall_fscore_support(
-        predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
-    )
-    names = ["precision", "recall", "f1", "support"]
-    table = pd.DataFrame(dict(zip(names, columns, strict=True)), index=list(predictions.classes)).sort_index()
-    table.loc["macro avg"] = [*table[names[:3]].mean(), table["support"].sum()]
-    return table.astype({"support": int}).rename_axis("class")
-
-
-def recall_intervals(predictions: Predictions, level: float = 0.95) -> pd.DataFrame:
-    """Return each class's recall with its Wilson score interval.
-
-    Returns:
-        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
-        and ``support``.
-
-    Source:
-        Wilson (1927), "Probable inference, the law of succession, and statistical inference".
-    """
-    hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
-    table = hits.agg(recall="mean", support="size").rename_axis("class")
-    low, high = proportion.proportion_confint(hits.sum(), table["support"], 1 - level, method="wilson")
-    return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
-
-
-def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
-    """Return the confusion matrix, true classes as rows, both axes alphabetical.
-
-    Args:
-        predictions: Predictions of one split.
-        normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
-    """
-    counts = _counts(predictions)
-    if normalize:
-        counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = list(predictions.classes)
-    table = pd.DataFrame(
-        counts, index=pd.Index(names, name="true"), columns=pd.Index(names, name="predicted")
-    )
-    return table.sort_index().sort_index(axis=1)
-
-
-def _counts(predictions):
-    """Count images by (label, predicted), int64 (k, k), in code order."""
-    every = range(len(predictions.classes))
-    return metrics.confusion_matrix(predictions.labels, predictions.predicted, labels=every)
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Result of McNemar's test.
-
-    Attributes:
-        n01: Images that only the second network gets right.
-        n10: Images that only the first network gets right.
-        statistic: The smaller of the two, binomial under the null hypothesis.
-        p: Two-sided exact p-value, 0 to 1.
-    """
-
-    n01: int
-    n10: int
-    statistic: float
-    p: float
-
-
-def mcnemar(first: Predictions, second: Predictions) -> McNemar:
-    """Test whether two networks, on the same images, are right equally often.
-
-    Args:
-        first: Predictions of one network.
-        second: Predictions of another, for the same images in the same order.
-
-    Raises:
-        ValueError: The two were not made on the same images and labels.
-
-    Source:
-        McNemar (1947); recommended for single runs by Dietterich (1998).
-    """
-    if not (np.array_equal(first.names, second.names) and np.array_equal(first.labels, second.labels)):
-        raise ValueError(
-            "McNemar's test needs both networks' predictions for the same images in the same order"
-        )
-    n01 = int((~first.correct & second.correct).sum())
-    n10 = int((first.correct & ~second.correct).sum())
-    result = contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True)
-    return McNemar(n01, n10, float(result.statistic), float(result.pvalue))
 
 
 def latency(model: keras.Model, *, batch_size: int = 1, repeats: int = 30) -> float:

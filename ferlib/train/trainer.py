@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
-from ferlib.train import device, experiments, machine, models, predicting, publishing, record, targets
+from ferlib.train import experiments, machine, models, predicting, record, targets
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 from ferlib.train.fitting import Fitting
 from ferlib.train.record import Run
@@ -68,8 +68,8 @@ def train(
     if run := record.find(row, seed, profile, dataset.fingerprint):
         return run
     if deterministic:
-        device.use_deterministic_operations()
-    device.reset_peak_memory()
+        machine.use_deterministic_operations()
+    machine.reset_peak_memory()
     folder = record.directory(row, seed, profile, dataset.fingerprint)
     fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
@@ -170,7 +170,7 @@ def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
 
 def has_gpu() -> bool:
     """Say whether Keras sees a GPU."""
-    return bool(device.gpus())
+    return bool(machine.gpus())
 
 
 def choose_profile(profile: str = "auto") -> str:
@@ -186,7 +186,7 @@ def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run
         return record.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
     for name in ["full"] if has_gpu() else reversed(experiments.PROFILES):
         named = (experiments.at(row, name), seed, name, dataset.fingerprint)
-        if run := record.find(*named) or publishing.recorded(*named):
+        if run := record.find(*named) or record.recorded(*named):
             return run
     return None
 
@@ -324,8 +324,8 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
         "precision": fitting.precision,
-        "peak_memory_mb": device.peak_memory_mb(),
-        "device": device.name(),
+        "peak_memory_mb": machine.peak_memory_mb(),
+        "device": machine.name(),
         "backend": keras.backend.backend(),
         "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
         "fingerprint": dataset.fingerprint,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ferlib.evaluate import calibrate
+from ferlib.evaluate import metrics
 from ferlib.labels import CLASSES
 from ferlib.train.predicting import Predictions
 
@@ -17,7 +17,7 @@ def calibrated(n=6000, seed=0):
 
 def test_reliability_bins_hold_every_image_once():
     one = calibrated()
-    table = calibrate.reliability(one, bins=10)
+    table = metrics.reliability(one, bins=10)
     assert table["count"].sum() == len(one)
     assert ((table["low"] <= table["confidence"]) & (table["confidence"] <= table["high"])).all()
     inside = (one.confidence > 0.5) & (one.confidence <= 0.6)
@@ -31,26 +31,26 @@ def test_certainty_stands_in_the_last_bin():
     sure = Predictions(
         np.zeros(3, int), np.eye(7, dtype="float32")[[0, 0, 1]], np.array(list("abc")), CLASSES
     )
-    table = calibrate.reliability(sure)
+    table = metrics.reliability(sure)
     assert table["high"].tolist() == [1] and table["count"].tolist() == [3]
-    assert calibrate.expected_calibration_error(sure) == pytest.approx(1 / 3)
+    assert metrics.expected_calibration_error(sure) == pytest.approx(1 / 3)
 
 
 def test_error_is_small_for_calibrated_and_large_for_overconfident_predictions():
     one = calibrated()
-    assert calibrate.expected_calibration_error(one) < 0.025
-    assert calibrate.expected_calibration_error(calibrate.with_temperature(one, 0.4)) > 0.15
+    assert metrics.expected_calibration_error(one) < 0.025
+    assert metrics.expected_calibration_error(metrics.with_temperature(one, 0.4)) > 0.15
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_fitted_temperature_undoes_a_known_one(temperature):
-    distorted = calibrate.with_temperature(calibrated(), 1 / temperature)
-    assert calibrate.fit_temperature(distorted) == pytest.approx(temperature, rel=0.05)
+    distorted = metrics.with_temperature(calibrated(), 1 / temperature)
+    assert metrics.fit_temperature(distorted) == pytest.approx(temperature, rel=0.05)
 
 
 def test_temperature_changes_no_decision():
     one = calibrated(200)
-    softer = calibrate.with_temperature(one, 3)
+    softer = metrics.with_temperature(one, 3)
     assert (softer.predicted == one.predicted).all()
     assert (softer.confidence < one.confidence).all()
     np.testing.assert_allclose(softer.probabilities.sum(axis=1), 1, atol=1e-6)
@@ -60,4 +60,4 @@ def test_probabilities_rounded_to_zero_are_survived():
     sure = Predictions(
         np.array([0, 1]), np.eye(7, dtype="float16")[[0, 2]].astype("float32"), np.array(["a", "b"]), CLASSES
     )
-    assert np.isfinite(calibrate.fit_temperature(sure))
+    assert np.isfinite(metrics.fit_temperature(sure))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib.evaluate import private_test
-from ferlib.train import predicting, publishing, record
+from ferlib.evaluate import metrics, private_test, summary
+from ferlib.train import predicting, record
 from ferlib.train.record import Run
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ def test_the_search_for_readings_finds_them():
 def test_results_are_means_over_seeds():
     runs = [made_up.run("deep_both", share, seed) for seed, share in enumerate([0.6, 0.65, 0.7])]
     runs += [made_up.run("shallow_plain", 0.5)]
-    table = private_test.results_table(runs)
+    table = summary.results_table(runs)
     assert list(table.index) == ["shallow_plain", "deep_both"]  # in the order of the experiment table
     deep, shares = table.loc["deep_both"], [run.test.accuracy for run in runs[:3]]
     assert deep["test_accuracy"] == pytest.approx(np.mean(shares))
@@ -144,12 +144,12 @@ def test_other_seeds_join_their_row(dataset, monkeypatch):
         changed,
     ]
     monkeypatch.setattr(record, "runs", lambda dataset: [first, *strangers])
-    monkeypatch.setattr(publishing, "read_record", lambda dataset: [second, first])
-    assert private_test.with_other_seeds([first], dataset) == [first, second]
+    monkeypatch.setattr(record, "read_record", lambda dataset: [second, first])
+    assert summary.with_other_seeds([first], dataset) == [first, second]
 
 
 def test_holm_multiplies_the_smallest_most():
-    assert private_test.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert metrics.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_best_row_is_chosen_on_public_test_among_seven_classes():
@@ -158,7 +158,7 @@ def test_best_row_is_chosen_on_public_test_among_seven_classes():
         made_up.run("mobilenet_top4", 0.9),
         replace(made_up.run("shallow_plain", 0.5), test=made_up.predictions(0.99)),
     ]
-    assert private_test.best_row(runs) == "deep_both"
+    assert summary.best_row(runs) == "deep_both"
 
 
 def test_real_time_network_is_the_cheapest_within_a_standard_error():
@@ -171,14 +171,14 @@ def test_real_time_network_is_the_cheapest_within_a_standard_error():
         "mini_xception": [0.660, 6e4, 6e6, 1.0, 7],
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    assert private_test.choose_for_real_time(table, 3589) == "four_block"
-    assert private_test.choose_for_real_time(table, 10**6) == "deep_both"
+    assert summary.choose_for_real_time(table, 3589) == "four_block"
+    assert summary.choose_for_real_time(table, 10**6) == "deep_both"
 
 
 def test_displayed_tables_are_in_percent():
-    table = private_test.results_table([made_up.run("deep_both", 0.6)])
+    table = summary.results_table([made_up.run("deep_both", 0.6)])
     columns = {"test_accuracy": "test, %", "seeds": "seeds", "test_deviation": "missing with one seed"}
-    shown = private_test.display_table(table, columns)
+    shown = summary.display_table(table, columns)
     assert shown.loc["deep_both", "test, %"] == pytest.approx(100 * table.loc["deep_both", "test_accuracy"])
     assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "row"
 
@@ -186,7 +186,7 @@ def test_displayed_tables_are_in_percent():
 def test_rows_run_in_the_order_of_the_table():
     ids = ["deep_batch_16", "mobilenet_scratch", "mini_xception"]
     runs = [*map(made_up.run, ids), made_up.run("deep_both", seed=1), made_up.run("deep_both")]
-    gathered = private_test.rows(runs)
+    gathered = summary.rows(runs)
     assert [run.seed for run in gathered["deep_both"]] == [0, 1]
     assert list(gathered) == ["deep_both", "mobilenet_scratch", "mini_xception", "deep_batch_16"]
 

@@ -2,9 +2,10 @@ import keras
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import metrics
+from sklearn import metrics as reference
 
 from ferlib.data.fer2013 import Split
+from ferlib.evaluate import metrics
 from ferlib.labels import ALPHABETICAL, CLASSES, FerlibError
 from ferlib.train import predicting
 from ferlib.train.predicting import Predictions
@@ -112,9 +113,11 @@ def test_predictions_must_fit_together():
 
 def test_metrics_agree_with_scikit_learn():
     one = predictions()
-    assert one.accuracy == metrics.accuracy_score(one.labels, one.predicted) == one.correct.mean()
-    assert one.macro_f1 == pytest.approx(metrics.f1_score(one.labels, one.predicted, average="macro"))
-    assert one.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(one.labels, one.predicted))
+    assert one.accuracy == reference.accuracy_score(one.labels, one.predicted) == one.correct.mean()
+    assert one.macro_f1 == pytest.approx(reference.f1_score(one.labels, one.predicted, average="macro"))
+    assert one.balanced_accuracy == pytest.approx(
+        reference.balanced_accuracy_score(one.labels, one.predicted)
+    )
 
 
 def test_balanced_accuracy_leaves_out_classes_that_do_not_occur():
@@ -136,7 +139,7 @@ def test_take_selects_by_mask_and_by_position():
 
 def test_per_class_is_alphabetical_and_ends_with_the_mean():
     one = predictions()
-    table = predicting.per_class(one)
+    table = metrics.per_class(one)
     assert tuple(table.index) == (*ALPHABETICAL, "macro avg")
     happy = CLASSES.index("happy")
     assert table.loc["happy", "recall"] == pytest.approx(one.correct[one.labels == happy].mean())
@@ -147,18 +150,18 @@ def test_per_class_is_alphabetical_and_ends_with_the_mean():
 
 def test_confusion_has_true_classes_as_rows():
     one = predictions()
-    counts = predicting.confusion(one, normalize=False)
+    counts = metrics.confusion(one, normalize=False)
     sad, fear = CLASSES.index("sad"), CLASSES.index("fear")
     assert counts.loc["sad", "fear"] == ((one.labels == sad) & (one.predicted == fear)).sum()
     assert tuple(counts.index) == tuple(counts.columns) == ALPHABETICAL
-    shares = predicting.confusion(one)
+    shares = metrics.confusion(one)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     np.testing.assert_allclose(shares.loc["sad"], counts.loc["sad"] / (one.labels == sad).sum())
 
 
 def test_recall_intervals_are_wilson_intervals():
     one = predictions()
-    table = predicting.recall_intervals(one)
+    table = metrics.recall_intervals(one)
     fear = one.correct[one.labels == CLASSES.index("fear")]
     expected = stats.binomtest(int(fear.sum()), len(fear)).proportion_ci(method="wilson")
     assert table.loc["fear", ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])
@@ -167,18 +170,18 @@ def test_recall_intervals_are_wilson_intervals():
 
 def test_mcnemar_counts_who_alone_is_right():
     first, second = predictions(skill=0.3), predictions(seed=1, skill=1.0)
-    result = predicting.mcnemar(first, second)
+    result = metrics.mcnemar(first, second)
     assert result.n01 == (~first.correct & second.correct).sum()
     assert result.n10 == (first.correct & ~second.correct).sum()
     assert result.p == pytest.approx(stats.binomtest(result.n01, result.n01 + result.n10).pvalue)
     assert result.p < 0.01
-    assert predicting.mcnemar(first, first).p == 1
+    assert metrics.mcnemar(first, first).p == 1
 
 
 def test_mcnemar_refuses_predictions_of_other_images():
     one = predictions()
     with pytest.raises(ValueError, match="same images"):
-        predicting.mcnemar(one, one.take(np.arange(400)[::-1]))
+        metrics.mcnemar(one, one.take(np.arange(400)[::-1]))
 
 
 def test_latency_is_time_an_image():

@@ -12,7 +12,7 @@ import pytest
 from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.labels import TOP_FOUR, FerlibError
-from ferlib.train import models, predicting, publishing, record, targets, trainer
+from ferlib.train import models, predicting, record, targets, trainer
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 from ferlib.train.fitting import Fitting
 
@@ -139,11 +139,11 @@ def test_other_data_is_a_new_run(dataset, table, counted):
 def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
     """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
     code = f"""
-import test_train
+import test_trainer
 from ferlib.data import fer2013
 from ferlib.train import trainer
 trainer.CHECKPOINT_SECONDS = 0
-trainer.train(test_train.LONG, 0, fer2013.drawn({SIZES}), profile="full", deterministic=True)
+trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full", deterministic=True)
 """
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
     environment = os.environ | {"FERLIB_CACHE": str(shared_cache), "PYTHONPATH": os.path.dirname(__file__)}
@@ -305,7 +305,7 @@ def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch
     full = made_up.run("first", fingerprint=dataset.fingerprint)
     (quick,) = trainer.obtain(["first"], dataset, progress=False)
     assert quick.profile == "quick"
-    publishing.publish([full])
+    record.publish([full])
     (recorded,) = trainer.obtain(["first"], dataset, progress=False)
     assert (recorded.profile, recorded.origin) == ("full", "record")
     record.save(full, record.directory(full.experiment, 0, "full", dataset.fingerprint) / record.RUN_FILE)
@@ -315,7 +315,7 @@ def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch
 
 
 def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeypatch):
-    publishing.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
     (run,) = trainer.obtain(["first"], dataset, progress=False)
     assert run.profile == "cpu" and not counted
     monkeypatch.setattr(trainer, "has_gpu", lambda: True)
@@ -324,7 +324,7 @@ def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeyp
 
 
 def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
-    publishing.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
     runs = trainer.obtain(["first", "second"], dataset, seeds=[0, 1])
     assert [(run.experiment.id, run.seed, run.profile) for run in runs] == [
         ("first", 0, "cpu"),
@@ -336,7 +336,7 @@ def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
 
 
 def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
-    publishing.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
+    record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     other = replace(dataset, fingerprint="0" * 64)
     assert trainer.obtain(["first"], other, progress=False)[0].origin == "runs"
     assert trainer.obtain(["first"], dataset, seeds=[1], progress=False)[0].origin == "runs"
@@ -356,7 +356,7 @@ def test_without_imagenet_weights_the_variant_runs_under_its_own_name(dataset, t
 
 
 def test_recorded_runs_need_no_imagenet_weights(dataset, table, counted):
-    publishing.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
+    record.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
     (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
     assert run.experiment.id == "resnet50_finetuned" and not counted
 
@@ -366,7 +366,7 @@ def test_a_variant_trained_in_full_is_better_than_the_row_trained_quickly(
 ):
     monkeypatch.setattr(trainer, "_weights_available", lambda model: True)
     full = made_up.run("resnet50_scratch", fingerprint=dataset.fingerprint)
-    publishing.publish([full])
+    record.publish([full])
     (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
     assert (run.experiment.id, run.profile) == ("resnet50_scratch", "full") and not counted
     _, missing = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick", False)

@@ -5,9 +5,9 @@ import pytest
 
 from ferlib.data import demo
 from ferlib.data.fer2013 import Split
-from ferlib.figures import plots
+from ferlib.evaluate import metrics
+from ferlib.figures import charts, galleries, style
 from ferlib.labels import ALPHABETICAL, CLASSES
-from ferlib.train import predicting
 from ferlib.train.predicting import Predictions
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -49,7 +49,7 @@ def test_theme_uses_fonts_that_are_there(recwarn):
 
 def test_class_counts_draws_a_bar_for_each_split_and_class():
     counts = pd.DataFrame({"train": [7, 3], "test": [2, 1], "total": [9, 4]}, index=["happy", "sad"])
-    ax = plots.class_counts(counts)
+    ax = charts.class_counts(counts)
     assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[7, 3], [2, 1]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["happy", "sad"]
     assert [text.get_text() for text in ax.get_legend().texts] == ["training", "test (PrivateTest)"]
@@ -58,12 +58,12 @@ def test_class_counts_draws_a_bar_for_each_split_and_class():
 
 def test_functions_draw_where_they_are_told(history):
     _, ax = plt.subplots()
-    assert plots.learning_curves(history, ax=ax) is ax
+    assert charts.metric_curves(history, ax=ax) is ax
     assert len(plt.get_fignums()) == 1
 
 
 def test_sample_faces_come_from_their_class(split):
-    fig = plots.sample_faces(split, per_class=3)
+    fig = galleries.sample_faces(split, per_class=3)
     assert [ax.texts[0].get_text() for ax in fig.axes if ax.texts] == list(ALPHABETICAL)
     happy = split.images[split.labels == CLASSES.index("happy"), ..., 0]
     start = 3 * ALPHABETICAL.index("happy")
@@ -72,7 +72,7 @@ def test_sample_faces_come_from_their_class(split):
 
 
 def test_mean_faces_are_means(split):
-    fig = plots.mean_faces(split)
+    fig = galleries.mean_faces(split)
     assert [ax.get_title("center") for ax in fig.axes[:7]] == list(ALPHABETICAL)
     angry = split.images[split.labels == 0, ..., 0].mean(axis=0)
     np.testing.assert_allclose(fig.axes[0].images[0].get_array(), angry)
@@ -81,7 +81,7 @@ def test_mean_faces_are_means(split):
 
 
 def test_augmented_faces_stand_beside_their_originals(split):
-    fig = plots.augmented_faces(split.images[:2], [split.images[:2, ::-1]], names=["sad", "happy"])
+    fig = galleries.augmented_faces(split.images[:2], [split.images[:2, ::-1]], names=["sad", "happy"])
     drawn = faces_of(fig)
     assert len(drawn) == 4
     np.testing.assert_array_equal(drawn[2], split.images[1, ..., 0])
@@ -91,17 +91,17 @@ def test_augmented_faces_stand_beside_their_originals(split):
 def test_gallery_rows_may_differ_in_length_and_carry_heat(split):
     heat = np.zeros((2, 48, 48), "float32")
     rows = [
-        plots.Row(split.images[:2], "seen", ["yes", "no"], [plots.RIGHT, plots.WRONG], heat),
-        plots.Row(split.images[2:3], "unseen"),
+        galleries.Row(split.images[:2], "seen", ["yes", "no"], [style.RIGHT, style.WRONG], heat),
+        galleries.Row(split.images[2:3], "unseen"),
     ]
-    fig = plots.gallery(rows)
+    fig = galleries.gallery(rows)
     assert [len(ax.images) for ax in fig.axes] == [2, 2, 1, 0]
     assert [ax.get_title("center") for ax in fig.axes] == ["yes", "no", "", ""]
-    assert fig.axes[1].title.get_color() == plots.WRONG
+    assert fig.axes[1].title.get_color() == style.WRONG
 
 
 def test_learning_curves_mark_the_best_epoch(history):
-    ax = plots.learning_curves(history, metric="loss")
+    ax = charts.metric_curves(history, metric="loss")
     lines = {line.get_label(): line for line in ax.lines}
     assert lines["training"].get_ydata().tolist() == [2.0, 1.5, 1.0, 0.5]
     kept = lines["weights kept"]
@@ -110,13 +110,13 @@ def test_learning_curves_mark_the_best_epoch(history):
 
 
 def test_training_shows_accuracy_and_loss(history):
-    labels = [ax.get_ylabel() for ax in plots.training(history).axes]
+    labels = [ax.get_ylabel() for ax in charts.training(history).axes]
     assert labels == ["accuracy", "cross-entropy (nats)"]
 
 
 def test_confusion_matrix_writes_share_and_count(predictions):
-    ax = plots.confusion_matrix(predictions)
-    counts, shares = predicting.confusion(predictions, normalize=False), predicting.confusion(predictions)
+    ax = charts.confusion_matrix(predictions)
+    counts, shares = metrics.confusion(predictions, normalize=False), metrics.confusion(predictions)
     texts = [text.get_text() for text in ax.texts]
     assert texts[1] == f"{shares.iloc[0, 1] * 100:.0f} %\n{counts.iloc[0, 1]}"
     np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)

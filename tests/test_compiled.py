@@ -67,7 +67,7 @@ def test_scanned_epochs_compute_what_fit_computes(tmp_path):
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
         "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
     }
-    code = "import test_fast; test_fast.compare_with_fit()"
+    code = "import test_compiled; test_compiled.compare_with_fit()"
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])

@@ -1,0 +1,183 @@
+"""Scores of one network: class by class, paired tests, and whether 80 % confidence means 80 % right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special
+from sklearn import metrics
+from statsmodels.stats import contingency_tables, proportion
+from statsmodels.stats.multitest import multipletests
+
+from ferlib.train.predicting import Predictions
+
+
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """Return precision, recall, F1 and number of images of each class.
+
+    Returns:
+        Rows in alphabetical order of the classes, then ``macro avg``; columns ``precision``, ``recall``,
+        ``f1`` (0 to 1) and ``support``.
+    """
+    columns = metrics.precision_recall_fscore_support(
+        predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
+    )
+    names = ["precision", "recall", "f1", "support"]
+    table = pd.DataFrame(dict(zip(names, columns, strict=True)), index=list(predictions.classes)).sort_index()
+    table.loc["macro avg"] = [*table[names[:3]].mean(), table["support"].sum()]
+    return table.astype({"support": int}).rename_axis("class")
+
+
+def recall_intervals(predictions: Predictions, level: float = 0.95) -> pd.DataFrame:
+    """Return each class's recall with its Wilson score interval.
+
+    Returns:
+        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
+        and ``support``.
+
+    Source:
+        Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
+    table = hits.agg(recall="mean", support="size").rename_axis("class")
+    low, high = proportion.proportion_confint(hits.sum(), table["support"], 1 - level, method="wilson")
+    return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
+
+
+def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
+    """Return the confusion matrix, true classes as rows, both axes alphabetical.
+
+    Args:
+        predictions: Predictions of one split.
+        normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
+    """
+    every = range(len(predictions.classes))
+    counts = metrics.confusion_matrix(predictions.labels, predictions.predicted, labels=every)
+    if normalize:
+        counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = list(predictions.classes)
+    table = pd.DataFrame(
+        counts, index=pd.Index(names, name="true"), columns=pd.Index(names, name="predicted")
+    )
+    return table.sort_index().sort_index(axis=1)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Result of McNemar's test.
+
+    Attributes:
+        n01: Images that only the second network gets right.
+        n10: Images that only the first network gets right.
+        statistic: The smaller of the two, binomial under the null hypothesis.
+        p: Two-sided exact p-value, 0 to 1.
+    """
+
+    n01: int
+    n10: int
+    statistic: float
+    p: float
+
+
+def mcnemar(first: Predictions, second: Predictions) -> McNemar:
+    """Test whether two networks, on the same images, are right equally often.
+
+    Args:
+        first: Predictions of one network.
+        second: Predictions of another, for the same images in the same order.
+
+    Raises:
+        ValueError: The two were not made on the same images and labels.
+
+    Source:
+        McNemar (1947); recommended for single runs by Dietterich (1998).
+    """
+    if not (np.array_equal(first.names, second.names) and np.array_equal(first.labels, second.labels)):
+        raise ValueError(
+            "McNemar's test needs both networks' predictions for the same images in the same order"
+        )
+    n01 = int((~first.correct & second.correct).sum())
+    n10 = int((first.correct & ~second.correct).sum())
+    result = contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True)
+    return McNemar(n01, n10, float(result.statistic), float(result.pvalue))
+
+
+def holm(ps: Sequence[float]) -> np.ndarray:
+    """Correct p-values for their number.
+
+    Source:
+        Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    return multipletests(np.asarray(ps, "float64"), method="holm")[1]
+
+
+def reliability(predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None) -> pd.DataFrame:
+    """Return how often predictions of each confidence are right.
+
+    Args:
+        predictions: Predictions of one split.
+        bins: Of equal width.
+        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
+            None asks the labels.
+
+    Returns:
+        One row a non-empty bin of equal width: ``low``, ``high`` (its edges), ``confidence`` and ``accuracy``
+        (means in the bin, 0 to 1) and ``count``.
+
+    Source:
+        DeGroot and Fienberg (1983), "The comparison and evaluation of forecasters".
+    """
+    hits = predictions.correct if hits is None else hits
+    edges = np.linspace(0, 1, bins + 1)
+    position = np.clip(np.digitize(predictions.confidence, edges[1:-1], right=True), 0, bins - 1)
+    frame = pd.DataFrame({"confidence": predictions.confidence, "accuracy": hits})
+    table = frame.astype("float64").groupby(position).mean()
+    table.insert(0, "low", edges[table.index])
+    table.insert(1, "high", edges[table.index + 1])
+    return table.assign(count=np.bincount(position, minlength=bins)[table.index]).reset_index(drop=True)
+
+
+def expected_calibration_error(
+    predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None
+) -> float:
+    """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
+
+    The arguments are those of `reliability`.
+
+    Source:
+        Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
+    """
+    table = reliability(predictions, bins, hits)
+    return float(((table["confidence"] - table["accuracy"]).abs() * table["count"]).sum() / len(predictions))
+
+
+def fit_temperature(predictions: Predictions) -> float:
+    """Return the temperature that makes the labels most likely; above 1 it softens overconfident networks.
+
+    Fit it on PublicTest and apply it elsewhere with ``with_temperature``.
+
+    Returns:
+        Temperature, 0.05 to 20.
+
+    Source:
+        Guo et al. (2017), "On calibration of modern neural networks".
+    """
+    logits, rows = _log_probabilities(predictions), np.arange(len(predictions))
+
+    def loss(log_temperature):
+        return -special.log_softmax(logits / np.exp(log_temperature), axis=1)[rows, predictions.labels].mean()
+
+    bound = np.log(20)
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
+
+
+def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
+    """Return predictions whose log-probabilities are divided by a temperature; no decision changes."""
+    scaled = special.softmax(_log_probabilities(predictions) / temperature, axis=1).astype("float32")
+    return Predictions(predictions.labels, scaled, predictions.names, predictions.classes)
+
+
+def _log_probabilities(predictions):
+    """Logits up to a constant per row; float16 records round small probabilities to zero."""
+    return np.log(np.maximum(predictions.probabilities.astype("float64"), 1e-8))
