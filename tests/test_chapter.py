@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from test_report import a_dataset, a_run
+from test_display import a_dataset, a_run
 
 from ferlib.labels import FerlibError
 from ferlib.report import chapter, display
