@@ -294,18 +294,23 @@ def test_without_a_record_there_are_no_runs():
     assert record.read_record(made_up.dataset()) == []
 
 
-def test_the_readme_shows_every_recorded_row(monkeypatch):
+def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
     root = Path(__file__).parent.parent
     monkeypatch.setenv("FERLIB_RECORD", str(root / "reports" / "record"))
     told = (root / "README.md").read_text().split("## Results")[1].split("\n## ")[0]
+    lines = [line for line in told.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == 8
     results = record.read_results()
-    shown = ["parameters", "epochs", "valid_accuracy", "test_accuracy", "leak_free_accuracy"]
-    for (id, profile), runs in results.groupby(["experiment", "profile"]):
-        row, means = experiments.find(id), runs[shown].mean()
-        accuracies = " | ".join(f"{100 * means[name]:.1f}" for name in shown[2:])
-        settings = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)}"
-        assert f"| {row.group}: {row.title} | {settings} | {accuracies} |" in told
-    assert told.count("\n|") == 2 + results.groupby(["experiment", "profile"]).ngroups
+    named = {f"{row.group}: {row.title}": row for row in experiments.EXPERIMENTS.values()}
+    for line in lines:
+        row = named[line.split(" | ")[0].removeprefix("| ")]
+        runs = results[results["experiment"] == row.id]
+        means = runs[["parameters", "epochs", "valid_accuracy", "test_accuracy"]].mean()
+        (profile,) = set(runs["profile"])
+        public, private = 100 * means["valid_accuracy"], 100 * means["test_accuracy"]
+        elsewhere = f"{100 * row.reported:.1f}" if row.reported else "–"
+        told = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)} | "
+        assert line.endswith(f"| {told}{public:.1f} | {private:.1f} | {elsewhere} |"), row.id
 
 
 def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkeypatch):
