@@ -60,6 +60,18 @@ def test_runs_everything_once_and_only_what_changed_again(project):
     assert executed_lines(project)[3:] == ["01_first auto [0, 1]", "02_second auto [0, 1]"]
 
 
+def test_readers_get_executed_copies_that_do_not_change_from_run_to_run(project):
+    write_notebook(project, "02_second", "import sys; print(6 * 7); print('no' + 'ise', file=sys.stderr)")
+    pipeline.build()
+    copies = sorted((paths.reports() / "notebooks").iterdir())
+    assert [copy.name for copy in copies] == ["01_first.ipynb", "02_second.ipynb"]
+    first = [copy.read_bytes() for copy in copies]
+    assert b"42" in first[1] and b"noise" not in first[1] and b"papermill" not in first[1]
+    pipeline.build(fresh=True)
+    assert len(executed_lines(project)) == 4
+    assert [copy.read_bytes() for copy in copies] == first
+
+
 @pytest.mark.parametrize("change", ["record", "weights", "network", "run", "quick run"])
 def test_another_record_network_or_run_runs_them_again(project, monkeypatch, change):
     pipeline.build()

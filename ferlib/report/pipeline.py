@@ -34,7 +34,7 @@ def build(
         fresh: Forget executed notebooks first, and the runs of a quick report.
 
     Returns:
-        Paths of the HTML and the PDF report.
+        Paths of the HTML and the PDF report. Copies of the executed notebooks lie in ``notebooks`` beside.
 
     Raises:
         FerlibError: If a notebook fails; its executed file is kept for reading.
@@ -62,6 +62,7 @@ def build(
     if (after := _serious_runs()) != before:  # which the chapters themselves have trained
         for path, copy in zip(sources, executed, strict=True):
             _stamp(copy, _key(path, inputs + after))
+    _copy_for_readers(executed)
     return _render_if_needed(executed)
 
 
@@ -175,6 +176,24 @@ def _stamp(target: Path, key: str) -> None:
     notebook.metadata["ferlib"] = {"key": key}
     with paths.written_atomically(target) as temporary:
         nbformat.write(notebook, temporary)
+
+
+def _copy_for_readers(executed: list[Path]) -> None:
+    """Copy executed notebooks to where people read them, without what changes from run to run."""
+    import nbformat
+
+    for path in executed:
+        notebook = nbformat.read(path, 4)
+        kept = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+        notebook.cells = kept
+        for told in (notebook, *kept):
+            for measured in ("papermill", "execution", "ferlib"):
+                told.metadata.pop(measured, None)
+        for cell in kept:
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        with paths.written_atomically(paths.reports() / "notebooks" / path.name) as temporary:
+            nbformat.write(notebook, temporary)
 
 
 class _Terminal:
