@@ -400,22 +400,22 @@ def test_a_jpeg_of_the_right_size_is_read_after_other_segments():
 def test_files_that_are_too_large(tmp_path, monkeypatch):
     table = tmp_path / "fer2013.csv"
     table.touch()
-    os.truncate(table, decoding.MOST_BYTES + 1)  # a hole, which takes no space
-    refused(table, f"more than {decoding.MOST_BYTES:,}")
+    os.truncate(table, decoding.MOST_TABLE_BYTES + 1)  # a hole, which takes no space
+    refused(table, f"more than {decoding.MOST_TABLE_BYTES:,}")
     with pytest.raises(FerlibError, match="more than 33,554,432"):
-        decoding.grey(bytes(decoding.MOST_BYTES + 1), "x")
+        decoding.grey(bytes(decoding.MOST_PICTURE_BYTES + 1), "x")
 
 
 def test_members_that_announce_too_much(tmp_path):
     whole = demo.write_zip(tiny(), tmp_path / "whole.zip")
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as opened:
-        opened.writestr("train/happy/Training_1.jpg", bytes(decoding.MOST_BYTES + 1))
+        opened.writestr("train/happy/Training_1.jpg", bytes(decoding.MOST_PICTURE_BYTES + 1))
     refused(whole, "Training_1.jpg has more than 33,554,432 bytes", "shrink it")
 
 
 def test_a_tar_that_unpacks_to_too_much(tmp_path):
     entry = tarfile.TarInfo("fer2013.csv")
-    entry.size = decoding.MOST_BYTES + 1
+    entry.size = decoding.MOST_TABLE_BYTES + 1
     with gzip.open(tmp_path / "fer2013.tar.gz", "wb") as file:
         file.write(entry.tobuf() + bytes(2048))
     refused(tmp_path / "fer2013.tar.gz", "unpacks to more than", "do not trust it")

@@ -9,6 +9,7 @@ import pytest
 import scenes
 from keras import layers
 
+from ferlib.evaluate import summary
 from ferlib.evaluate.metrics import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import network
@@ -130,8 +131,8 @@ def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finish,
 
 def test_where_private_test_was_opened_chapter_five_has_chosen(finish, demo_dataset, monkeypatch):
     finish(*(made_up.run(id, parameters=10**6) for id in ("deep_plain", "mini_xception")))
-    monkeypatch.setattr(export.compare, "results_table", lambda runs: [run.experiment.id for run in runs])
-    monkeypatch.setattr(export.compare, "choose_for_real_time", lambda table, images: table[1])
+    monkeypatch.setattr(summary, "results_table", lambda runs: [run.experiment.id for run in runs])
+    monkeypatch.setattr(summary, "choose_for_real_time", lambda table, images: table[1])
     assert export.network_folder(demo_dataset).name == "mini_xception-full-seed0"
 
 
@@ -143,7 +144,7 @@ def test_without_weights_a_network_is_trained_quickly(finish, demo_dataset, monk
         asked.append((ids, seeds, profile))
         return [made_up.run("deep_both", profile="quick")]
 
-    monkeypatch.setattr(export.train, "obtain", obtain)
+    monkeypatch.setattr(export.trainer, "obtain", obtain)
     assert export.network_folder(demo_dataset, seeds=[3]).name == "deep_both-quick-seed0"
     assert asked == [(["deep_both"], [3], "quick")]
 

@@ -11,7 +11,7 @@ from ferlib.train.experiments import EXPERIMENTS
 def measured(monkeypatch):
     """A device that needs 2 s to compile and makes 10 billion computations a second."""
     monkeypatch.setattr(planning, "_trial", lambda: (2.0, 1e10))
-    monkeypatch.setattr(planning.train, "has_gpu", lambda: False)
+    monkeypatch.setattr(planning.trainer, "has_gpu", lambda: False)
 
 
 def finish(run):

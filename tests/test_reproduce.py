@@ -87,7 +87,7 @@ def test_weights_in_the_record_predict_again(recorded, monkeypatch):
     monkeypatch.setattr(Run, "weights", property(lambda self: self.experiment.id == "lean" or None))
     monkeypatch.setattr(Run, "model", lambda self: None)
     again = metrics.with_temperature(recorded[0].valid, 1.5)
-    monkeypatch.setattr(reproduce.evaluate, "predict", lambda network, split: again)
+    monkeypatch.setattr(reproduce.predicting, "predict", lambda network, split: again)
     wrong = checked(recorded[0]).query("not same")
     assert wrong["what"].tolist() == ["weights of lean, PublicTest"]
 

@@ -281,7 +281,7 @@ def test_what_time_was_left_for_is_returned(dataset, table, counted, monkeypatch
 
 
 def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
-    monkeypatch.setattr(trainer.device, "precision", lambda depthwise: "mixed_bfloat16")
+    monkeypatch.setattr(trainer.machine, "precision", lambda depthwise: "mixed_bfloat16")
     narrow = {"switches": (("width", 0.05),), "precision": "auto"}
     run = trainer.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
     assert run.result["precision"] == "mixed_bfloat16"
@@ -396,7 +396,7 @@ def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
 
 def test_deterministic_asks_tensorflow(dataset, monkeypatch):
     asked = []
-    monkeypatch.setattr(trainer.device, "use_deterministic_operations", lambda: asked.append(True))
+    monkeypatch.setattr(trainer.machine, "use_deterministic_operations", lambda: asked.append(True))
     trainer.train(row(epochs=1), 0, dataset, profile="full")
     assert not asked
     trainer.train(row(epochs=1), 1, dataset, profile="full", deterministic=True)

@@ -80,9 +80,9 @@ def test_networks_race_on_a_gpu(demo_dataset, monkeypatch):
         run.append((row.id, row.epochs, profile))
         return type("Run", (), {"history": history([0.4, 0.8], [50.0, 4.0])})
 
-    monkeypatch.setattr(training_speed.device, "gpus", lambda: ["GPU"])
-    monkeypatch.setattr(training_speed.train, "train", train)
-    monkeypatch.setattr(training_speed.device, "name", lambda: "some GPU")
+    monkeypatch.setattr(training_speed.machine, "gpus", lambda: ["GPU"])
+    monkeypatch.setattr(training_speed.trainer, "train", train)
+    monkeypatch.setattr(training_speed.machine, "name", lambda: "some GPU")
     raced = training_speed.run(demo_dataset, parts=["race"], progress=False)
     assert run == [("deep_both", 40, "full"), ("best", 60, "full")]
     assert raced["ratio"].tolist() == pytest.approx([20 / 8, 90 / 8]) and set(raced["unit"]) == {"s"}

@@ -17,7 +17,7 @@ from ferlib.data.demo import Faces
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, FerlibError
 from ferlib.pixels import jpeg_pixels
 
-MOST_BYTES = 32 * 2**20
+MOST_PICTURE_BYTES = 32 * 2**20
 """Size of a picture's file that is read at most; FER-2013's have 2 kB."""
 
 MOST_PIXELS = 50_000_000
@@ -42,8 +42,10 @@ def grey(content: bytes, where: str, any_size: bool = False) -> np.ndarray:
     Raises:
         FerlibError: It is no image, cut off, damaged, too large, or not 8-bit grey of 48x48 pixels.
     """
-    if len(content) > MOST_BYTES:
-        raise FerlibError(f"{where}: has {len(content):,} bytes, more than {MOST_BYTES:,}; shrink it.")
+    if len(content) > MOST_PICTURE_BYTES:
+        raise FerlibError(
+            f"{where}: has {len(content):,} bytes, more than {MOST_PICTURE_BYTES:,}; shrink it."
+        )
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-32:]:
         raise FerlibError(f"{where}: the JPEG is cut off; replace the file.")
     if _announced(content, where) > MOST_PIXELS:
@@ -87,7 +89,7 @@ def _unreadable(where: str) -> FerlibError:
     return FerlibError(f"{where}: cannot be read as an image; replace or remove the file.")
 
 
-MOST_BYTES = 8 * 2**30
+MOST_TABLE_BYTES = 8 * 2**30
 """Size of a table that is read at most, unpacked; fer2013.csv has 0.3 GB."""
 
 _PIXELS = IMAGE_SIZE * IMAGE_SIZE
@@ -107,8 +109,8 @@ def read(file: BinaryIO, size: int, where: str) -> Faces:
     Raises:
         FerlibError: The first problem found, naming the line.
     """
-    if size > MOST_BYTES:
-        raise FerlibError(f"{where}: has {size:,} bytes, more than {MOST_BYTES:,}; do not trust it.")
+    if size > MOST_TABLE_BYTES:
+        raise FerlibError(f"{where}: has {size:,} bytes, more than {MOST_TABLE_BYTES:,}; do not trust it.")
     try:
         rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         header = [column.strip() for column in next(rows, [])]

@@ -202,8 +202,10 @@ def _read_zip(path: Path) -> Reading:
                 return Reading(decoding.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
 
         def content(member: str) -> bytes:
-            if archive.getinfo(member).file_size > decoding.MOST_BYTES:
-                raise FerlibError(f"{path}: {member} has more than {decoding.MOST_BYTES:,} bytes; shrink it.")
+            if archive.getinfo(member).file_size > decoding.MOST_PICTURE_BYTES:
+                raise FerlibError(
+                    f"{path}: {member} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it."
+                )
             return archive.read(member)
 
         return _read_images(members, content, str(path))
@@ -214,9 +216,9 @@ def _read_tar(path: Path) -> Reading:
         members, size = [], 0
         for member in archive:
             size += member.size
-            if size > decoding.MOST_BYTES:
+            if size > decoding.MOST_TABLE_BYTES:
                 raise FerlibError(
-                    f"{path}: unpacks to more than {decoding.MOST_BYTES:,} bytes; do not trust it."
+                    f"{path}: unpacks to more than {decoding.MOST_TABLE_BYTES:,} bytes; do not trust it."
                 )
             if member.isfile():
                 members.append(member.name)

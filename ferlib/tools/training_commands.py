@@ -126,10 +126,10 @@ def _bench(chosen) -> None:
         from skimage import data as photos
 
         from ferlib.figures import showcase
-        from ferlib.tools import live_speed
+        from ferlib.tools import live_speed as bench
 
         picture = showcase.webcam_picture(photos.astronaut())
-        measured = live_speed.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
+        measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
     elif chosen.faces:
         from ferlib.evaluate import live_chain as bench
         from ferlib.live.network import load_model
