@@ -22,7 +22,7 @@ report-full: $(READY) ## train everything afresh at full scale (resumes if stopp
 
 test: $(READY) ## lint and tests, offline
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n auto --dist worksteal
 
 test-slow: $(READY) ## the tests that take longer: many damaged files, a whole report without network
 	@$(VENV)/bin/python -m pytest -m slow
