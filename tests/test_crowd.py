@@ -65,9 +65,9 @@ def test_a_run_on_part_of_the_images_meets_the_votes_of_that_part(voted, cast):
 
 
 def test_without_votes_nothing_is_judged(demo_dataset):
-    run = made_up.run("lean", tested=False)
+    run, unseen = made_up.run("lean", tested=False), replace(demo_dataset.valid, votes=None)
     with pytest.raises(FerlibError, match="nobody voted on these images"):
-        crowd.judge([run], demo_dataset)
+        crowd.judge([run], replace(demo_dataset, valid=unseen))
 
 
 def test_the_table_counts_both_truths_on_the_same_images(judged, cast):

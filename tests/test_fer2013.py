@@ -349,7 +349,7 @@ def test_the_data_command_prints_what_matters(table, capsys):
         "240",
     ):
         assert word in said
-    assert re.search(r"^votes +none", said, re.MULTILINE), "drawn faces were not voted on"
+    assert re.search(r"^votes +none", said, re.MULTILINE), "nobody voted on the faces of this table"
     assert [line.split()[0] for line in said.splitlines()[-8:]] == [*ALPHABETICAL, "total"]
 
 

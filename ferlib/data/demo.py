@@ -108,6 +108,23 @@ def _plant(images: np.ndarray, labels: np.ndarray, starts: np.ndarray) -> None:
     images[starts[1] - PLANTED_BLANKS : starts[1]] = np.array([128, 10])[:, np.newaxis, np.newaxis]
 
 
+def votes(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Draw what ten people see in drawn faces: mostly the label, in three of ten faces mostly something else.
+
+    Args:
+        labels: int64 (n,), positions in ``CLASSES``.
+        seed: The same seed draws the same votes.
+
+    Returns:
+        uint8 (n, 10), ten votes a row; the seven emotions, then contempt, unknown and no face.
+    """
+    generator, everyone = np.random.default_rng([seed, 4]), np.arange(len(labels))
+    other = generator.integers(0, len(CLASSES), len(labels))
+    shares = np.full((len(labels), len(CLASSES) + 3), 0.02)
+    shares[everyone, np.where(generator.random(len(labels)) < 0.7, labels, other)] = 0.82
+    return generator.multinomial(10, shares).astype(np.uint8)
+
+
 def write_zip(drawn: Faces, path: Path) -> Path:
     """Write faces as Kaggle's ``archive.zip``: ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``."""
     with written_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -36,6 +36,7 @@ class Split:
         labels: int64 (n,), position in ``classes``.
         names: str (n,), file name without folder, or "row_000123" (counted from 0) from a csv.
         classes: Names of the classes in code order.
+        votes: uint8 (n, 10), what ten people see in drawn faces; None for images, whose votes FER+ has.
     """
 
     name: str
@@ -43,15 +44,15 @@ class Split:
     labels: np.ndarray
     names: np.ndarray
     classes: tuple[str, ...] = CLASSES
+    votes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Split":
         """Return the images at ``indices`` (or where a mask is true), in that order."""
-        return replace(
-            self, images=self.images[indices], labels=self.labels[indices], names=self.names[indices]
-        )
+        columns = {name: getattr(self, name) for name in ("images", "labels", "names", "votes")}
+        return replace(self, **{name: one if one is None else one[indices] for name, one in columns.items()})
 
     def only(self, classes: tuple[str, ...]) -> "Split":
         """Return the images of some classes, their labels re-coded to the position in ``classes``.
@@ -231,6 +232,8 @@ def _cached(identity: str, stamp: str, read, source: str, location: Path | None)
             outdated.unlink(missing_ok=True)
 
     splits, fingerprint, notes = paths.kept(lambda: _stored(images_file, facts_file), make)
+    if location is None:
+        splits = [replace(split, votes=demo.votes(split.labels, seed)) for seed, split in enumerate(splits)]
     return Dataset(*splits, source, fingerprint, location, location is None, notes)
 
 

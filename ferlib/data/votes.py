@@ -40,7 +40,7 @@ def of(split: Split) -> np.ndarray | None:
     """Return the votes on the images of a split.
 
     Args:
-        split: FER-2013's images, or some of them, from whatever source.
+        split: FER-2013's images, or some of them, from whatever source; or drawn faces with drawn votes.
 
     Returns:
         uint8 (n, 10), columns as in ``COLUMNS``, about ten votes a row; rows of images that FER+ leaves out
@@ -52,6 +52,8 @@ def of(split: Split) -> np.ndarray | None:
     Source: Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with
         Crowd-Sourced Label Distribution.
     """
+    if split.votes is not None:
+        return split.votes
     found = _joined(split)
     if 2 * (found >= 0).sum() < max(len(split), 1):
         return None
@@ -123,7 +125,8 @@ def describe(dataset: Dataset) -> str:
     if all(votes is None for _, votes in tables):
         return "votes        none: FER+ voted on FER-2013's images, not on these"
     known = (f"{split.name} {_count(votes):,} of {len(split):,}" for split, votes in tables)
-    return f"votes        {', '.join(known)} images (FER+)"
+    source = "drawn" if dataset.is_demo else "FER+"
+    return f"votes        {', '.join(known)} images ({source})"
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
