@@ -35,7 +35,7 @@ def voted(cast, monkeypatch):
     """A data set with these votes, of which every fifth image of PublicTest has a copy in training."""
     monkeypatch.setattr(votes, "of", lambda split: cast[split.names.astype(int)])
     clean = np.arange(IMAGES) % 5 > 0
-    found = type("Found", (), {"leak_free": lambda self, split: {"valid": clean}[split]})()
+    found = type("Found", (), {"leak_free": lambda self, split: {"valid": clean, "test": ~clean}[split]})()
     monkeypatch.setattr(audit, "audit", lambda dataset: found)
     return made_up.dataset(IMAGES)
 
@@ -51,6 +51,13 @@ def test_rows_of_seven_classes_meet_their_votes(judged, cast):
     assert lean.row == "lean" and len(lean.predictions) == 2
     assert (lean.cast == cast).all() and lean.clean.sum() == IMAGES * 4 // 5
     assert (lean.seen == votes.majority(cast)).all() and (lean.seen < 0).sum() == 3
+
+
+def test_private_test_is_judged_by_its_own_predictions(voted, cast):
+    run = made_up.run("lean", 0.9, images=IMAGES)
+    (one,) = crowd.judge([run], voted, "test")
+    assert one.predictions[0] is run.test and one.clean.sum() == IMAGES / 5
+    assert crowd.table([one]).loc["lean", "images"] == IMAGES - 3
 
 
 def test_a_run_on_part_of_the_images_meets_the_votes_of_that_part(voted, cast):

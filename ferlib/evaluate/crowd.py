@@ -41,7 +41,7 @@ _LEAST = 1e-8  # probability that a network, whose record is rounded to float16,
 
 @dataclass(frozen=True)
 class Judged:
-    """What the networks of one row say about images of PublicTest, beside the votes.
+    """What the networks of one row say about images of PublicTest or PrivateTest, beside the votes.
 
     Attributes:
         row: Id of the row, or one of ``READERS``.
@@ -80,28 +80,29 @@ class Judged:
         return resampling.ratio(hits * among, np.broadcast_to(among, hits.shape), row=self.row)
 
 
-def judge(runs: Iterable[Run], dataset: Dataset) -> list[Judged]:
-    """Lay the votes on PublicTest beside what runs with seven classes say about it.
+def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judged]:
+    """Lay the votes beside what runs with seven classes say about the same images.
 
     Args:
-        runs: Finished runs on this dataset; PrivateTest is not looked at.
+        runs: Finished runs on this dataset.
         dataset: The images.
+        on: ``"valid"`` for PublicTest; ``"test"`` for PrivateTest, which the runs were tested on before.
 
     Raises:
         FerlibError: Nobody voted on these images, or a run was tested on others.
     """
-    valid = dataset.valid
-    if (cast := votes.of(valid)) is None:
+    split = getattr(dataset, on)
+    if (cast := votes.of(split)) is None:
         raise FerlibError(
             f"nobody voted on these images ({dataset.source}); give FER-2013 with --data or FERLIB_DATA"
         )
-    clean = audit.audit(dataset).leak_free("valid")
-    numbered = replace(valid, names=np.arange(len(valid)))  # positions meet each run's selection of images
+    clean = audit.audit(dataset).leak_free(on)
+    numbered = replace(split, names=np.arange(len(split)))  # positions meet each run's selection of images
     judged = []
     for id, of_row in summary.rows(run for run in runs if run.valid.classes == CLASSES).items():
         places = private_test.images_of(of_row[0], numbered).names
-        predictions = tuple(resampling.aligned([run.valid for run in of_row]))
-        if not np.array_equal(predictions[0].names, valid.names[places]):
+        predictions = tuple(resampling.aligned([getattr(run, on) for run in of_row]))
+        if not np.array_equal(predictions[0].names, split.names[places]):
             raise FerlibError(
                 f"{id} was tested on other images than these; train it again: ferlib train {id}"
             )
@@ -228,12 +229,7 @@ def per_class(one: Judged) -> pd.DataFrame:
 
 
 def agreement(one: Judged) -> pd.DataFrame:
-    """Return how label, crowd and network agree, as shares of images averaged over seeds.
-
-    Returns:
-        ``WAYS`` as rows; the column ``all images`` and one for each answer of the crowd, alphabetical; each
-        column sums to one.
-    """
+    """Return the share of each of `WAYS` among ``all images`` and those of each answer of the crowd."""
     seen, told, labels = one.seen, one.told, one.labels
     pairs = [(seen == labels) & (told == seen), seen == labels, told == seen, told == labels]
     way = np.select(np.broadcast_arrays(*pairs), range(4), 4)
@@ -298,10 +294,6 @@ def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
             raise FerlibError(f"{id} has no finished run of seven classes to hold against the votes")
     largest = max(by_row.values(), key=lambda one: len(one.cast))
     found = table([*readers(largest), *by_row.values()]).sort_values("crowd")
-    shown = found[["seeds", "images"]].assign(
-        **{f"{heading} %": _percentages(found, name) for name, heading in _HEADINGS.items()},
-        **{"cross-entropy": found["cross_entropy"].map("{:.3f}".format).replace("nan", "–")},
-    )
     agreed, clean = found.loc[READERS[1], ["agreed_images", "leak_free_images"]]
     legend = (
         "Accuracy on PublicTest with 95 % intervals; calibration and cross-entropy to the shares of votes.",
@@ -310,14 +302,26 @@ def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
         "label       FER-2013's label is right, on the images of crowd",
         f"leak-free   as crowd, without images that have copies in training: {clean:,} images",
     )
-    parts = ["\n".join(legend), shown.rename_axis(None).to_string()]
+    parts = ["\n".join(legend), shown(found).rename_axis(None).to_string()]
     return "\n\n".join([*parts, *(_details(by_row[id]) for id in ids)])
+
+
+def shown(truths: pd.DataFrame) -> pd.DataFrame:
+    """Return both truths for people to read, in percent with intervals.
+
+    Args:
+        truths: From `table`.
+    """
+    return truths[["seeds", "images"]].assign(
+        **{f"{heading} %": _percentages(truths, name) for name, heading in _HEADINGS.items()},
+        **{"cross-entropy": truths["cross_entropy"].map("{:.3f}".format).replace("nan", "–")},
+    )
 
 
 def _details(one: Judged) -> str:
     """Write one row class by class."""
     classes = per_class(one)
-    shown = classes[["images"]].assign(
+    found = classes[["images"]].assign(
         **{
             "recall by crowd %": _percentages(classes, "crowd"),
             "so labelled %": _percentages(classes, "labelled"),
@@ -328,7 +332,7 @@ def _details(one: Judged) -> str:
     ways = (100 * agreement(one)).round(1).rename_axis(None)
     return "\n\n".join(
         [
-            f"{one.row}, class by class of the crowd and of the label\n{shown.rename_axis(None).to_string()}",
+            f"{one.row}, class by class of the crowd and of the label\n{found.rename_axis(None).to_string()}",
             f"{one.row}, who agrees: % of images by the crowd's answer\n{ways.to_string()}",
         ]
     )
