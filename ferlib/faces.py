@@ -11,7 +11,7 @@ from ferlib.pixels import as_bytes
 MARGIN = 0.0
 """Pixels added around the square about a detected box on every side, as a share of its width.
 
-Chapter 7 measures it, see `ferlib.evaluate.live_chain`. On 1,632 faces of PublicTest pasted into
+Chapter 8 measures it, see `ferlib.evaluate.live_chain`. On 1,632 faces of PublicTest pasted into
 pictures, the chain from YuNet's box to the answer was right for 69.5 % at 0, for 67.8 % to 68.8 % at -0.1,
 -0.05, 0.05 and 0.1 (95 % intervals of 2.3 points): nothing beats the box as it is.
 """

@@ -167,10 +167,20 @@ def test_the_published_protocol_counts_contempt_and_leaves_unclear_images_out():
     cast[4, [4, 0, 1, 2, 3, 5]] = 5, 1, 1, 1, 1, 1  # sad, once single votes are gone
     cast[5, [0, 6]] = 9, 1  # angry
     assert votes.more_than_half(cast).tolist() == [3, 7, -1, -1, 4, 0]
-    eight = np.eye(8)[[3, 7, 0, 0, 4, 1]]
-    assert crowd.published_accuracy(eight[np.newaxis], cast).value == 0.75
-    seven = np.eye(7)[[3, 0, 0, 0, 4, 1]]
-    assert crowd.published_accuracy(seven[np.newaxis], cast).value == 0.5
+    answers = np.eye(7)[[3, 0, 0, 0, 4, 1]]
+    said = Predictions(np.zeros(6, int), answers, np.arange(6).astype(str), CLASSES)
+    one = crowd.Judged("lean", (said,), cast, np.ones(6, bool))
+    assert crowd.published_accuracy(one).value == 0.5
+
+
+def test_one_row_gains_on_another_by_the_crowd(voted):
+    shares = {"lean": 0.9, "best": 0.4}
+    runs = [made_up.run(id, share, images=IMAGES, tested=False) for id, share in shares.items()]
+    lean, best = crowd.judge(runs, voted)
+    found = crowd.gain(lean, best)
+    assert found.value == pytest.approx(lean.by_crowd.value - best.by_crowd.value) and found.low < found.value
+    with pytest.raises(ValueError, match="same images"):
+        crowd.gain(lean, replace(best, predictions=(best.predictions[0].take(np.arange(60)),)))
 
 
 def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, monkeypatch, capsys):

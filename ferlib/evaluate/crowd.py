@@ -13,9 +13,9 @@ import pandas as pd
 from ferlib.data import audit, votes
 from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import metrics, private_test, resampling, summary
+from ferlib.evaluate.comparison import Difference
 from ferlib.evaluate.resampling import Sampled
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.train import experiments
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 
@@ -25,13 +25,6 @@ MEASURES = ("crowd", "agreed", "label", "leak_free", "cross_entropy", "overconfi
 READERS = ("FER-2013's labels", "the crowd")
 """Rows of `table` that are no network: the label as an answer, and the votes as one."""
 
-_HEADINGS = {
-    "crowd": "crowd",
-    "agreed": "six of ten",
-    "label": "label",
-    "leak_free": "leak-free",
-    "calibration_error": "calibration error",
-}
 
 WAYS = ("all agree", "crowd and label", "crowd and network", "label and network", "none agree")
 """How label, crowd and network can agree on an image, in the order of `agreement`."""
@@ -69,6 +62,11 @@ class Judged:
     def told(self) -> np.ndarray:
         """The networks' answers, int64 (seeds, n)."""
         return np.stack([one.predicted for one in self.predictions])
+
+    @property
+    def by_crowd(self) -> Sampled:
+        """Share of images with a crowd's answer on which the networks give it, too."""
+        return self.share(self.told == self.seen, self.seen >= 0)
 
     def share(self, hits: np.ndarray, among: np.ndarray) -> Sampled:
         """Resample the share of hits among some images.
@@ -147,7 +145,7 @@ def _summary(one: Judged) -> dict:
     said = np.stack([np.take_along_axis(shares, answers[:, np.newaxis], axis=1)[:, 0] for answers in told])
     sure = np.stack([network.confidence for network in one.predictions])
     sampled = {
-        "crowd": one.share(told == seen, unique),
+        "crowd": one.by_crowd,
         "agreed": one.share(told == seen, agreed),
         "label": one.share(told == one.labels, unique),
         "leak_free": one.share(told == seen, clean),
@@ -263,86 +261,24 @@ def matrix(one: Judged) -> pd.DataFrame:
     return groups.mean().assign(images=groups.size())[["images", "with label", "with crowd", "with neither"]]
 
 
-def published_accuracy(probabilities: np.ndarray, cast: np.ndarray) -> Sampled:
+def published_accuracy(one: Judged) -> Sampled:
     """Resample the accuracy in FER+'s own protocol: eight classes, more than half of the votes.
 
     Args:
-        probabilities: float (seeds, n, 8), classes as in the first columns of ``votes.COLUMNS``; a network
-            of seven classes leaves contempt out, (seeds, n, 7), and misreads every face of contempt.
-        cast: uint8 (n, 10), the votes.
+        one: A row. Its networks know seven classes and misread every face of the eighth, contempt.
 
     Source: Barsoum et al. 2016, who report 84 to 85 % for VGG13 on PrivateTest.
     """
-    truth = votes.more_than_half(cast)
-    hits, counted = probabilities.argmax(axis=2) == truth, truth >= 0
-    return resampling.ratio(hits * counted, np.broadcast_to(counted, hits.shape))
+    truth = votes.more_than_half(one.cast)
+    return one.share(one.told == truth, truth >= 0)
 
 
-def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
-    """Write the table of both truths for people to read, the network that is best by the crowd last.
-
-    Args:
-        judged: From `judge`.
-        ids: Rows to tell class by class as well.
+def gain(one: Judged, other: Judged) -> Difference:
+    """Say by how much a row gives the crowd's answer more often than another, on the same images.
 
     Raises:
-        FerlibError: A row named is not among them.
+        ValueError: They were not tested on the same images.
     """
-    by_row = {one.row: one for one in judged}
-    for id in ids:
-        if experiments.find(id).id not in by_row:
-            raise FerlibError(f"{id} has no finished run of seven classes to hold against the votes")
-    largest = max(by_row.values(), key=lambda one: len(one.cast))
-    found = table([*readers(largest), *by_row.values()]).sort_values("crowd")
-    agreed, clean = found.loc[READERS[1], ["agreed_images", "leak_free_images"]]
-    legend = (
-        "Accuracy on PublicTest with 95 % intervals; calibration and cross-entropy to the shares of votes.",
-        "crowd       the emotion with most of ten votes is right",
-        f"six of ten  likewise, where at least so many agree: {agreed:,} images",
-        "label       FER-2013's label is right, on the images of crowd",
-        f"leak-free   as crowd, without images that have copies in training: {clean:,} images",
-    )
-    parts = ["\n".join(legend), shown(found).rename_axis(None).to_string()]
-    return "\n\n".join([*parts, *(_details(by_row[id]) for id in ids)])
-
-
-def shown(truths: pd.DataFrame) -> pd.DataFrame:
-    """Return both truths for people to read, in percent with intervals.
-
-    Args:
-        truths: From `table`.
-    """
-    return truths[["seeds", "images"]].assign(
-        **{f"{heading} %": _percentages(truths, name) for name, heading in _HEADINGS.items()},
-        **{"cross-entropy": truths["cross_entropy"].map("{:.3f}".format).replace("nan", "–")},
-    )
-
-
-def _details(one: Judged) -> str:
-    """Write one row class by class."""
-    classes = per_class(one)
-    found = classes[["images"]].assign(
-        **{
-            "recall by crowd %": _percentages(classes, "crowd"),
-            "so labelled %": _percentages(classes, "labelled"),
-            "labelled": classes["label_images"],
-            "recall by label %": _percentages(classes, "label"),
-        }
-    )
-    ways = (100 * agreement(one)).round(1).rename_axis(None)
-    return "\n\n".join(
-        [
-            f"{one.row}, class by class of the crowd and of the label\n{found.rename_axis(None).to_string()}",
-            f"{one.row}, who agrees: % of images by the crowd's answer\n{ways.to_string()}",
-        ]
-    )
-
-
-def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
-    """Write shares as percentages, with their intervals where these are wider than nothing."""
-    texts = []
-    for _, row in frame.iterrows():
-        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
-        interval = f" ({100 * low:.1f} to {100 * high:.1f})" if high > low else ""
-        texts.append(f"{100 * row[name]:.1f}{interval}")
-    return texts
+    resampling.aligned([one.predictions[0], other.predictions[0]])
+    by = one.by_crowd - other.by_crowd
+    return Difference(by.value, *by.interval())

@@ -264,7 +264,8 @@ def two_truths(sides: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     names = sorted({name for pair in sides.index for name in pair})
     whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
     filled = sides.reindex(whole).reset_index()
-    lean = (filled["with crowd"] - filled["with label"]).where(filled["label"] != filled["crowd"])
+    coloured = (filled["label"] != filled["crowd"]) & (filled["images"] >= 10)  # fewer say nothing
+    lean = (filled["with crowd"] - filled["with label"]).where(coloured)
     text = [
         f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
         for count, share in zip(filled["images"], filled["with crowd"], strict=True)
