@@ -132,7 +132,6 @@ def test_results_are_means_over_seeds():
     assert deep["test_accuracy"] == pytest.approx(np.mean(shares))
     assert deep["test_deviation"] == pytest.approx(np.std(shares, ddof=1))
     assert deep["seeds"] == 3 and deep["reported"] == 0.6862
-    assert deep["gap"] == pytest.approx(0.7 - np.mean([run.valid.accuracy for run in runs[:3]]))
     assert deep["test_low"] < deep["test_accuracy"] < deep["test_high"]
     assert pd.isna(table.loc["shallow_plain", "test_deviation"])
 
