@@ -72,7 +72,6 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
             "calibration_error": 0.1,
             "calibration_error_scaled": 0.02,
             "temperature": 1.5,
-            "milliseconds": 2.0,
         }
     made = Run(row, seed, profile, facts | result, history, valid, test if tested else None)
     return replace(made, test_tta=made.test)
