@@ -163,7 +163,8 @@ def calibration_floor(predictions: Predictions, bins: int = 15, draws: int = 200
         draws: How often right and wrong are drawn; the mean is returned, 0 to 1.
 
     Source:
-        Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams" (consistency resampling).
+        Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
+        consistency resampling.
     """
     sure = predictions.confidence.astype("float64")
     drawn = np.random.default_rng(0).random((draws, len(sure))) < sure
