@@ -190,18 +190,19 @@ def test_compute_counts_a_frozen_backbone_once():
 
 def test_times_are_of_one_go_a_network():
     assert summary.milliseconds().empty
-    columns = ["part", "task", "value", "date"]
+    columns = ["part", "task", "value", "device", "date"]
     lines = [
-        ("latency", "one image with deep_cnn", 9.0, "2026-01-01"),
-        ("latency", "one image with deep_cnn", 2.0, "2026-01-02"),
-        ("latency", "one image with mobilenet", 7.0, "2026-01-02"),
-        ("networks", "train deep_cnn", 300.0, "2026-01-03"),
+        ("latency", "one image with deep_cnn", 9.0, "old", "2026-01-01"),
+        ("latency", "one image with deep_cnn", 2.0, "new", "2026-01-02"),
+        ("latency", "one image with mobilenet", 7.0, "new", "2026-01-02"),
+        ("networks", "train deep_cnn", 300.0, "other", "2026-01-03"),
     ]
     paths.record().mkdir(parents=True)
     pd.DataFrame(lines, columns=columns).to_csv(paths.record() / "speed.csv", index=False)
     ids = ("deep_both", "deep_plain", "mobilenet_finetuned", "mobilenet_scratch", "lean")
     table = summary.results_table(map(made_up.run, ids))["milliseconds"]
     assert table.drop("lean").tolist() == [2.0, 2.0, 7.0, 7.0] and np.isnan(table["lean"])
+    assert summary.milliseconds().name == "new"
 
 
 def test_recalls_are_means_over_seeds_and_mix_to_any_accuracy():

@@ -210,14 +210,17 @@ def _backbone(network: str) -> int:
 def milliseconds() -> pd.Series:
     """Return what one image takes each network, on the machine that measured all of them last.
 
-    Milliseconds by network, from the part ``latency`` of `ferlib bench`, where they take turns. Empty where
-    that was never kept.
+    Milliseconds by network, from the part ``latency`` of `ferlib bench`, where they take turns; the series
+    has the name of the machine. Empty where that was never kept.
     """
     table = paths.record() / "speed.csv"
-    speed = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["part", "task", "value", "date"])
+    speed = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["part", "date"])
     speed = speed[speed["part"] == "latency"]
+    if speed.empty:
+        return pd.Series(dtype="float64")
     last = speed[speed["date"] == speed["date"].max()]
-    return last.set_index(last["task"].str.removeprefix("one image with "))["value"].astype("float64")
+    networks = last["task"].str.removeprefix("one image with ").array
+    return pd.Series(last["value"].to_numpy("float64"), networks, name=last["device"].iloc[0])
 
 
 def recalls(runs: Iterable[Run]) -> pd.DataFrame:
