@@ -53,7 +53,7 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
         "macs": 3 * 10**7,
         "epochs": 10,
         "best_epoch": 10,
-        "train_accuracy": train_accuracy,
+        "clean_train_accuracy": train_accuracy,
         "valid_accuracy": valid.accuracy,
         "train_seconds": 60.0 + draw % 7,
         "seconds_per_epoch": 6.0,
@@ -72,7 +72,6 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
             "calibration_error": 0.1,
             "calibration_error_scaled": 0.02,
             "temperature": 1.5,
-            "milliseconds": 2.0,
         }
     made = Run(row, seed, profile, facts | result, history, valid, test if tested else None)
     return replace(made, test_tta=made.test)

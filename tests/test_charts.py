@@ -41,6 +41,17 @@ def test_labels_name_every_point_and_do_not_overlap(table):
     assert not any(overlapping)
 
 
+def test_recalls_run_from_the_easiest_class_to_the_hardest(runs):
+    table = summary.recalls([*runs, made_up.run("mobilenet_top4", 0.9)])
+    ax = charts.recalls(table)
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(table.index)
+    drawn = ax.collections[0].get_array()
+    np.testing.assert_allclose(np.nanmean(drawn, axis=0), sorted(table.mean(), reverse=True))
+    happy = [text.get_text() for text in ax.get_xticklabels()].index("happy")
+    assert drawn[0, happy] == table["happy"].iloc[0]
+    assert f"{100 * table['happy'].iloc[0]:.0f}" in {text.get_text() for text in ax.texts}
+
+
 def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
     fig = charts.learning_curves(summary.rows(runs), columns=3)
     titles = [ax.get_title("left") for ax in fig.axes]

@@ -3,6 +3,7 @@ from dataclasses import replace
 import made_up
 import numpy as np
 import pytest
+from scipy import stats
 
 from ferlib.evaluate import claims, measures, resampling
 from ferlib.evaluate.claims import FAILS, HOLDS, NOISE, UNTESTED
@@ -97,12 +98,22 @@ def test_p_values_are_corrected_for_all_claims():
     assert table["p_holm"].min() == pytest.approx(tested * smallest)
 
 
-@pytest.mark.parametrize("last, verdict", [(0.6, HOLDS), (0.7, FAILS)])
+@pytest.mark.parametrize(
+    "last, verdict",
+    [
+        ([0.6, 0.602, 0.601, 0.6], HOLDS),
+        ([0.6, 0.62, 0.64, 0.66], FAILS),
+        ([0.6, 0.63, 0.58, 0.62], NOISE),
+    ],
+)
 def test_stuck_is_whose_training_accuracy_stops_rising(last, verdict):
     runs = pair("shallow_plain", "shallow_augmented")
     for run in runs:
-        run.history["accuracy"] = [*np.linspace(0.3, 0.6, 8), 0.6, last]
-    assert judged(runs, "gets stuck")["verdict"] == verdict
+        run.history["accuracy"] = [*np.linspace(0.3, 0.6, 6), *last]
+    row = judged(runs, "gets stuck")
+    assert row["verdict"] == verdict
+    line = np.polyfit(np.arange(4), last, 1)[0] * 2  # a fifth of ten epochs
+    assert row["effect"] == pytest.approx(measures.STUCK - line)
 
 
 def test_batches_double_from_row_to_row():
@@ -122,6 +133,16 @@ def test_the_fewest_seeds_of_a_claim_are_told():
 def overfitting_runs(plain, augmented):
     shares = {"deep_plain": plain, "deep_tuned": plain, "deep_augmented": augmented, "deep_both": augmented}
     return [made_up.run(id, 0.6, train_accuracy=share) for id, share in shares.items()]
+
+
+@pytest.mark.parametrize("text", ["overfits", "stay close"])
+def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
+    runs = overfitting_runs(0.95, 0.62) + close_runs(0.0, 0.2)[:5]
+    assert judged(runs, text)["why"] == ""
+    runs[0].result.pop("clean_train_accuracy")
+    row = judged(runs, text)
+    assert row["verdict"] == UNTESTED and np.isnan(row["effect"]) and row["measured"] == ""
+    assert row["why"] == "no accuracy on unchanged training images of deep_plain"
 
 
 def test_overfitting_is_a_larger_gap():
@@ -145,6 +166,23 @@ def test_large_batches_are_judged_by_a_slope(slope, verdict):
     row = judged(runs, "Large batches")
     assert row["verdict"] == verdict
     assert row["effect"] == pytest.approx(-slope, abs=0.015)
+
+
+def test_the_slope_over_batches_is_as_uncertain_as_trainings_scatter_about_it():
+    """Images alone would tell the slope apart; another training of the same rows would not find it again."""
+    scatter = (0.05, -0.05, 0.05, -0.05, 0.05, -0.05)
+    runs = [
+        made_up.run(id, 0.6 - 0.015 * power + away, images=4000)
+        for (power, id), away in zip(enumerate(measures.BATCHES, -2), scatter, strict=True)
+    ]
+    row = judged(runs, "Large batches")
+    accuracies = [run.test.accuracy for run in runs]
+    line = stats.linregress(np.arange(6), accuracies)
+    assert row["verdict"] == NOISE and row["effect"] == pytest.approx(-line.slope)
+    width = 2 * stats.t(len(runs) - 2).ppf(0.975) * line.stderr
+    assert row["high"] - row["low"] == pytest.approx(width, rel=0.15)
+    more = runs + [made_up.run(run.experiment.id, run.test.accuracy, 1, images=4000) for run in runs]
+    assert "from 12 trainings" in judged(more, "Large batches")["measured"]
 
 
 def shares(**named):

@@ -25,6 +25,11 @@ def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(run
     assert row["seeds"] == 2
     assert row["public"] == pytest.approx(np.mean([run.result["valid_accuracy"] for run in of_row]))
     assert row["gap"] == pytest.approx(0.7 - row["public"])
+    older = replace(
+        runs[-1], result={k: v for k, v in runs[-1].result.items() if k != "clean_train_accuracy"}
+    )
+    unknown = comparison.results([*runs[:-1], older])
+    assert (unknown.gap["deep_plain"] > 0.1) is pd.NA and unknown.gap["shallow_plain"] > 0
     assert row["low"] < row["public"] < row["high"]
     assert row["reported"] == experiments.find("deep_plain").reported
     assert (table.public["lean"] > 0.1) is pd.NA

@@ -42,6 +42,16 @@ def test_error_is_small_for_calibrated_and_large_for_overconfident_predictions()
     assert metrics.expected_calibration_error(metrics.with_temperature(one, 0.4)) > 0.15
 
 
+def test_perfect_calibration_shows_the_error_that_binning_alone_makes():
+    errors = [metrics.expected_calibration_error(calibrated(600, seed)) for seed in range(60)]
+    floor = metrics.calibration_floor(calibrated(600))
+    assert floor == pytest.approx(np.mean(errors), rel=0.1)
+    sharper = metrics.with_temperature(calibrated(600), 0.4)
+    assert metrics.calibration_floor(sharper) < floor, "the surer, the less chance there is"
+    assert metrics.expected_calibration_error(sharper) > 3 * metrics.calibration_floor(sharper)
+    assert metrics.calibration_floor(calibrated(9600)) < floor / 2, "sixteen times the images"
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_fitted_temperature_undoes_a_known_one(temperature):
     distorted = metrics.with_temperature(calibrated(), 1 / temperature)

@@ -184,13 +184,6 @@ def test_mcnemar_refuses_predictions_of_other_images():
         metrics.mcnemar(one, one.take(np.arange(400)[::-1]))
 
 
-def test_latency_is_time_an_image():
-    inputs = keras.Input((48, 48, 1))
-    model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
-    alone = predicting.latency(model, repeats=5)
-    assert 0 < predicting.latency(model, batch_size=64, repeats=5) < alone
-
-
 def test_among_some_classes_the_others_cannot_be_chosen():
     chances = np.array([[0.5, 0.2, 0.3], [0.1, 0.6, 0.3], [0.2, 0.7, 0.1], [0.2, 0.3, 0.5]], "float32")
     told = Predictions(np.array([2, 0, 1, 2]), chances, np.array(list("abcd")), ("x", "y", "z"))

@@ -114,10 +114,12 @@ def test_training_shows_accuracy_and_loss(history):
     assert labels == ["accuracy", "cross-entropy (nats)"]
 
 
-def test_confusion_matrix_writes_share_and_count(predictions):
-    ax = charts.confusion_matrix(predictions)
-    counts, shares = metrics.confusion(predictions, normalize=False), metrics.confusion(predictions)
-    texts = [text.get_text() for text in ax.texts]
-    assert texts[1] == f"{shares.iloc[0, 1] * 100:.0f} %\n{counts.iloc[0, 1]}"
+def test_confusion_matrix_averages_seeds_and_counts_images(predictions):
+    worse = Predictions(predictions.labels, predictions.probabilities[::-1], predictions.names, CLASSES)
+    ax = charts.confusion_matrix([predictions, worse])
+    shares = (metrics.confusion(predictions) + metrics.confusion(worse)) / 2
     np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted emotion", "true emotion")
+    assert ax.texts[1].get_text() == f"{shares.iloc[0, 1] * 100:.0f}"
+    angry = (predictions.labels == CLASSES.index("angry")).sum()
+    assert ax.get_yticklabels()[0].get_text() == f"angry\n{angry}"
+    assert ax.get_xlabel() == "predicted emotion"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ferlib.data import fer2013
+from ferlib.evaluate import summary
 from ferlib.labels import FerlibError
 from ferlib.tools import training_speed
 from ferlib.train import record
@@ -40,7 +41,7 @@ def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
 
 def test_tables_are_printed_whole(measured):
     text = training_speed.describe(measured)
-    assert len(re.findall("images/s", text)) == len(measured) and "nan" not in text
+    assert len(re.findall(" images/s| ms", text)) == len(measured) and "nan" not in text
     assert "tensorflow" in text.splitlines()[-1]
 
 
@@ -59,6 +60,13 @@ def test_medians_leave_the_warm_up_out_and_take_turns():
         {"own": lambda: next(slow_start), "other": lambda: calls.append("other")}, 3
     )
     assert found["own"] == 2.0 and 0 < found["other"] < 1 and len(calls) == 4
+
+
+def test_one_image_is_timed_once_a_network(measured):
+    latency = measured[measured["part"] == "latency"]
+    assert latency["task"].tolist() == ["one image with prior"] and latency["unit"].tolist() == ["ms"]
+    training_speed.save(measured)
+    assert summary.milliseconds()["prior"] == pytest.approx(latency["value"].item())
 
 
 def history(accuracies, seconds):

@@ -129,8 +129,7 @@ def reliability(predictions: Predictions, bins: int = 15, hits: np.ndarray | Non
         DeGroot and Fienberg (1983), "The comparison and evaluation of forecasters".
     """
     hits = predictions.correct if hits is None else hits
-    edges = np.linspace(0, 1, bins + 1)
-    position = np.clip(np.digitize(predictions.confidence, edges[1:-1], right=True), 0, bins - 1)
+    edges, position = np.linspace(0, 1, bins + 1), _bin(predictions.confidence, bins)
     frame = pd.DataFrame({"confidence": predictions.confidence, "accuracy": hits})
     table = frame.astype("float64").groupby(position).mean()
     table.insert(0, "low", edges[table.index])
@@ -150,6 +149,27 @@ def expected_calibration_error(
     """
     table = reliability(predictions, bins, hits)
     return float(((table["confidence"] - table["accuracy"]).abs() * table["count"]).sum() / len(predictions))
+
+
+def calibration_floor(predictions: Predictions, bins: int = 15, draws: int = 200) -> float:
+    """Return the calibration error that a perfectly calibrated network of these confidences would show.
+
+    Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
+    in a bin.
+
+    Args:
+        predictions: Predictions of one split.
+        bins: As of the error that it is held against.
+        draws: How often right and wrong are drawn; the mean is returned, 0 to 1.
+
+    Source:
+        Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
+        consistency resampling.
+    """
+    sure = predictions.confidence.astype("float64")
+    drawn = np.random.default_rng(0).random((draws, len(sure))) < sure
+    in_bin = np.eye(bins)[_bin(predictions.confidence, bins)]
+    return float(np.abs((drawn - sure) @ in_bin).sum(axis=1).mean() / len(sure))
 
 
 def fit_temperature(predictions: Predictions) -> float:
@@ -176,6 +196,11 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     """Return predictions whose log-probabilities are divided by a temperature; no decision changes."""
     scaled = special.softmax(_log_probabilities(predictions) / temperature, axis=1).astype("float32")
     return Predictions(predictions.labels, scaled, predictions.names, predictions.classes)
+
+
+def _bin(confidence, bins):
+    """Position of each confidence among bins of equal width; an edge belongs to the bin below it."""
+    return np.clip(np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True), 0, bins - 1)
 
 
 def _log_probabilities(predictions):

@@ -43,9 +43,7 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     test, averaged = map(record.rounded, predicting.predict_views(network, part, views=views))
     scores = figures(replace(run, test=test, test_tta=averaged), dataset, audit)
     bar.update()
-    return record.with_test(
-        run, test, averaged, **scores, views=views, milliseconds=predicting.latency(network)
-    )
+    return record.with_test(run, test, averaged, **scores, views=views)
 
 
 def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:

@@ -2,15 +2,18 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from ferlib import paths
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import resampling
+from ferlib.evaluate import metrics, resampling
 from ferlib.evaluate.resampling import Sampled
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.train import experiments, record
+from ferlib.train import experiments, models, record
+from ferlib.train.experiments import Experiment
 from ferlib.train.record import Run
 
 REAL_TIME_PARAMETERS = 5_000_000
@@ -26,6 +29,7 @@ ACCURACY_COLUMNS = {
     "macro_f1": "macro-F1 %",
     "balanced_accuracy": "balanced %",
     "leak_free_accuracy": "leak-free %",
+    "leak_free_mixed": "leak-free, same mix %",
     "test_accuracy_tta": "averaged views %",
     "reported": "elsewhere %",
 }
@@ -34,10 +38,11 @@ ACCURACY_COLUMNS = {
 COST_COLUMNS = {
     "parameters": "parameters",
     "macs": "multiplications",
+    "milliseconds": "ms an image",
     "epochs": "epochs",
     "compute": "multiplications in training",
-    "test_accuracy": "PrivateTest %",
     "calibration_error": "calibration error %",
+    "calibration_floor": "by binning alone %",
     "temperature": "temperature",
     "calibration_error_scaled": "error after scaling %",
 }
@@ -45,16 +50,9 @@ COST_COLUMNS = {
 
 
 _MEANS = (
-    *("train_accuracy", "valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy"),
-    *(
-        "leak_free_accuracy",
-        "leak_free_balanced_accuracy",
-        "test_accuracy_tta",
-        "calibration_error",
-        "calibration_error_scaled",
-    ),
-    *("temperature", "parameters", "macs", "milliseconds", "train_seconds", "seconds_per_epoch"),
-    *("steps_per_epoch", "peak_memory_mb", "epochs"),
+    *("valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy", "leak_free_accuracy"),
+    *("test_accuracy_tta", "calibration_error", "calibration_error_scaled", "temperature"),
+    *("parameters", "macs", "epochs"),
 )
 
 
@@ -139,6 +137,15 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     return resampling.ratio(share) + Sampled(0.0, noise)
 
 
+def training_accuracy(runs: Sequence[Run]) -> float:
+    """Return the mean accuracy of one row's seeds on training images as they are, without dropout.
+
+    Of a fixed sample of them, with the weights that are kept; missing where a run was made before this was
+    counted. What is counted while training is another number: of augmented images, with weights on the move.
+    """
+    return float(np.mean([run.result.get("clean_train_accuracy", np.nan) for run in runs]))
+
+
 def private_accuracy(runs: Sequence[Run]) -> Sampled:
     """Return the mean accuracy on PrivateTest of one row's seeds, as `accuracy` does."""
     return accuracy(runs, "test")
@@ -152,14 +159,16 @@ def results_table(runs: Iterable[Run]) -> pd.DataFrame:
 
     Returns:
         Indexed by the row's id: ``group``, ``title``, ``profile``, ``classes`` (how many), ``device``,
-        ``seeds`` (how many); the means of the results, accuracies 0..1; ``gap`` (training minus PublicTest
-        accuracy); ``compute`` (multiplications of the whole training); ``test_deviation`` (sample standard
-        deviation over seeds, missing with one);
+        ``seeds`` (how many); the means of the results, accuracies 0..1; ``calibration_floor`` (see
+        ``metrics``); ``compute`` (multiplications of the whole training); ``milliseconds`` (see
+        `milliseconds`); ``test_deviation`` (sample standard deviation over seeds, missing with one);
         ``test_low`` and ``test_high`` (95 % interval over images and seeds; ``test_interval`` in words);
         ``reported`` (elsewhere) and ``reported_note``.
     """
-    table = {id: _summary(of_row) for id, of_row in rows(runs).items()}
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("experiment")
+    found = rows(runs)
+    table = pd.DataFrame.from_dict({id: _summary(of_row) for id, of_row in found.items()}, orient="index")
+    networks = [of_row[0].experiment.model.removesuffix("_scratch") for of_row in found.values()]
+    return table.assign(milliseconds=milliseconds().reindex(networks).array).rename_axis("experiment")
 
 
 def _summary(runs: Sequence[Run]) -> dict:
@@ -174,9 +183,8 @@ def _summary(runs: Sequence[Run]) -> dict:
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
         **means,
-        # Backwards a network takes about twice as many multiplications as forwards.
-        "compute": 3 * means["macs"] * means["epochs"] * results.get("images", pd.Series([0])).mean(),
-        "gap": means["train_accuracy"] - means["valid_accuracy"],
+        "calibration_floor": np.mean([metrics.calibration_floor(run.test) for run in runs]),
+        "compute": _compute(experiment, means) * results.get("images", pd.Series([0])).mean(),
         "test_deviation": results["test_accuracy"].std(ddof=1),
         "test_interval": f"{100 * low:.1f} to {100 * high:.1f}",
         "test_low": low,
@@ -184,6 +192,62 @@ def _summary(runs: Sequence[Run]) -> dict:
         "reported": experiment.reported,
         "reported_note": experiment.reported_note,
     }
+
+
+def _compute(experiment: Experiment, means: dict) -> float:
+    """Return the multiplications that a training takes for each of its images."""
+    once = _backbone(experiment.model) if experiment.frozen else 0  # of which the features are kept
+    # Backwards a network takes about twice as many multiplications as forwards.
+    return once + 3 * (means["macs"] - once) * means["epochs"]
+
+
+@lru_cache
+def _backbone(network: str) -> int:
+    """Count the multiplications that a transfer network takes to its bottleneck features."""
+    return models.macs(models.split_backbone(models.build(network, pretrained=False))[0])
+
+
+def milliseconds() -> pd.Series:
+    """Return what one image takes each network, on the machine that measured all of them last.
+
+    Milliseconds by network, from the part ``latency`` of `ferlib bench`, where they take turns; the series
+    has the name of the machine. Empty where that was never kept.
+    """
+    table = paths.record() / "speed.csv"
+    speed = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["part", "date"])
+    speed = speed[speed["part"] == "latency"]
+    if speed.empty:
+        return pd.Series(dtype="float64")
+    last = speed[speed["date"] == speed["date"].max()]
+    networks = last["task"].str.removeprefix("one image with ").array
+    return pd.Series(last["value"].to_numpy("float64"), networks, name=last["device"].iloc[0])
+
+
+def recalls(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return the recall of each class on PrivateTest, averaged over each row's seeds.
+
+    Args:
+        runs: Runs with test predictions.
+
+    Returns:
+        Rows of the experiment table as rows, classes in alphabetical order as columns, 0 to 1; missing where
+        a row does not know a class.
+    """
+    found = {
+        id: pd.concat([metrics.recall_intervals(run.test)["recall"] for run in of_row], axis=1).mean(axis=1)
+        for id, of_row in rows(runs).items()
+    }
+    return pd.DataFrame(found).T.rename_axis("row")
+
+
+def at_mix(recalls: pd.DataFrame, images: pd.Series) -> pd.Series:
+    """Return the accuracy of each row if the classes were as frequent as told.
+
+    Args:
+        recalls: From `recalls`.
+        images: Class to number of images; of a row that does not know a class, that class is left out.
+    """
+    return (recalls * images).sum(axis=1) / (recalls.notna() * images).sum(axis=1)
 
 
 def best_row(runs: Iterable[Run]) -> str:
@@ -209,7 +273,7 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> str:
     best = small["valid_accuracy"].idxmax()
     top = small.loc[best, "valid_accuracy"]
     error = np.sqrt(top * (1 - top) / valid_images)
-    return small[small["valid_accuracy"] >= top - error].sort_values(["macs", "milliseconds"]).index[0]
+    return small["macs"][small["valid_accuracy"] >= top - error].idxmin()
 
 
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -75,31 +75,42 @@ def training(history: pd.DataFrame) -> Figure:
     return fig
 
 
-def confusion_matrix(predictions: Predictions, *, ax: Axes | None = None) -> Axes:
-    """Draw the confusion matrix: shares of each true class as colour and text, numbers of images below."""
+def confusion_matrix(seeds: Sequence[Predictions], *, ax: Axes | None = None) -> Axes:
+    """Draw the confusion matrix in shares of each true class, whose number of images stands beside it.
+
+    Args:
+        seeds: Predictions on the same images, whose shares are averaged.
+        ax: Where to draw; a new figure if None.
+    """
     ax = ax or plt.subplots(figsize=(6.2, 5.2))[1]
-    shares, counts = metrics.confusion(predictions), metrics.confusion(predictions, normalize=False)
-    text = [
-        [f"{share * 100:.0f} %\n{count}" for share, count in zip(*both, strict=True)]
-        for both in zip(shares.values, counts.values, strict=True)
-    ]
-    sns.heatmap(
-        shares,
-        annot=text,
-        fmt="",
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        square=True,
-        linewidths=1.5,
-        ax=ax,
-        annot_kws={"size": 9, "linespacing": 1.2},
-        cbar_kws={"label": "share of the true class", "shrink": 0.75},
-    )
-    ax.collections[0].colorbar.ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
-    ax.set(xlabel="predicted emotion", ylabel="true emotion")
-    ax.tick_params(rotation=0)
+    shares = sum(metrics.confusion(one) for one in seeds) / len(seeds)
+    images = metrics.confusion(seeds[0], normalize=False).sum(axis=1)
+    _heat_map(ax, shares, "share of the true class")
+    ax.set_yticklabels([f"{name}\n{images[name]:,}" for name in shares.index])
+    ax.set(xlabel="predicted emotion", ylabel="true emotion, images")
     return ax
+
+
+def recalls(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how much of each class the networks recognize, the class that they know best at the left.
+
+    Args:
+        table: From ``summary.recalls``.
+        ax: Where to draw; a new figure, as high as the table needs, if None.
+    """
+    ax = ax or plt.subplots(figsize=(6.2, 0.32 * len(table) + 1))[1]
+    order = table.mean().sort_values(ascending=False).index
+    _heat_map(ax, table[order], "recall", square=False)
+    ax.set(xlabel="", ylabel="")
+    return ax
+
+
+def _heat_map(ax, shares, label, *, square=True):
+    """Draw a table of shares, 0 to 1, as colours and percentages."""
+    bar = {"label": label, "shrink": 0.75, "format": ticker.PercentFormatter(1, symbol=" %")}
+    look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "square": square, "linewidths": 1.5, "cbar_kws": bar}
+    sns.heatmap(shares, annot=100 * shares, fmt=".0f", annot_kws={"size": 9}, ax=ax, **look)
+    ax.tick_params(rotation=0)
 
 
 GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
@@ -205,7 +216,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
     """
     lines = -(-len(runs) // columns)
     fig, axes = plt.subplots(
-        lines, columns, figsize=(1.75 * columns, 1.5 * lines + 0.3), squeeze=False, sharey=True
+        lines, columns, figsize=(1.75 * columns, 1.9 * lines + 0.3), squeeze=False, sharey=True
     )
     for ax in axes.flat[len(runs) :]:
         ax.set_axis_off()

@@ -1,6 +1,5 @@
 """Drawings of networks: layers gathered into stages, left to right, with shapes and parameter counts."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from math import log2, prod, sqrt
 
@@ -25,17 +24,14 @@ _CONVOLUTIONS = {
 }
 _HELPERS = {
     "BatchNormalization": "batch norm",
-    "MaxPooling2D": "max pool",
-    "AveragePooling2D": "average pool",
     "GlobalAveragePooling2D": "global average",
     "Flatten": "flatten",
     "ReLU": "ReLU",
     "Add": "add shortcut",
-    "Rescaling": "rescale",
     "Normalization": "rescale",
     "Concatenate": "3 channels",
 }
-_COUNTED = tuple(_CONVOLUTIONS.values())
+_POOLS = {layers.MaxPooling2D: "max pool", layers.AveragePooling2D: "average pool"}
 _SILENT = (layers.ZeroPadding2D, layers.Reshape, layers.Identity)
 
 
@@ -48,7 +44,7 @@ class Stage:
         shape: What the last layer returns: (height, width, channels) or (units,).
         parameters: Number of weights in all its layers.
         macs: Multiplications with accumulation that its layers take for one image.
-        steps: What its layers do, in order: a name, and a detail that is left out where names repeat.
+        steps: What its layers do, in order.
         resolution: Height of what its first convolution returns, pixels; None without one.
     """
 
@@ -56,16 +52,18 @@ class Stage:
     shape: tuple[int, ...]
     parameters: int = 0
     macs: int = 0
-    steps: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     resolution: int | None = None
 
     def lines(self) -> list[str]:
-        """Describe the stage, one line a kind of layer; convolutions of a kind are counted."""
-        times, described = Counter(name for name, _ in self.steps), {}
-        for name, detail in self.steps:
-            counted = f"{times[name]} × {name}" if name.startswith(_COUNTED) else name
-            described[name] = counted if times[name] > 1 else name + detail
-        return list(described.values())
+        """Describe the stage, one line a layer in their order; what repeats as a whole stands there once."""
+        lines, place = [], 0
+        while place < len(self.steps):
+            times, length = _repeated(self.steps[place:])
+            block = self.steps[place : place + length]
+            lines += [f"{times} × ({block[0]}", *block[1:-1], f"{block[-1]})"] if times > 1 else block
+            place += times * length
+        return lines
 
 
 def stages(model: keras.Model) -> list[Stage]:
@@ -94,7 +92,7 @@ def _begins_stage(layer, stage):
     if isinstance(layer, tuple(_CONVOLUTIONS)):
         return stage.resolution != layer.output.shape[1]
     if isinstance(layer, layers.Dense):
-        return stage.kind != "dense" or any(name == "dense" for name, _ in stage.steps)
+        return stage.kind != "dense" or any(step.startswith("dense") for step in stage.steps)
     return isinstance(layer, (layers.Flatten, layers.GlobalAveragePooling2D))
 
 
@@ -110,23 +108,40 @@ def _join(stage, layer):
         stage.steps.append(step)
     activation = getattr(layer, "activation", None)
     if activation is not None and activation.__name__ != "linear":
-        stage.steps.append((activation.__name__.replace("relu", "ReLU"), ""))
+        stage.steps.append(activation.__name__.replace("relu", "ReLU"))
+
+
+def _repeated(steps):
+    """Return how often a block stands at the start, one after the other, and its length: what covers most."""
+    found = [(1, 1)]
+    for length in range(2, len(steps) // 2 + 1):
+        times = 1
+        while steps[times * length : (times + 1) * length] == steps[:length]:
+            times += 1
+        found += [(times, length)] if times > 1 else []
+    return max(found, key=lambda block: (block[0] * block[1], -block[1]))
 
 
 def _step(layer):
-    """Say what a layer does: a name and a detail; None for a mere activation."""
+    """Say what a layer does; None for a mere activation."""
     if isinstance(layer, tuple(_CONVOLUTIONS)):
         size = f"{layer.kernel_size[0]}×{layer.kernel_size[1]}"
         filters = "" if isinstance(layer, layers.DepthwiseConv2D) else f", {layer.filters}"
-        return f"{_CONVOLUTIONS[type(layer)]} {size}", filters
+        shrinks = layer.padding == "valid" and layer.strides == (1, 1) and layer.kernel_size != (1, 1)
+        return f"{_CONVOLUTIONS[type(layer)]} {size}{filters}{', unpadded' if shrinks else ''}"
+    if isinstance(layer, tuple(_POOLS)):
+        return f"{_POOLS[type(layer)]} {layer.pool_size[0]}×{layer.pool_size[1]}"
     if isinstance(layer, layers.Dense):
-        return "dense", f" {layer.units}"
+        return f"dense {layer.units}"
     if isinstance(layer, layers.Dropout):
-        return ("dropout", f" {layer.rate:g}") if layer.rate else None
+        return f"dropout {layer.rate:g}" if layer.rate else None
+    if isinstance(layer, layers.Rescaling):
+        scale = f"÷ {1 / layer.scale:g}" if layer.scale else "× 0"
+        return f"{scale}, {layer.offset:+g}".replace("-", "−")
     name = type(layer).__name__
     if name == "Resize":
-        return "resize", " to {}×{}".format(*layer.size)
-    return None if name == "Activation" else (_HELPERS.get(name, name), "")
+        return "resize to {}×{}".format(*layer.size)
+    return None if name == "Activation" else _HELPERS.get(name, name)
 
 
 def table(model: keras.Model) -> pd.DataFrame:
@@ -136,12 +151,12 @@ def table(model: keras.Model) -> pd.DataFrame:
         model: Network without nested networks.
 
     Returns:
-        Columns ``stage`` (what its layers do), ``output`` (shape), ``parameters``, ``multiplications`` (for
-        one image).
+        Columns ``stage`` (what its layers do, in their order), ``output`` (shape), ``parameters``,
+        ``multiplications`` (for one image).
     """
     found = [
         {
-            "stage": ", ".join(stage.lines()),
+            "stage": " → ".join(stage.lines()),
             "output": "×".join(map(str, stage.shape)),
             "parameters": stage.parameters,
             "multiplications": stage.macs,

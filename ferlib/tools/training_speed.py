@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -183,6 +184,15 @@ def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
     return lambda: network.fit(images, split.labels, batch_size=batch_size, verbose=0)
 
 
+def _latency(dataset: Dataset, networks: list[str], quick: bool):
+    """Read one image, as a camera with one face gives them."""
+    image = np.asarray(dataset.train.images[:1])
+    built = {name.removesuffix("_scratch"): models.build(name, pretrained=False) for name in networks}
+    tasks = {name: partial(network.predict_on_batch, image) for name, network in built.items()}
+    for name, taken in _medians(tasks, 20 if quick else 300).items():
+        yield f"one image with {name}", 1000 * taken, "ms", "", np.nan
+
+
 def _reading(dataset: Dataset, networks: list[str], quick: bool):
     """Read the same images from files and from a table."""
     some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
@@ -275,5 +285,11 @@ def _race(dataset: Dataset, networks: list[str], quick: bool):
         yield f"{id} to {accuracy:.2%} of PublicTest", seconds_to(history, accuracy), "s", "limit", limit
 
 
-PARTS = {"networks": _networks, "reading": _reading, "augmentation": _augmentation, "race": _race}
+PARTS = {
+    "networks": _networks,
+    "latency": _latency,
+    "reading": _reading,
+    "augmentation": _augmentation,
+    "race": _race,
+}
 """What can be measured; each yields task, value, unit, what it is compared with, and its value."""

@@ -1,10 +1,9 @@
-"""Predictions and what is said about them: metrics, intervals, paired tests, latency.
+"""Predictions and what is said about them.
 
 Labels and probabilities come from one pass over one split and stay in one object, so that they cannot
 drift apart.
 """
 
-import time
 from dataclasses import dataclass
 
 import keras
@@ -192,20 +191,3 @@ def _shifted(images, down, right):
     rows = np.clip(np.arange(images.shape[1]) - down, 0, images.shape[1] - 1)
     columns = np.clip(np.arange(images.shape[2]) - right, 0, images.shape[2] - 1)
     return images[:, rows][:, :, columns]
-
-
-def latency(model: keras.Model, *, batch_size: int = 1, repeats: int = 30) -> float:
-    """Return the median time of a compiled forward pass, milliseconds an image.
-
-    Args:
-        model: Network that takes images of 0..255.
-        batch_size: Images a pass; 1 is what a camera with one face needs.
-        repeats: Timed passes after three passes to warm up.
-    """
-    images = np.full((batch_size, *model.input_shape[1:]), 127, "uint8")
-    seconds = []
-    for _ in range(repeats + 3):
-        start = time.perf_counter()
-        model.predict_on_batch(images)
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[3:]) * 1000 / batch_size)
