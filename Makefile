@@ -52,7 +52,7 @@ lock: ## resolve both lock files anew (needs uv)
 	@for flavour in cpu gpu; do \
 	  uv pip compile -q pyproject.toml --universal --python-version 3.11.2 \
 	    --extra report --extra $$flavour --extra tune --extra cluster --extra test \
-	    --no-emit-index-url --no-annotate --no-header \
+	    --no-emit-index-url --no-annotate --no-header --generate-hashes \
 	    -o requirements$$([ $$flavour = gpu ] && echo -gpu).lock || exit 1; done
 
 clean: ## remove the environment, runs and executed notebooks (not the record, not the data)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # an AMD EPYC of 2021 training takes half as long with them. It reads this when it is loaded.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+# From 1.29 on onnxruntime tells its maker which networks are run, unless it reads this when it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 __version__ = "0.2.0"
 __all__ = [
     "Face",

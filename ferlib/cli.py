@@ -2,7 +2,11 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ferlib import __version__
 from ferlib.labels import FerlibError
@@ -17,14 +21,18 @@ def main(words: list[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when
-        the user interrupts.
+        the user interrupts, 143 when the system asks it to end.
     """
     parser = _parser()
     chosen = parser.parse_args(words)
     # Keras and TensorFlow write notices of their own to stderr; the user asked for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    asked = []
     try:
-        return chosen.run(chosen) or 0
+        with _stoppable(asked):
+            code = chosen.run(chosen) or 0
+            sys.stdout.flush()  # a full disk under it must be told, too
+            return code
     except BrokenPipeError:  # `ferlib data | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -35,7 +43,29 @@ def main(words: list[str] | None = None) -> int:
         goes_on = chosen.command in ("train", "tune", "report")
         kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
         print(f"ferlib: stopped{kept}", file=sys.stderr)
-        return 130
+        return 128 + (asked or [signal.SIGINT])[0]
+
+
+@contextmanager
+def _stoppable(asked: list[int]) -> Iterator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does, and a second one at once."""
+
+    def stop(number, frame):
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may set them
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells without jobs leave it
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _told(error: Exception) -> str:

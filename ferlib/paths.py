@@ -1,8 +1,16 @@
 """Where data, caches, figures, reports and runs live, and how files are written safely."""
 
+import errno
+import itertools
 import os
+import platform
+import re
+import shutil
+import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache as once
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,12 +87,20 @@ def runs() -> Path:
     return Path(override).expanduser().resolve() if override else root() / "runs"
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors after which nothing else can be written to that place either."""
+
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_OWNER = re.compile(r"\.ferlib-([0-9a-f]{8})-(\d+)-")
+_NUMBERS = itertools.count()
+
+
 @contextmanager
 def written_atomically(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` and rename it onto ``target`` on success.
 
     A reader sees the old file or the new one, never half of one; an interrupted writer leaves
-    nothing under the final name.
+    nothing under the final name. What a killed one leaves, the next process that writes there removes.
 
     Args:
         target: Final path; its folder is made if missing. The temporary path keeps the suffix,
@@ -93,18 +109,83 @@ def written_atomically(target: Path) -> Iterator[Path]:
     Raises:
         OSError: It can't be written; the error names ``target``, not the temporary file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    temporary = beside(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _cleared(target.parent)
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        if error.filename is None or str(error.filename) == str(temporary):
+        if error.filename is None or Path(str(error.filename)) in (temporary, *target.parents):
             error.strerror, error.filename = error.strerror or str(error), str(target)
         raise
     finally:
         with suppress(OSError):  # what could not be made is not to be removed either
             temporary.unlink()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a folder for intermediate files, removed at the end; after a kill, by the next process."""
+    place = Path(tempfile.gettempdir())
+    _cleared(place)
+    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=place) as folder:
+        yield Path(folder)
+
+
+def beside(target: Path) -> Path:
+    """Return a temporary path in the folder of ``target`` that tells whose it is and ends like it."""
+    return target.with_name(_prefix() + target.name[-40:])  # more would make long names too long
+
+
+def _prefix() -> str:
+    return f".ferlib-{_HOST}-{os.getpid()}-{next(_NUMBERS)}-"
+
+
+def reserve(file: Path, size: int) -> None:
+    """Write zeros where a library is about to write that ends the process when the disk is full (HDF5).
+
+    Args:
+        file: What it will write over.
+        size: Bytes that it will need at most.
+
+    Raises:
+        OSError: There is no room for them.
+    """
+    with file.open("wb") as opened:
+        opened.write(bytes(size))
+
+
+def remove_leftovers(folder: Path, pattern: str = ".ferlib-*") -> None:
+    """Remove temporary files and folders of processes of this computer that were killed.
+
+    Args:
+        folder: Where to look.
+        pattern: Of their names; ``**/.ferlib-*`` also looks in the folders below.
+    """
+    for path in folder.glob(pattern):
+        owner = _OWNER.match(path.name)
+        if owner and owner[1] == _HOST and not _runs(int(owner[2])):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@once
+def _cleared(folder: Path) -> None:
+    """Clear a folder once a process: one with thousands of files takes a while to list."""
+    remove_leftovers(folder)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there, asking about a process might end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def kept(read: Callable[[], T], make: Callable[[], object]) -> T:

@@ -1,6 +1,8 @@
 """What all tests share: a folder of their own to write in, drawn faces, and FER-2013 if it is here."""
 
 import os
+import subprocess
+import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -28,6 +30,43 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
     monkeypatch.setenv("FERLIB_OFFLINE", "1")
     monkeypatch.delenv("FERLIB_DATA", raising=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder in which no file may grow beyond 256 KiB, as on a disk that is about to be full.
+
+    A real one of that size where this process may mount one; else the system refuses larger files.
+    """
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0:
+        yield folder
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        return
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, before[1]))
+    yield folder
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """Return a folder that takes nothing."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(0o555)
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if not os.access(folder, os.W_OK):
+        yield folder
+    elif sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0:
+        yield folder
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    else:
+        pytest.skip("nothing is read-only for this user")
+    folder.chmod(0o755)
 
 
 @pytest.fixture(scope="session")

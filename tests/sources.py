@@ -16,6 +16,9 @@ from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 OUTCOMES = Counter()
 """Damaged files by kind and outcome, which the end of a slow run prints."""
 
+SURVIVED = Counter()
+"""Kills survived by kind of work, which it prints, too."""
+
 HAPPY = "train/happy/Training_00000003.jpg"
 """A member of every archive written here."""
 

@@ -2,15 +2,14 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 
 import cv2
+import leftovers
 import numpy as np
 import pytest
 import scenes
 
-from ferlib import cli, faces
+from ferlib import cli, faces, paths
 from ferlib.evaluate import live_chain
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import files, inputs, media, video
@@ -373,14 +372,10 @@ def test_a_call_that_is_interrupted_at_once_leaves_nothing(tmp_path, network, mo
 
 
 def test_what_a_dead_process_left_is_removed(tmp_path, network):
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
     cv2.imwrite(str(tmp_path / "a.png"), BLANK)
-    left = tmp_path / "out" / "deep" / f".{done.pid}.film.mp4"
-    mine = tmp_path / "out" / f".{os.getpid()}.b.png"
-    left.parent.mkdir(parents=True)
-    for path in (left, mine):
-        path.write_text("half")
+    left = leftovers.of_a_dead_process(tmp_path / "out" / "deep" / "film.mp4")
+    mine = paths.beside(tmp_path / "out" / "b.png")
+    mine.write_text("half")
     files.predict_files([tmp_path / "a.png"], out=tmp_path / "out", model=network)
     assert not left.exists() and mine.exists()
 

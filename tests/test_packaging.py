@@ -30,8 +30,26 @@ def direct_dependencies(*extras: str) -> set[str]:
     return {canonical(requirement) for requirement in chosen}
 
 
+def locked(name: str) -> dict[str, list[str]]:
+    """Return each pin of a lock and its hashes."""
+    pins = {}
+    for line in (ROOT / name).read_text().replace(" \\\n", "\n").splitlines():
+        if line.startswith("    --hash="):
+            pins[list(pins)[-1]].append(line.strip())
+        else:
+            pins[line] = []
+    return pins
+
+
 def locked_lines(name: str) -> list[str]:
-    return (ROOT / name).read_text().splitlines()
+    return list(locked(name))
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])
+def test_every_pin_has_a_hash(lock):
+    """So that pip refuses files that are not those of the day the lock was made."""
+    for pin, hashes in locked(lock).items():
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), pin
 
 
 def test_environment_yml_lists_exactly_the_direct_dependencies():

@@ -1,7 +1,9 @@
 """Where files live, and that an interrupted writer leaves nothing behind."""
 
+import tempfile
 from pathlib import Path
 
+import leftovers
 import pytest
 
 from ferlib import paths
@@ -56,6 +58,43 @@ def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):
         temporary.write_text("whole")
     assert target.read_text() == "whole"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_next_writer_removes_what_a_dead_one_left(tmp_path):
+    left = leftovers.of_a_dead_process(tmp_path / "a.csv")
+    kept = [tmp_path / name for name in (".2024.notes.txt", ".ferlib-00000000-1-0-elsewhere.csv")]
+    kept.append(paths.beside(tmp_path / "mine.csv"))
+    for file in kept:  # of the user, of another computer on the same disk, of this process
+        file.write_text("text")
+    with paths.written_atomically(tmp_path / "b.csv") as temporary:
+        temporary.write_text("whole")
+    assert not left.exists() and all(file.exists() for file in kept)
+
+
+def test_a_folder_of_intermediate_files_ends_with_its_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = leftovers.of_a_dead_process(tmp_path / "a")
+    left.unlink()
+    (left / "deep").mkdir(parents=True)
+    with paths.scratch() as folder:
+        (folder / "b").write_text("text")
+        assert not left.exists() and folder.parent == tmp_path
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    target = tmp_path / ("é" * 125 + ".jpg")
+    with paths.written_atomically(target) as temporary:
+        temporary.write_text("whole")
+    assert target.read_text() == "whole" and temporary.suffix == ".jpg"
+
+
+def test_no_room_is_told_before_a_library_ends_the_process(tmp_path, small_disk):
+    with pytest.raises(OSError) as caught, paths.written_atomically(small_disk / "a.h5") as temporary:
+        paths.reserve(temporary, 2**22)
+    assert caught.value.errno in paths.NO_ROOM and caught.value.filename.endswith("a.h5")
+    with paths.written_atomically(small_disk / "a.h5") as temporary:
+        paths.reserve(temporary, 2**10)
 
 
 def test_an_interrupted_writer_keeps_the_old_file_and_leaves_no_other(tmp_path):

@@ -197,6 +197,17 @@ def test_data_training_and_prediction_call_nobody(without_network, tmp_path):
     assert without_network() == set()
 
 
+def test_a_prediction_leaves_nothing_that_could_tell_of_it(tmp_path, monkeypatch):
+    """Native code calls home unseen by `without_network`, but notes in files what it has told."""
+    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("CI", "ORT_DISABLE_TELEMETRY"):  # the first makes it silent on machines that run tests
+        monkeypatch.delenv(name, raising=False)
+    run("import numpy, ferlib; ferlib.predict(numpy.full((48, 48, 3), 90, 'uint8'), faces='given')")
+    assert not [path for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME") for path in (tmp_path / name).rglob("*")]
+
+
 @pytest.mark.slow
 def test_a_quick_report_calls_nobody_but_for_the_weights_it_announces(without_network, monkeypatch):
     monkeypatch.setenv("FERLIB_DATA", "demo")

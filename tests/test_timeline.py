@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ferlib import colours
-from ferlib.labels import CLASSES, FerlibError
+from ferlib.labels import CLASSES
 from ferlib.live.answers import Face, Faces
 from ferlib.live.media import read_photo
 from ferlib.live.timeline import LEFT, ROW, TOP, WIDTH, Timeline
@@ -52,7 +52,7 @@ def test_table_and_picture_are_written(timeline, tmp_path):
     for name, share in (("happy", 0.4), ("sad", 0.2), ("fear", 0)):
         drawn = (row == colours.bgr(colours.EMOTIONS[name])).all(axis=1).sum()
         assert drawn == pytest.approx(share * (WIDTH - LEFT - 20), abs=3)
-    with pytest.raises(FerlibError, match=r"s.csv/t.csv: cannot be written"):
+    with pytest.raises(OSError, match="s.csv/t.csv"):
         timeline.write(tmp_path / "new" / "s.csv" / "t.csv")
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 
+import leftovers
 import made_up
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full", dete
     assert process.wait() == -signal.SIGKILL
     (folder,) = folders[1].glob("*/*/seed0")
     assert not (folder / record.RUN_FILE).exists()
-    (folder / f".{process.pid}.{trainer.CHECKPOINT}").write_bytes(b"half a checkpoint")
+    leftovers.of_a_dead_process(folder / record.WEIGHTS_FILE)
 
     def finish(runs_folder):
         monkeypatch.setenv("FERLIB_RUNS", str(runs_folder))
@@ -172,6 +173,30 @@ trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full", dete
     for column in set(record.HISTORY) - {"seconds"}:
         np.testing.assert_array_equal(undisturbed.history[column], resumed.history[column])
     assert {file.name for file in folder.iterdir()} == {record.RUN_FILE, record.WEIGHTS_FILE}
+
+
+def test_what_is_left_beside_a_finished_run_is_removed(dataset):
+    experiment = row()
+    folder = trainer.train(experiment, 0, dataset, profile="full").directory
+    left = leftovers.of_a_dead_process(folder / trainer.CHECKPOINT)
+    (folder / trainer.CHECKPOINT).write_bytes(b"killed before it was removed")
+    trainer.train(experiment, 0, dataset, profile="full")
+    assert {file.name for file in folder.iterdir()} == {record.RUN_FILE, record.WEIGHTS_FILE}, left
+
+
+def test_a_run_that_another_process_finishes_first_is_taken(dataset, monkeypatch, tmp_path):
+    experiment, epochs = row(epochs=6, patience=None), []
+
+    def meanwhile(fitting):
+        epochs.append(len(fitting.history))
+        if len(epochs) == 2:
+            theirs = made_up.run("prior")
+            folder = record.directory(experiment, 0, "full", dataset.fingerprint)
+            record.save(replace(theirs, experiment=experiment), folder / record.RUN_FILE)
+
+    run = trainer.train(experiment, 0, dataset, profile="full", on_epoch=meanwhile)
+    assert epochs == [1, 2] and run.result["device"] == "some GPU"
+    assert [file.name for file in run.directory.iterdir()] == [record.RUN_FILE]
 
 
 LONG = Experiment(

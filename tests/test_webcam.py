@@ -1,18 +1,16 @@
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
 import scenes
+from browser import fetch, first_picture
 
 from ferlib import cli
 from ferlib.labels import FerlibError
-from ferlib.live import media, video, webcam
+from ferlib.live import video, webcam
 from ferlib.live.network import load_model
-from ferlib.live.page import Page
 
 PICTURE = scenes.scene([(scenes.face("happy"), (120, 60, 120, 120))], (240, 360))
 
@@ -196,66 +194,6 @@ def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
 
 
 # --- the page ---------------------------------------------------------------------------------------
-
-
-def fetch(address, data=None):
-    with urllib.request.urlopen(address, data, timeout=10) as answer:
-        return answer.read()
-
-
-def first_picture(address):
-    with urllib.request.urlopen(f"{address}stream", timeout=10) as stream:
-        assert stream.headers["Content-Type"].startswith("multipart/x-mixed-replace")
-        length = next(int(line.split()[1]) for line in stream if line.startswith(b"Content-Length"))
-        stream.readline()
-        return media.cv2.imdecode(np.frombuffer(stream.read(length), np.uint8), media.cv2.IMREAD_COLOR)
-
-
-@pytest.fixture
-def page():
-    page = Page()
-    yield page
-    page.close()
-
-
-def test_the_page_streams_what_is_shown(page):
-    view = np.full((48, 64, 3), (200, 100, 50), np.uint8)
-    done = threading.Event()
-
-    def show():
-        while not done.wait(0.02):
-            page.show(view, [], 25)
-
-    threading.Thread(target=show, daemon=True).start()
-    picture = first_picture(page.address)
-    done.set()
-    np.testing.assert_allclose(picture, view, atol=4)
-    html = fetch(page.address).decode()
-    assert 'src="stream"' in html and "http" not in html.split("<body>")[1], (
-        "nothing is loaded from elsewhere"
-    )
-
-
-def test_only_who_knows_the_address_may_watch_or_stop(page):
-    assert page.address.startswith("http://127.0.0.1:")
-    root = page.address[: page.address.index("/", 8)]
-    for path in ("/", "/stream", "/state", page.path[:-2] + "/"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(root + path)
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        fetch(f"{root}/stop", b"")
-    assert not page.stopped.is_set()
-    other = Page()
-    other.close()
-    assert len(page.path) > 12 and other.path != page.path
-
-
-def test_a_port_in_use_gets_a_sentence(page):
-    port = int(page.address.split(":")[2].split("/")[0])
-    with pytest.raises(FerlibError, match=f"port {port} cannot be used"):
-        Page(port)
-    with pytest.raises(FerlibError, match="port 99999 cannot be used .*0-65535"):
-        Page(99999)
 
 
 def test_live_view_from_a_camera_to_the_page_until_q_is_pressed(network, plug_in, capsys):

@@ -5,8 +5,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,7 +162,8 @@ class Rows:
         with ExitStack() as stack:
             if self._csv_file:
                 self._csv = csv.writer(self._open(stack, Path(self._csv_file)))
-                self._csv.writerow((*COLUMNS, *self._classes))
+                with _named(self._csv_file):
+                    self._csv.writerow((*COLUMNS, *self._classes))
             if self._json_file:
                 self._json = self._open(stack, Path(self._json_file))
             self._files = stack.pop_all()
@@ -170,7 +171,8 @@ class Rows:
         return self
 
     def __exit__(self, kind, *problem) -> None:
-        self._files.close()
+        with suppress(OSError) if kind else nullcontext():  # a full disk, which was told already
+            self._files.close()
         for file, target in self._opened:
             if kind is None:
                 os.replace(file.name, target)
@@ -180,15 +182,11 @@ class Rows:
                 print(f"ferlib: what was finished is kept in {file.name}", file=sys.stderr)
 
     def _open(self, stack: ExitStack, target: Path):
-        try:
+        path = target.with_name(target.name + PARTIAL)
+        with _named(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            path = target.with_name(target.name + PARTIAL)
-            file = stack.enter_context(
-                path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
-            )
-        except OSError as error:
-            raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
-        self._opened.append((file, target))
+            file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
+        self._opened.append((stack.enter_context(file), target))
         return file
 
     def add(self, path: Path, frame: Frame, people: Faces, nobody: str = "no face") -> None:
@@ -204,16 +202,21 @@ class Rows:
         place = (str(path), frame.index, round(frame.seconds, 3))
         self._count += 1
         if self._csv:
-            for face in people:
-                values = [face.confidence, *(face.probabilities[name] for name in self._classes)]
-                said = (face.number, *face.box, face.said(self._least))
-                self._csv.writerow((*place, *said, *(f"{value:.6f}" for value in values)))
-            if not people:
-                self._csv.writerow((*place, *[""] * (len(COLUMNS) - 3 + len(self._classes))))
+            with _named(self._csv_file):
+                self._csv.writerows(self._lines(place, people))
         if self._json:
             line = dict(zip(COLUMNS, place, strict=False))
             line["faces"] = [_as_json(face, self._least) for face in people]
-            self._json.write(json.dumps(line, ensure_ascii=False) + "\n")
+            with _named(self._json_file):
+                self._json.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _lines(self, place: tuple, people: Faces) -> Iterator[tuple]:
+        for face in people:
+            values = [face.confidence, *(face.probabilities[name] for name in self._classes)]
+            said = (face.number, *face.box, face.said(self._least))
+            yield *place, *said, *(f"{value:.6f}" for value in values)
+        if not people:
+            yield *place, *[""] * (len(COLUMNS) - 3 + len(self._classes))
 
     def _print_table(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
         room = self._name
@@ -235,6 +238,16 @@ class Rows:
             print(line)
         else:
             self._bar.write(line, file=sys.stdout)
+
+
+@contextmanager
+def _named(target: str | Path) -> Iterator[None]:
+    """Let an error tell the file that the user named."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(target)
+        raise
 
 
 def _as_json(face: Face, least: float) -> dict:

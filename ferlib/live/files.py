@@ -140,7 +140,9 @@ def predict_files(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise FerlibError(f"the results cannot be written ({error.strerror})") from None
+        where = error.filename or "the results"
+        remedy = "make room there, or name another place, and run it again"
+        raise FerlibError(f"{where}: cannot be written ({error.strerror}); {remedy}") from None
     bad, people, frames = done
     seconds = time.perf_counter() - start
     return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)

@@ -2,12 +2,11 @@
 
 import glob
 import os
-import re
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
+from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.live import media
 
@@ -111,29 +110,9 @@ def make_folder(out: Path) -> None:
     """Fail before the first of thousands of photos if no annotated copy can be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
+        paths.remove_leftovers(out, "**/.ferlib-*")
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise FerlibError(f"{out}: annotated copies cannot be written there ({error.strerror})") from None
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that writers left below a folder when they were killed."""
-    for path in folder.rglob(".*"):
-        owner = re.match(r"\.(\d+)\..", path.name)
-        if owner and path.is_file() and not _runs(int(owner[1])):
-            with suppress(OSError):
-                path.unlink()
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":
-        return True  # there, asking about a process might end it
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        problem = f"annotated copies cannot be written there ({error.strerror}); name another folder"
+        raise FerlibError(f"{out}: {problem}") from None

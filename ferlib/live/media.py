@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.paths import written_atomically
+from ferlib.paths import NO_ROOM, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
@@ -191,6 +191,7 @@ def write_photo(target: Path, image: np.ndarray) -> None:
 
     Raises:
         FerlibError: If the picture cannot be encoded or stored.
+        OSError: If nothing else could be stored there either: the disk is full or read-only.
     """
     encoded, contents = cv2.imencode(target.suffix, image)
     if not encoded:
@@ -199,4 +200,6 @@ def write_photo(target: Path, image: np.ndarray) -> None:
         with written_atomically(target) as temporary:
             temporary.write_bytes(contents.tobytes())
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,11 +27,15 @@ POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'uns
 POLICY += "script-src 'unsafe-inline'"
 
 
+HERE = ("127.0.0.1", "localhost")
+"""Names under which a browser on this computer asks for the page."""
+
+
 class Page:
     """A small web server that shows pictures to browsers on this computer.
 
-    It listens on 127.0.0.1 only, and its address contains a random word, so that neither other computers
-    nor other users or pages of this one can watch.
+    It listens on 127.0.0.1 only, its address contains a random word, and requests under another name or from
+    another page are refused, so that neither other computers nor other users or pages of this one can watch.
 
     Attributes:
         address: What to open in a browser.
@@ -46,7 +51,7 @@ class Page:
         self.state, self._closed = {}, False
         self.path = f"/{secrets.token_urlsafe(9)}/"
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+            self._server = _Server(("127.0.0.1", port), _Handler)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", error)
             raise FerlibError(f"port {port} cannot be used ({reason}): choose another with --port") from None
@@ -103,8 +108,30 @@ class Page:
                 self._viewers -= 1
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # all tabs of a browser that starts anew
+
+    def handle_error(self, request, client_address) -> None:
+        if not isinstance(sys.exception(), OSError):  # a browser that left or fell asleep is no trouble
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request; `server.page` is the page it belongs to."""
+
+    timeout = 10
+    """Seconds after which a client that neither asks nor takes a picture is left."""
+
+    def parse_request(self) -> bool:  # noqa: D102
+        return super().parse_request() and self._is_from_here()
+
+    def _is_from_here(self) -> bool:
+        """Refuse other names for this computer (DNS rebinding), and other pages."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        here = host.partition(":")[0] in HERE and origin in (None, f"http://{host}")
+        if not here:
+            self.send_error(403)
+        return here
 
     def do_GET(self):  # noqa: D102
         page = self.server.page

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from ferlib.colours import DARK_TEXT, EMOTIONS, PAPER, UNSURE, bgr
-from ferlib.labels import FerlibError
 from ferlib.live.answers import Faces
 from ferlib.live.media import write_photo
 from ferlib.paths import written_atomically
@@ -73,19 +72,16 @@ class Timeline:
             target: The CSV; the picture has its name with ``.png``.
 
         Raises:
-            FerlibError: They cannot be written.
+            OSError: They cannot be written.
         """
         columns = ("file", "face", "from", "to", "seen", *self._classes, "unsure")
-        try:
-            with (
-                written_atomically(target) as temporary,
-                open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-            ):
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(self.rows())
-        except OSError as error:
-            raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+        with (
+            written_atomically(target) as temporary,
+            open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows())
         if self._films:
             write_photo(target.with_suffix(".png"), self.picture())
 

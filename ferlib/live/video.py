@@ -9,7 +9,7 @@ import numpy as np
 
 from ferlib.labels import FerlibError
 from ferlib.live.media import Frame, stderr_captured
-from ferlib.paths import written_atomically
+from ferlib.paths import NO_ROOM, written_atomically
 
 CODEC = "mp4v"
 """MPEG-4 part 2: the one encoder that every OpenCV wheel brings along; VLC, QuickTime and Windows play it."""
@@ -137,7 +137,8 @@ def video_writer(target: Path, rate: float) -> Iterator:
         A function that appends a frame, uint8 (height, width, 3); all of the size of the first.
 
     Raises:
-        FerlibError: If the file cannot be written, or is shorter than what was written (a full disk).
+        FerlibError: If the file cannot be written, or is shorter than what was written.
+        OSError: If nothing else could be stored there either: the disk is full or read-only.
     """
     writer, size, count = None, None, 0
 
@@ -148,7 +149,8 @@ def video_writer(target: Path, rate: float) -> Iterator:
             code = cv2.VideoWriter_fourcc(*CODEC)
             writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, rate, (width, height))
             if not writer.isOpened():
-                raise FerlibError(f"{target}: a video of {width}x{height} pixels cannot be written there")
+                problem = f"a video of {width}x{height} pixels cannot be written there; is the disk full?"
+                raise FerlibError(f"{target}: {problem}")
             size = (width, height)
         # The writer silently drops a frame of another size, which some streams contain.
         writer.write(image if image.shape[1::-1] == size else cv2.resize(image, size))
@@ -166,6 +168,8 @@ def video_writer(target: Path, rate: float) -> Iterator:
             if not temporary.is_file() or _length(temporary) != count:
                 raise FerlibError(f"{target}: could not be written whole; is the disk full?")
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
 
 

@@ -136,33 +136,31 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
 
     from ferlib.report import document
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    working = target.with_name(f".{target.name}")
-    try:
-        papermill.execute_notebook(
-            path,
-            working,
-            parameters,
-            cwd=path.parent,
-            kernel_name="python3",
-            language="python",
-            stderr_file=_Terminal(),  # progress of a training shows while its cell still runs
-            extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
-            kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
-        )
-    except papermill.PapermillExecutionError as error:
-        os.replace(working, target)
-        raise FerlibError(
-            f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
-            f"The executed notebook is kept at {target}; mend the cause and run the same command again"
-        ) from None
-    except Exception as error:  # a dead kernel, a full disk: nothing was executed to the end
-        if working.exists():
+    with paths.written_atomically(target) as working:
+        try:
+            papermill.execute_notebook(
+                path,
+                working,
+                parameters,
+                cwd=path.parent,
+                kernel_name="python3",
+                language="python",
+                stderr_file=_Terminal(),  # progress of a training shows while its cell still runs
+                extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
+                kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
+            )
+        except papermill.PapermillExecutionError as error:
             os.replace(working, target)
-        raise FerlibError(
-            f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
-        ) from error
-    os.replace(working, target)
+            raise FerlibError(
+                f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
+                f"The executed notebook is kept at {target}; mend the cause and run the same command again"
+            ) from None
+        except Exception as error:  # a dead kernel, a full disk: nothing was executed to the end
+            if working.exists():
+                os.replace(working, target)
+            raise FerlibError(
+                f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
+            ) from error
     if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
         raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
     _stamp(target, key)
@@ -218,6 +216,9 @@ def _kernel_manager(log: Path) -> type:
     from jupyter_client import AsyncKernelManager
 
     class LoggingKernelManager(AsyncKernelManager):
+        def __init__(self, **options):  # its connection file would stay in the user's home after a kill
+            super().__init__(connection_file=str(paths.beside(log.with_name("kernel.json"))), **options)
+
         async def _async_launch_kernel(self, command, **options):
             with open(log, "ab") as stderr:
                 await super()._async_launch_kernel(command, **options | {"stderr": stderr})

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -82,8 +81,7 @@ def render(executed: Sequence[Path], out_directory: Path, *, meta: Path | None =
         for warning in chapter.warnings:
             print(f"Note: {warning}", file=sys.stderr)
     settings = _settings(meta or paths.root() / "reports" / "meta.yaml", chapters)
-    with tempfile.TemporaryDirectory(prefix="ferlib-") as folder, ThreadPoolExecutor() as threads:
-        work = Path(folder)
+    with paths.scratch() as work, ThreadPoolExecutor() as threads:
         _write_sources(work, chapters, settings)
         html, pdf = threads.submit(_html, work), threads.submit(_pdf, work, settings)
         results = {"report.html": html.result(), "report.pdf": pdf.result()}

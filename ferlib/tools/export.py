@@ -7,7 +7,6 @@ computes in float32.
 import datetime
 import hashlib
 import json
-import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import metrics, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import GRAPH, METADATA, Network, weights_folder
-from ferlib.paths import written_atomically
+from ferlib.paths import scratch, written_atomically
 from ferlib.train import record, trainer
 from ferlib.train.record import Run
 
@@ -195,9 +194,9 @@ def _converted(model: keras.Model) -> onnx.ModelProto:
             f"networks are exported by Keras on TensorFlow, not on {keras.backend.backend()}: "
             "set KERAS_BACKEND=tensorflow and export again"
         )
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with scratch() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx touches NumPy aliases that are going away
-        path = str(Path(folder) / GRAPH)
+        path = str(folder / GRAPH)
         try:
             model.export(path, format="onnx", verbose=False)
         except ImportError as error:

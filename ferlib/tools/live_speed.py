@@ -132,8 +132,8 @@ def start_up(photo: np.ndarray, folder: Path | None = None, frames: int = 30) ->
 
 
 def _timed(prepare: str, photo: np.ndarray, frames: int, python: str, environment: dict | None = None):
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "photo.png")
+    with paths.scratch() as folder:
+        path = str(folder / "photo.png")
         cv2.imwrite(path, photo)
         code = _MEASURE.format(prepare=prepare.format(photo=path), frames=frames)
         return _in_fresh_process(code, python, environment)
@@ -236,8 +236,8 @@ def _summary(measured: pd.Series, accuracy: float, split: Split) -> dict[str, fl
 
 def _answers_of_fer(images: np.ndarray, python: str) -> dict:
     """Return fer's version and the class that its network names for each crop."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "images.npy")
+    with paths.scratch() as folder:
+        path = str(folder / "images.npy")
         np.save(path, images)
         return _in_fresh_process(_FER_ANSWERS.format(images=path), python)
 

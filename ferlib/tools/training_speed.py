@@ -5,7 +5,6 @@ the machine does slows both.
 """
 
 import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -196,8 +195,8 @@ def _latency(dataset: Dataset, networks: list[str], quick: bool):
 def _reading(dataset: Dataset, networks: list[str], quick: bool):
     """Read the same images from files and from a table."""
     some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
-    with tempfile.TemporaryDirectory() as name, _cache_in(name):
-        folder, archive, table = _written(some, Path(name))
+    with paths.scratch() as place, _cache_in(str(place)):
+        folder, archive, table = _written(some, place)
         tasks = {
             "zip": lambda: readers.read(archive),
             "folder": lambda: readers.read(folder),

@@ -65,7 +65,7 @@ def train(
         OutOfTime: The next epoch would end after `until`; the same call goes on from here.
     """
     row = experiments.at(experiment, profile)
-    if run := record.find(row, seed, profile, dataset.fingerprint):
+    if run := _finished(row, seed, profile, dataset):
         return run
     if deterministic:
         machine.use_deterministic_operations()
@@ -85,6 +85,8 @@ def train(
             stored = monotonic()
         if on_epoch:
             on_epoch(fitting)
+        if run := _finished(row, seed, profile, dataset):  # by another process meanwhile
+            return run
     return _finish(fitting, folder, dataset, profile)
 
 
@@ -183,12 +185,22 @@ def choose_profile(profile: str = "auto") -> str:
 def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run | None:
     """Find a run that serves, in the best profile."""
     if profile != "auto":
-        return record.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
+        return _finished(experiments.at(row, profile), seed, profile, dataset)
     for name in ["full"] if has_gpu() else reversed(experiments.PROFILES):
-        named = (experiments.at(row, name), seed, name, dataset.fingerprint)
-        if run := record.find(*named) or record.recorded(*named):
+        named = (experiments.at(row, name), seed, name)
+        if run := _finished(*named, dataset) or record.recorded(*named, dataset.fingerprint):
             return run
     return None
+
+
+def _finished(row: Experiment, seed: int, profile: str, dataset: Dataset) -> Run | None:
+    """Find a finished run in `runs/`, and remove what a process left that was killed right after it."""
+    run = record.find(row, seed, profile, dataset.fingerprint)
+    if run is not None:
+        with suppress(OSError):
+            (run.directory / CHECKPOINT).unlink(missing_ok=True)
+        paths.remove_leftovers(run.directory)
+    return run
 
 
 def _stand_in(
@@ -293,14 +305,14 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
         directory=folder,
     )
     with paths.written_atomically(folder / record.WEIGHTS_FILE) as temporary:
+        paths.reserve(temporary, 5 * fitting.network.count_params() + 2**20)  # float32, names, and some room
         fitting.network.save_weights(temporary)
     if fitting.precision != "float32":  # in which everybody else will compute
         part = targets.parts(run.experiment, run.seed, dataset)[1]
         run = replace(run, valid=record.rounded(predicting.predict(run.model(), part)))
     run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     record.save(run, folder / record.RUN_FILE)
-    for leftover in (folder / CHECKPOINT, *folder.glob(".*")):
-        leftover.unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return run
 
 

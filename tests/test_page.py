@@ -1,0 +1,203 @@
+"""The live page shows itself to this computer alone, and no client can hold it up."""
+
+import http.client
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from browser import fetch, first_picture
+
+from ferlib.labels import FerlibError
+from ferlib.live import page as pages
+from ferlib.live.page import Page
+
+VIEW = np.full((48, 64, 3), (200, 100, 50), np.uint8)
+
+
+@pytest.fixture
+def showing(page):
+    """Return a page that gets fifty pictures a second, and a function that says how many it got."""
+    done, shown = threading.Event(), []
+
+    def show():
+        while not done.wait(0.02):
+            page.show(VIEW, [], 50)
+            shown.append(time.monotonic())
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    yield page, lambda: len(shown)
+    done.set()
+    thread.join()
+
+
+@pytest.fixture
+def page():
+    page = Page()
+    yield page
+    page.close()
+
+
+def test_the_page_streams_what_is_shown(page):
+    view = np.full((48, 64, 3), (200, 100, 50), np.uint8)
+    done = threading.Event()
+
+    def show():
+        while not done.wait(0.02):
+            page.show(view, [], 25)
+
+    threading.Thread(target=show, daemon=True).start()
+    picture = first_picture(page.address)
+    done.set()
+    np.testing.assert_allclose(picture, view, atol=4)
+    html = fetch(page.address).decode()
+    assert 'src="stream"' in html and "http" not in html.split("<body>")[1], (
+        "nothing is loaded from elsewhere"
+    )
+
+
+def test_only_who_knows_the_address_may_watch_or_stop(page):
+    assert page.address.startswith("http://127.0.0.1:")
+    root = page.address[: page.address.index("/", 8)]
+    for path in ("/", "/stream", "/state", page.path[:-2] + "/"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(root + path)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        fetch(f"{root}/stop", b"")
+    assert not page.stopped.is_set()
+    other = Page()
+    other.close()
+    assert len(page.path) > 12 and other.path != page.path
+
+
+def test_a_port_in_use_gets_a_sentence(page):
+    port = int(page.address.split(":")[2].split("/")[0])
+    with pytest.raises(FerlibError, match=f"port {port} cannot be used"):
+        Page(port)
+    with pytest.raises(FerlibError, match="port 99999 cannot be used .*0-65535"):
+        Page(99999)
+
+
+# --- who may ask ------------------------------------------------------------------------------------
+
+
+def asked(page, method="GET", path="", **headers) -> int:
+    """Return the status of an answer to a request with these headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", page._server.server_port, timeout=10)
+    connection.putrequest(method, page.path + path, skip_host=True)
+    for name, value in headers.items():
+        connection.putheader(name, value.format(port=page._server.server_port))
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_only_this_computer_is_listened_to(page):
+    assert page._server.server_address[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "localhost:9000", "127.0.0.1"])
+def test_this_computer_has_its_usual_names(page, host):
+    """Also with the port of a tunnel, such as that of ``ssh -L 9000:localhost:PORT``."""
+    assert asked(page, Host=host) == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", "192.168.0.7:{port}", ""])
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "state"), ("POST", "stop")])
+def test_other_names_are_refused(page, host, method, path):
+    """A name of somebody else's that leads to 127.0.0.1 would make the page theirs."""
+    assert asked(page, method, path, Host=host) == 403 and not page.stopped.is_set()
+    assert asked(page, method, path) == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "https://127.0.0.1:{port}"]
+)
+def test_other_pages_may_not_press_q(page, origin):
+    host = "127.0.0.1:{port}"
+    assert asked(page, "POST", "stop", Host=host, Origin=origin) == 403 and not page.stopped.is_set()
+    assert asked(page, "GET", "state", Host=host, Origin=origin) == 403
+    assert asked(page, "POST", "stop", Host=host, Origin="http://" + host) == 200 and page.stopped.is_set()
+
+
+# --- clients that are slow, many, or gone -----------------------------------------------------------
+
+
+def watch(page) -> socket.socket:
+    """Ask for the stream and take nothing of it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", page._server.server_port))
+    client.sendall(f"GET {page.path}stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return client
+
+
+def until(condition, seconds=10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return met
+
+
+def test_who_takes_nothing_is_left_and_holds_up_nobody(showing, monkeypatch):
+    monkeypatch.setattr(pages._Handler, "timeout", 0.5)
+    page, shown = showing
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    asleep = watch(page)
+    assert until(lambda: page._viewers == 1)
+    page.show(noise, [], 50)  # more than the system keeps for a client
+    before = shown()
+    assert first_picture(page.address).shape == VIEW.shape
+    assert until(lambda: shown() > before + 10)
+    for _ in range(20):
+        page.show(noise, [], 50)
+        time.sleep(0.05)
+    assert until(lambda: page._viewers == 0), "it was left"
+    asleep.close()
+
+
+def test_who_asks_nothing_is_left(page, monkeypatch):
+    assert 1 < pages._Handler.timeout < 60
+    monkeypatch.setattr(pages._Handler, "timeout", 0.2)
+    with socket.create_connection(("127.0.0.1", page._server.server_port)) as silent:
+        silent.settimeout(5)
+        silent.sendall(b"GET /")
+        assert silent.recv(1) == b""
+    assert fetch(page.address)
+
+
+def test_the_hundredth_client_sees_it_too(showing):
+    page, shown = showing
+    clients = [watch(page) for _ in range(99)]
+    assert until(lambda: page._viewers == 99)
+    before = shown()
+    assert first_picture(page.address).shape == VIEW.shape
+    assert until(lambda: shown() > before + 10)
+    for client in clients:
+        client.close()
+    assert until(lambda: page._viewers == 0)
+
+
+def test_clients_that_leave_are_no_news(showing, capsys):
+    page, _ = showing
+    for path in ("", "state", "stream"):
+        for _ in range(5):
+            client = socket.create_connection(("127.0.0.1", page._server.server_port))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # no farewell
+            client.sendall(f"GET {page.path}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            client.close()
+    assert first_picture(page.address).shape == VIEW.shape
+    assert until(lambda: page._viewers == 0)
+    assert capsys.readouterr().err == ""
+
+
+def test_other_trouble_is_news(page, capsys, monkeypatch):
+    monkeypatch.setattr(pages.json, "dumps", lambda _: 1 / 0)
+    with pytest.raises(http.client.RemoteDisconnected):
+        fetch(f"{page.address}state")
+    assert until(lambda: "ZeroDivisionError" in capsys.readouterr().err)
