@@ -1,6 +1,7 @@
 import ast
 import json
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +81,7 @@ def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
     stored = record.load_run(tmp_path)
     np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
     assert stored.result["macro_f1"] == opened.test.macro_f1
+    assert abs(date.fromisoformat(stored.result["opened"]) - date.today()) <= timedelta(days=1)
 
 
 def code_of(path):

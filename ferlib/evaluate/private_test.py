@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 from tqdm import tqdm
@@ -43,7 +44,7 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     test, averaged = map(record.rounded, predicting.predict_views(network, part, views=views))
     scores = figures(replace(run, test=test, test_tta=averaged), dataset, audit)
     bar.update()
-    return record.with_test(run, test, averaged, **scores, views=views)
+    return record.with_test(run, test, averaged, **scores, views=views, opened=date.today().isoformat())
 
 
 def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
