@@ -1,10 +1,8 @@
-import keras
 import made_up
 import numpy as np
 import pytest
 
 from ferlib.figures import galleries
-from ferlib.train import predicting
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -48,19 +46,17 @@ def test_disputed_faces_come_in_order_with_both_opinions(split, predictions):
     assert told == f"{predictions.classes[predictions.predicted[wanted[0]]]} 80 %"
 
 
-def test_explained_faces_carry_heat_for_prediction_and_label(split):
-    inputs = keras.Input((48, 48, 1))
-    maps = keras.layers.Conv2D(7, 5, strides=4)(keras.layers.Rescaling(1 / 255)(inputs))
-    pooled = keras.layers.GlobalAveragePooling2D()(maps)
-    model = keras.Model(inputs, keras.layers.Softmax()(pooled))
-    predictions = predicting.predict(model, split)
-    fig = galleries.explained(model, split, predictions, columns=2)
-    assert [len(ax.images) for ax in fig.axes] == [2] * 6
-    titles = [title for _, title in drawn(fig)]
-    wrong = [position(face, split) for face, _ in drawn(fig)[2:4]]
-    assert not predictions.correct[wrong].any()
-    assert titles[2:4] == [predictions.classes[k] for k in predictions.predicted[wrong]]
-    assert titles[4:6] == [predictions.classes[k] for k in predictions.labels[wrong]]
+def test_regions_are_drawn_about_zero_or_about_their_own_mean(split):
+    faces, maps = split.images[:2, ..., 0], np.stack([np.eye(48), 3 - np.eye(48)])
+    fig = galleries.regions(faces, ["happy", "sad"], [("alone", maps, None), ("all", maps, 4.0)])
+    assert [ax.get_title("center") for ax in fig.axes] == ["happy", "sad", "", ""]
+    assert [line[0].texts[0].get_text() for line in (fig.axes[:2], fig.axes[2:])] == ["alone", "all"]
+    np.testing.assert_array_equal(fig.axes[1].images[0].get_array(), faces[1])
+    drawn = [ax.images[1] for ax in fig.axes]
+    np.testing.assert_allclose(drawn[1].get_array(), maps[1] - maps[1].mean())
+    assert drawn[1].get_clim()[1] == pytest.approx(maps[1].mean() - 2)
+    np.testing.assert_array_equal(drawn[3].get_array(), maps[1])
+    assert drawn[3].get_clim() == (-4, 4)
 
 
 def test_voted_faces_stand_beside_their_votes_and_who_says_what(split, predictions):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.data.votes import COLUMNS
-from ferlib.evaluate import mistakes
-from ferlib.figures.style import EMOTION_COLORS, FAINT, INK, RIGHT, WRONG
+from ferlib.figures.style import EMOTION_COLORS, FAINT, INK, WRONG
 from ferlib.labels import CLASSES, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
 
@@ -27,14 +25,12 @@ class Row:
         name: Written at the left; empty for none.
         titles: One an image, or empty.
         colors: One a title, or empty for ink.
-        heat: Maps (m, 48, 48) of 0..1 to lay over the images, or None.
     """
 
     images: np.ndarray
     name: str = ""
     titles: Sequence[str] = ()
     colors: Sequence[str] = ()
-    heat: np.ndarray | None = None
 
 
 def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
@@ -48,25 +44,22 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
     for line, row in zip(axes, rows, strict=True):
         line[0].text(-0.12, 0.5, row.name, transform=line[0].transAxes, ha="right", va="center")
         for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
-            draw_face(ax, image, None if row.heat is None else row.heat[position])
+            draw_face(ax, image)
             if row.titles:
                 color = row.colors[position] if row.colors else INK
                 ax.set_title(row.titles[position], size=8, color=color, loc="center", pad=2, weight="normal")
     return fig
 
 
-def draw_face(ax: Axes, image: np.ndarray, heat: np.ndarray | None = None) -> None:
-    """Draw one image, grey, with an optional heat map over it.
+def draw_face(ax: Axes, image: np.ndarray) -> None:
+    """Draw one image, grey.
 
     Args:
         ax: Where to draw.
         image: (48, 48) or (48, 48, 1), 0 to 255.
-        heat: (48, 48), 0 to 1, or None.
     """
     image = np.asarray(image).reshape(IMAGE_SIZE, IMAGE_SIZE)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    if heat is not None:
-        ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.45 * heat, interpolation="bilinear")
 
 
 def sample_faces(split: Split, *, per_class: int = 8, seed: int = 0) -> Figure:
@@ -242,32 +235,28 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
     ax.tick_params(axis="y", labelsize=7)
 
 
-def explained(
-    model: keras.Model, split: Split, predictions: Predictions, *, columns: int = 7, seed: int = 0
+def regions(
+    faces: np.ndarray, names: Sequence[str], rows: Sequence[tuple[str, np.ndarray, float | None]]
 ) -> Figure:
-    """Draw Grad-CAM maps of images that were read rightly and wrongly.
-
-    Three rows: right, with the heat of the prediction; wrong, with the heat of the prediction; the same
-    wrong ones, with the heat of their label.
+    """Draw maps over faces, red above zero and blue below, one column a class.
 
     Args:
-        model: The network that made the predictions.
-        split: The images that the predictions were made on, in the same order.
-        predictions: What the network says.
-        columns: Faces a row.
-        seed: Of the choice.
+        faces: (k, 48, 48), 0 to 255; what lies under the maps of each class, such as its mean face.
+        names: Of the k classes.
+        rows: Name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn about
+            its own mean, up to its own extreme.
     """
-    generator = np.random.default_rng(seed)
-    right, wrong = (np.flatnonzero(mask) for mask in (predictions.correct, ~predictions.correct))
-    right, wrong = (np.sort(generator.permutation(some)[:columns]) for some in (right, wrong))
-    classes, rows = np.array(predictions.classes), []
-    for name, chosen, asked, color in [
-        ("right", right, predictions.predicted, RIGHT),
-        ("wrong:\nwhy this?", wrong, predictions.predicted, WRONG),
-        ("wrong:\nwhy not?", wrong, predictions.labels, RIGHT),
-    ]:
-        if len(chosen):
-            images = np.asarray(split.images[chosen])
-            heat = mistakes.grad_cam(model, images, asked[chosen])
-            rows.append(Row(images, name, list(classes[asked[chosen]]), [color] * len(chosen), heat))
-    return gallery(rows, size=1.0)
+    fig, axes = plt.subplots(
+        len(rows), len(names), squeeze=False, figsize=(0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)
+    )
+    for line, (name, maps, reach) in zip(axes, rows, strict=True):
+        line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
+        for ax, face, one in zip(line, faces, maps, strict=True):
+            draw_face(ax, face)
+            one = one if reach else one - one.mean()
+            limit = reach or max(np.abs(one).max(), 1e-12)
+            ax.imshow(one, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.6, interpolation="bilinear")
+            ax.set_axis_off()
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, size=8, loc="center", pad=2, weight="normal")
+    return fig

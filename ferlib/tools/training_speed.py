@@ -135,8 +135,9 @@ def _chosen(networks: Iterable[str] | None, quick: bool) -> list[str]:
     return [name for name in names if not quick or models.macs(models.build(name)) <= LARGE]
 
 
-def _medians(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each task, by its own watch if it returns a float.
+def _seconds(tasks: Mapping[str, Callable[[], object]], rounds: int, of=np.median) -> dict[str, float]:
+    """Return the median seconds of each task, or another statistic ``of`` them, by its own watch if it
+    returns a float.
 
     A first round warms up and does not count.
     """
@@ -146,7 +147,7 @@ def _medians(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
             start = time.perf_counter()
             own = task()
             seconds[name].append(own if isinstance(own, float) else time.perf_counter() - start)
-    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
+    return {name: float(of(taken[1:])) for name, taken in seconds.items()}
 
 
 def _networks(dataset: Dataset, networks: list[str], quick: bool):
@@ -167,7 +168,7 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
                 fitting.network, np.asarray(some.images), min(256, len(some))
             ),
         }
-        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 3).items()}
+        rates = {task: len(some) / taken for task, taken in _seconds(tasks, 2 if quick else 3).items()}
         yield f"train {name}", rates["ours"], "images/s", "a plain Keras fit", rates["fit"]
         yield f"predict with {name}", rates["predict"], "images/s", "", np.nan
 
@@ -184,11 +185,14 @@ def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
 
 
 def _latency(dataset: Dataset, networks: list[str], quick: bool):
-    """Read one image, as a camera with one face gives them."""
+    """Read one image, as a camera with one face gives them.
+
+    The fastest round counts: whatever else the machine does can only slow a time this short.
+    """
     image = np.asarray(dataset.train.images[:1])
     built = {name.removesuffix("_scratch"): models.build(name, pretrained=False) for name in networks}
     tasks = {name: partial(network.predict_on_batch, image) for name, network in built.items()}
-    for name, taken in _medians(tasks, 20 if quick else 300).items():
+    for name, taken in _seconds(tasks, 20 if quick else 300, min).items():
         yield f"one image with {name}", 1000 * taken, "ms", "", np.nan
 
 
@@ -207,7 +211,7 @@ def _reading(dataset: Dataset, networks: list[str], quick: bool):
         }
         if find_spec("tensorflow"):
             tasks["image_dataset_from_directory"] = lambda: _by_keras(folder)
-        rates = {task: len(some) / taken for task, taken in _medians(tasks, 2 if quick else 3).items()}
+        rates = {task: len(some) / taken for task, taken in _seconds(tasks, 2 if quick else 3).items()}
     for task in ("zip", "folder", "cache"):
         for other in ("Pillow", "image_dataset_from_directory"):
             if other in rates:
@@ -272,7 +276,7 @@ def _augmentation(dataset: Dataset, networks: list[str], quick: bool):
             x = layer(x, training=True)
         model = keras.Model(inputs, x)
         tasks[name] = lambda model=model: model.predict(images, batch_size=256, verbose=0)
-    rates = {task: len(images) / taken for task, taken in _medians(tasks, 3 if quick else 7).items()}
+    rates = {task: len(images) / taken for task, taken in _seconds(tasks, 3 if quick else 7).items()}
     yield "augment", rates["ours"], "images/s", "Keras' layers stacked", rates["stacked"]
 
 

@@ -1,0 +1,213 @@
+"""Where a network looks: maps of what speaks for a class, from gradients and from covered parts of a face."""
+
+from itertools import pairwise
+
+import cv2
+import keras
+import numpy as np
+from keras import layers, ops
+from scipy import stats
+
+from ferlib.labels import FerlibError
+from ferlib.train import predicting
+
+LEAST = 5
+"""Height of feature maps, pixels, below which they cannot tell an eye from a mouth."""
+
+GREY = 127
+"""What covers a face: mid grey, which networks take for zero."""
+
+_BATCH = 64  # images whose feature maps are held at a time
+_READERS = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
+    *(layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.ZeroPadding2D),
+)  # their inputs have been through an activation, unlike those of pooling or normalization
+
+
+def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
+    """Return where each image speaks for a class, and where against it.
+
+    The last feature maps that are not too coarse are weighted by the mean gradient of the class's
+    log-odds and summed. Log-odds rather than the score before the softmax: they need no surgery on the
+    network, and unlike the log-probability their gradient does not vanish where the network is certain.
+    Nothing is clipped at zero, as in the source, so that means over images are means of all of them.
+
+    Args:
+        model: Network from images (n, 48, 48, 1) of 0..255 to class probabilities (n, k).
+        images: uint8 or float32 (n, 48, 48, 1), 0 to 255.
+        class_indices: Integers (n,), the class asked about, one an image.
+
+    Returns:
+        float32 (n, 48, 48), above zero where an image speaks for the class; only ratios mean anything.
+
+    Source:
+        Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep networks via gradient-based
+        localization".
+    """
+    extract, classify = split_at_last_map(model)
+    maps = []
+    for start in range(0, len(images), _BATCH):
+        batch = np.asarray(images[start : start + _BATCH], "float32")
+        features = ops.convert_to_numpy(extract(batch, training=False))
+        gradients = _gradients(classify, features, np.asarray(class_indices[start : start + _BATCH]))
+        maps.append(np.einsum("nhwc,nc->nhw", features, gradients.mean(axis=(1, 2))))
+    size = images.shape[2:0:-1]
+    return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in np.concatenate(maps)])
+
+
+def occlusion(
+    model: keras.Model, images: np.ndarray, class_indices: np.ndarray, *, patch: int = 16, step: int = 8
+) -> np.ndarray:
+    """Return by how much the probability of a class drops where a grey patch covers each image.
+
+    Args:
+        model: Network from images (n, 48, 48, 1) of 0..255 to class probabilities (n, k).
+        images: uint8 or float32 (n, 48, 48, 1), 0 to 255.
+        class_indices: Integers (n,), the class asked about, one an image.
+        patch: Side of the patch, pixels.
+        step: Pixels from one place of the patch to the next.
+
+    Returns:
+        float32 (n, 48, 48), -1 to 1: the mean drop over all places of the patch that cover a pixel.
+
+    Source:
+        Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks".
+    """
+    images, everyone, batch = np.asarray(images), np.arange(len(images)), min(256, len(images))
+    before = predicting.outputs(model, images, batch)[everyone, class_indices]
+    drops, covered = np.zeros(images.shape[:3], "float32"), np.zeros(images.shape[1:3], "float32")
+    for top in range(0, images.shape[1] - patch + 1, step):
+        for left in range(0, images.shape[2] - patch + 1, step):
+            place = slice(top, top + patch), slice(left, left + patch)
+            changed = images.copy()
+            changed[:, *place] = GREY
+            after = predicting.outputs(model, changed, batch)[everyone, class_indices]
+            drops[:, *place] += (before - after)[:, None, None]
+            covered[place] += 1
+    return drops / np.maximum(covered, 1)
+
+
+def redraw(model: keras.Model, seed: int = 0) -> None:
+    """Shuffle each of a network's weights among themselves: it keeps its layers and knows nothing.
+
+    A map that says what a network learned must change by this.
+
+    Source:
+        Adebayo et al. (2018), "Sanity checks for saliency maps".
+    """
+    generator = np.random.default_rng(seed)
+    model.set_weights([generator.permuted(weight) for weight in model.get_weights()])
+
+
+def likeness(maps: np.ndarray, others: np.ndarray) -> float:
+    """Return how alike two kinds of maps of the same images are.
+
+    Args:
+        maps: (n, h, w).
+        others: Likewise.
+
+    Returns:
+        Mean rank correlation of their pixels, -1 to 1; images whose map is the same all over don't count.
+
+    Source:
+        As `redraw`.
+    """
+    ranks = [stats.rankdata(some.reshape(len(some), -1), axis=1) for some in (maps, others)]
+    centred = [some - some.mean(axis=1, keepdims=True) for some in ranks]
+    norms = [np.sqrt((some**2).sum(axis=1)) for some in centred]
+    told = (norms[0] > 0) & (norms[1] > 0)
+    products = (centred[0] * centred[1]).sum(axis=1)[told]
+    return float((products / (norms[0] * norms[1])[told]).mean())
+
+
+def some_of_each(labels: np.ndarray, number: int = 30, seed: int = 0) -> np.ndarray:
+    """Return the positions of some images of each class, all of them where there are fewer."""
+    generator = np.random.default_rng(seed)
+    members = [generator.permutation(np.flatnonzero(labels == code))[:number] for code in np.unique(labels)]
+    return np.concatenate(members)
+
+
+def class_means(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean map of each class that occurs, in the order of the codes, (k, h, w)."""
+    return np.stack([maps[labels == code].mean(axis=0) for code in np.unique(labels)])
+
+
+def split_at_last_map(model: keras.Model, least: int = LEAST) -> tuple[keras.Model, keras.Model]:
+    """Split a network at its last feature map that is not too coarse, also inside a nested backbone.
+
+    Args:
+        model: Network that convolves, and then flattens or pools.
+        least: Height that the map should have, pixels; if none has it, the last map of two or more serves.
+
+    Returns:
+        The network from images to feature maps (n, h, w, c), and the one from those to the output.
+
+    Raises:
+        ValueError: The network has no feature maps.
+    """
+    for before, layer in reversed(list(pairwise(model.layers))):
+        nested = isinstance(layer, keras.Model)
+        reads = nested or isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
+        if not reads or layer.input.shape[1] < least:
+            continue
+        try:
+            if nested:
+                return _split_inside(model, layer, least)
+            return keras.Model(model.input, layer.input), keras.Model(layer.input, model.output)
+        except ValueError:  # a shortcut leads around this place: it does not part the network
+            continue
+    if least > 2:
+        return split_at_last_map(model, 2)
+    raise ValueError(f"network {model.name!r} has no layer that reads feature maps")
+
+
+def _split_inside(model, nested, least):
+    """Split ``model``, a chain of layers, within ``nested``, one of them that is a network itself."""
+    position = model.layers.index(nested)
+    extract, classify = split_at_last_map(nested, least)
+    images, features = keras.Input(model.input.shape[1:]), keras.Input(classify.input.shape[1:])
+    before = [layer for layer in model.layers[:position] if not isinstance(layer, layers.InputLayer)]
+    return (
+        keras.Model(images, _chained([*before, extract], images)),
+        keras.Model(features, _chained([classify, *model.layers[position + 1 :]], features)),
+    )
+
+
+def _chained(layers, tensor):
+    """Apply layers one after the other."""
+    for layer in layers:
+        tensor = layer(tensor)
+    return tensor
+
+
+def _log_odds(probabilities, class_indices):
+    """Sum over images of log p / (1 - p) of the class asked about."""
+    chosen = ops.one_hot(class_indices, probabilities.shape[-1], dtype=probabilities.dtype)
+    inside = ops.sum(probabilities * chosen, axis=-1)
+    outside = ops.sum(probabilities * (1 - chosen), axis=-1)
+    return ops.sum(ops.log(inside + 1e-30) - ops.log(outside + 1e-30))
+
+
+def _gradients(classify, features, class_indices):
+    """Gradient of the log-odds with respect to the feature maps, float32 like ``features``."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        features = tensorflow.convert_to_tensor(features)
+        with tensorflow.GradientTape() as tape:
+            tape.watch(features)
+            score = _log_odds(classify(features, training=False), class_indices)
+        return tape.gradient(score, features).numpy()
+    if backend == "jax":
+        import jax
+
+        weights = [variable.value for variable in classify.trainable_variables]
+        state = [variable.value for variable in classify.non_trainable_variables]
+
+        def score(values):
+            probabilities, _ = classify.stateless_call(weights, state, values, training=False)
+            return _log_odds(probabilities, class_indices)
+
+        return np.asarray(jax.grad(score)(features))
+    raise FerlibError(f"Grad-CAM runs on the TensorFlow and JAX backends of Keras; this is {backend}.")
