@@ -89,11 +89,12 @@ def test_a_name_as_long_as_names_may_be(tmp_path):
     assert target.read_text() == "whole" and temporary.suffix == ".jpg"
 
 
-def test_no_room_is_told_before_a_library_ends_the_process(tmp_path, small_disk):
-    with pytest.raises(OSError) as caught, paths.written_atomically(small_disk / "a.h5") as temporary:
+def test_no_room_is_told_before_a_library_ends_the_process(disk):
+    small = disk(2**18)
+    with pytest.raises(OSError) as caught, paths.written_atomically(small / "a.h5") as temporary:
         paths.reserve(temporary, 2**22)
     assert caught.value.errno in paths.NO_ROOM and caught.value.filename.endswith("a.h5")
-    with paths.written_atomically(small_disk / "a.h5") as temporary:
+    with paths.written_atomically(small / "a.h5") as temporary:
         paths.reserve(temporary, 2**10)
 
 
