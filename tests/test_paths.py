@@ -135,6 +135,17 @@ def test_what_is_kept_is_made_once_and_again_when_it_is_damaged(tmp_path):
     assert len(made) == 3
 
 
+def test_what_another_process_takes_away_is_made_again(tmp_path):
+    file, taken = tmp_path / "kept", []
+
+    def make():
+        file.write_text("7")
+        if not taken:
+            taken.append(file.unlink())
+
+    assert paths.kept(lambda: int(file.read_text()), make) == 7 and taken
+
+
 @pytest.mark.parametrize(
     ("value", "offline"), [("1", True), ("true", True), ("", False), ("0", False), ("False", False)]
 )
