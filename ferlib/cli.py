@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ferlib import __version__
+from ferlib import __version__, paths
 from ferlib.labels import FerlibError
 from ferlib.tools import arguments, training_commands
 
@@ -34,10 +34,11 @@ def main(words: list[str] | None = None) -> int:
             sys.stdout.flush()  # a full disk under it must be told, too
             return code
     except BrokenPipeError:  # `ferlib data | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return 1
     except (FerlibError, ModuleNotFoundError, OSError) as error:
         print(f"ferlib: {_told(error)}", file=sys.stderr)
+        _leave_stdout()
         return 1
     except KeyboardInterrupt:
         goes_on = chosen.command in ("train", "tune", "report")
@@ -68,6 +69,14 @@ def _stoppable(asked: list[int]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _leave_stdout() -> None:
+    """Write what is left for stdout nowhere if it takes nothing more; Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _told(error: Exception) -> str:
     """Say a problem in one sentence; a module of ferlib's own that is missing is raised again."""
     if isinstance(error, ModuleNotFoundError):
@@ -75,10 +84,11 @@ def _told(error: Exception) -> str:
             raise error
         extras = "report,jax" if error.name.startswith("jax") else "report,cpu"
         return f"this command needs {error.name}; in the project's folder run: pip install '.[{extras}]'"
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in paths.NO_ROOM):
+        where = error.filename or "stdout"
         return (
-            f"{error.filename}: {error.strerror}; make room there or mend its permissions, or choose other "
-            "folders with FERLIB_CACHE, FERLIB_RUNS and FERLIB_FIGS"
+            f"{where}: {error.strerror}; make room there or mend its permissions, or choose other folders "
+            "with FERLIB_CACHE, FERLIB_RUNS, FERLIB_FIGS and FERLIB_REPORTS"
         )
     return str(error)
 

@@ -195,7 +195,8 @@ def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
         read: Returns what is kept. Damage makes readers raise errors of any kind.
         make: Writes it anew.
     """
-    with suppress(Exception):
-        return read()
-    make()
+    for _ in range(2):  # another process may take it away at once, for a source that has changed since
+        with suppress(Exception):
+            return read()
+        make()
     return read()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -33,23 +34,32 @@ def isolated(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Return a folder in which no file may grow beyond 256 KiB, as on a disk that is about to be full.
+def disk(tmp_path):
+    """Return a function that makes a folder with room for so many bytes.
 
-    A real one of that size where this process may mount one; else the system refuses larger files.
+    A file system of that size where this process may mount one; else the system refuses larger files.
     """
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0:
-        yield folder
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-        return
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, before[1]))
-    yield folder
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with ExitStack() as stack:
+
+        def of(size):
+            folder = tmp_path / "disk"
+            folder.mkdir()
+            if mounted(folder, f"size={size}"):
+                stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=True)
+                return folder
+            resource = pytest.importorskip("resource")
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+            return folder
+
+        yield of
+
+
+def mounted(folder, options):
+    """Mount a file system in memory, if that is allowed here."""
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return sys.platform == "linux" and subprocess.run(command, capture_output=True).returncode == 0
 
 
 @pytest.fixture
@@ -58,10 +68,9 @@ def read_only(tmp_path):
     folder = tmp_path / "read-only"
     folder.mkdir()
     folder.chmod(0o555)
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
     if not os.access(folder, os.W_OK):
         yield folder
-    elif sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0:
+    elif mounted(folder, "ro"):
         yield folder
         subprocess.run(["umount", "-l", str(folder)], check=True)
     else:

@@ -189,13 +189,13 @@ render.render(executed, Path("reports"), meta=Path({str(prepared / "project" / "
 
 
 KILLS = {
-    "first read": 12,
-    "training": 6,
-    "matrix": 6,
-    "notebooks": 8,
-    "rendering": 8,
-    "predict photos": 10,
-    "predict film": 10,
+    "first read": 14,
+    "training": 5,
+    "matrix": 5,
+    "notebooks": 6,
+    "rendering": 6,
+    "predict photos": 12,
+    "predict film": 12,
 }
 
 

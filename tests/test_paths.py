@@ -89,11 +89,12 @@ def test_a_name_as_long_as_names_may_be(tmp_path):
     assert target.read_text() == "whole" and temporary.suffix == ".jpg"
 
 
-def test_no_room_is_told_before_a_library_ends_the_process(tmp_path, small_disk):
-    with pytest.raises(OSError) as caught, paths.written_atomically(small_disk / "a.h5") as temporary:
+def test_no_room_is_told_before_a_library_ends_the_process(disk):
+    small = disk(2**18)
+    with pytest.raises(OSError) as caught, paths.written_atomically(small / "a.h5") as temporary:
         paths.reserve(temporary, 2**22)
     assert caught.value.errno in paths.NO_ROOM and caught.value.filename.endswith("a.h5")
-    with paths.written_atomically(small_disk / "a.h5") as temporary:
+    with paths.written_atomically(small / "a.h5") as temporary:
         paths.reserve(temporary, 2**10)
 
 
@@ -132,6 +133,17 @@ def test_what_is_kept_is_made_once_and_again_when_it_is_damaged(tmp_path):
         assert paths.kept(lambda: int(file.read_text()), make) == 7
         assert paths.kept(lambda: int(file.read_text()), make) == 7
     assert len(made) == 3
+
+
+def test_what_another_process_takes_away_is_made_again(tmp_path):
+    file, taken = tmp_path / "kept", []
+
+    def make():
+        file.write_text("7")
+        if not taken:
+            taken.append(file.unlink())
+
+    assert paths.kept(lambda: int(file.read_text()), make) == 7 and taken
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ferlib import paths
+from ferlib import cli, paths
 from ferlib.data import fer2013
 from ferlib.labels import FerlibError
 from ferlib.report import pipeline, render
@@ -132,6 +132,16 @@ def test_native_notices_do_not_reach_the_terminal(project, capfd):
     pipeline.build()
     shown = capfd.readouterr().err
     assert "training, epoch 1" in shown and "oneDNN" not in shown
+
+
+def test_a_full_disk_stops_the_build_in_one_sentence(project, disk, monkeypatch, capsys):
+    small = disk(2**15)
+    write_notebook(project, "02_second", "print('x' * 10**5)")
+    monkeypatch.setenv("FERLIB_REPORTS", str(small))
+    assert cli.main(["report"]) == 1
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert "make room there" in sentence and str(small) in sentence, sentence
+    assert not list(small.rglob(".ferlib-*"))
 
 
 def test_a_notebook_that_exits_early_is_not_called_complete(project):

@@ -205,7 +205,9 @@ def test_a_prediction_leaves_nothing_that_could_tell_of_it(tmp_path, monkeypatch
     for name in ("CI", "ORT_DISABLE_TELEMETRY"):  # the first makes it silent on machines that run tests
         monkeypatch.delenv(name, raising=False)
     run("import numpy, ferlib; ferlib.predict(numpy.full((48, 48, 3), 90, 'uint8'), faces='given')")
-    assert not [path for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME") for path in (tmp_path / name).rglob("*")]
+    assert not [
+        path for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME") for path in (tmp_path / name).rglob("*")
+    ]
 
 
 @pytest.mark.slow

@@ -155,7 +155,9 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
                 f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
                 f"The executed notebook is kept at {target}; mend the cause and run the same command again"
             ) from None
-        except Exception as error:  # a dead kernel, a full disk: nothing was executed to the end
+        except Exception as error:  # such as of a dead kernel: nothing was executed to the end
+            if getattr(error, "errno", None) in paths.NO_ROOM:
+                raise
             if working.exists():
                 os.replace(working, target)
             raise FerlibError(
