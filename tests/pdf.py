@@ -1,60 +1,51 @@
-"""Just enough of a PDF reader for the tests: the text of each page of a file that typst wrote."""
+"""What the tests ask of a PDF: the text of its pages, and where on them it stands."""
 
+import io
 import re
-import zlib
 
-_STRING = rb"\((?:\\.|[^\\)])*\)"
-_SHOWN = re.compile(
-    rb"/(f\d+) [\d.]+ Tf|(\[(?:" + _STRING + rb"|[^\]()])*\]\s*TJ|" + _STRING + rb"\s*Tj)", re.S
-)
+from pypdf import PageObject, PdfReader
+
+HEAD, FOOT = 775, 60
+"""Points above the foot of the page between which text stands that is neither header nor footer."""
+
+BOTTOM = 68
+"""Points above the foot of the page at which the text's own area ends."""
+
+
+def reader(pdf: bytes) -> PdfReader:
+    return PdfReader(io.BytesIO(pdf))
 
 
 def page_texts(pdf: bytes) -> list[str]:
-    """Return the text of each page, its words as they were set, headers and footers with it."""
-    objects = {int(number): body for number, body in re.findall(rb"(\d+) 0 obj\s(.*?)\sendobj", pdf, re.S)}
-    order = re.search(rb"/Type/Pages/Count \d+/Kids\[(.*?)\]", pdf, re.S)[1]
-    pages = [objects[int(number)] for number in re.findall(rb"(\d+) 0 R", order)]
-    return [_text(objects, page) for page in pages]
+    """Return the text of each page, headers and footers with it, its white space made single blanks."""
+    return [re.sub(r"\s+", " ", page.extract_text()).strip() for page in reader(pdf).pages]
 
 
-def _text(objects: dict[int, bytes], page: bytes) -> str:
-    resources = objects[_reference(page, b"Resources")]
-    fonts = {
-        name: _letters(objects, int(number))
-        for name, number in re.findall(rb"/(f\d+) (\d+) 0 R", resources, re.S)
-    }
-    content = _stream(objects[_reference(page, b"Contents")])
-    lines, letters = [], {}
-    for font, shown in _SHOWN.findall(content):
-        if font:
-            letters = fonts[font]
-        else:
-            codes = b"".join(_unescaped(part[1:-1]) for part in re.findall(_STRING, shown, re.S))
-            lines.append("".join(letters.get(codes[i : i + 2], "?") for i in range(0, len(codes), 2)))
-    return " ".join(lines)
+def lines(page: PageObject) -> list[tuple[float, str]]:
+    """Return the pieces of text between header and footer: points above the foot of the page, and text."""
+    found = []
+
+    def visit(text, matrix, line, _font, _size):
+        height = matrix[3] * line[5] + matrix[5]
+        if text.strip() and FOOT < height < HEAD:
+            found.append((height, " ".join(text.split())))
+
+    page.extract_text(visitor_text=visit)
+    return found
 
 
-def _reference(body: bytes, name: bytes) -> int:
-    return int(re.search(rb"/" + name + rb" (\d+) 0 R", body)[1])
+def empty_shares(pdf: bytes) -> list[float]:
+    """Return of each page the share between its lowest line and its foot; a figure has its caption below."""
+    return [
+        (min(height for height, _ in lines(page)) - BOTTOM) / (HEAD - BOTTOM) for page in reader(pdf).pages
+    ]
 
 
-def _stream(body: bytes) -> bytes:
-    return zlib.decompress(re.search(rb"stream\r?\n(.*)\r?\nendstream", body, re.S)[1])
-
-
-def _letters(objects: dict[int, bytes], font: int) -> dict[bytes, str]:
-    table = _stream(objects[_reference(objects[font], b"ToUnicode")])
-    return {
-        bytes.fromhex(code.decode()): bytes.fromhex(text.decode()).decode("utf-16-be")
-        for code, text in re.findall(rb"<([0-9a-fA-F]{4})>\s*<([0-9a-fA-F]+)>", table)
-    }
-
-
-def _unescaped(text: bytes) -> bytes:
-    known = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
-    return re.sub(
-        rb"\\([0-7]{1,3}|.)",
-        lambda match: bytes([int(match[1], 8)]) if match[1].isdigit() else known.get(match[1], match[1]),
-        text,
-        flags=re.S,
-    )
+def fonts(pdf: bytes) -> list:
+    """Return the descriptors of all fonts that the pages use."""
+    used = {}
+    for page in reader(pdf).pages:
+        for font in page["/Resources"].get("/Font", {}).values():
+            for part in font.get_object().get("/DescendantFonts", [font]):
+                used[font.get_object()["/BaseFont"]] = part.get_object()["/FontDescriptor"].get_object()
+    return list(used.values())

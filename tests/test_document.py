@@ -26,12 +26,11 @@ def test_the_first_cell_gives_title_and_box(read):
     assert "Needs\n:   Nothing.\n:::\n\nIntroduction." in chapter.body
 
 
-def test_setup_is_hidden_but_listed_and_parameters_are_kept(read):
+def test_setup_is_hidden_and_parameters_are_kept(read):
     chapter = read(code("history = fit()"))
     assert "import ferlib" not in chapter.body
     assert "PROFILE" not in chapter.body
     assert "::: code\n``` python\nhistory = fit()\n```\n:::" in chapter.body
-    assert "import ferlib" in chapter.listing
     assert chapter.parameters == "PROFILE = 'full'"
 
 
@@ -40,7 +39,7 @@ def test_figures_tables_prose_and_facts_go_to_their_places(read):
     prose = shown({"text/markdown": "Happy is **best**."}, {"role": "prose"})
     caption = shown({"text/markdown": "**Figure.** The loss"}, {"role": "caption"})
     chapter = read(code("a()", picture(), caption), code("b()", table(), prose, abstract))
-    assert list(chapter.pictures) == ["fig-curve.png"]
+    assert list(chapter.pictures) == ["fig-curve.svg"]
     assert (
         '::: {#fig-curve .figure width="50%" inches="2.00x1.00" alt="A \\"line\\" & a <dot>"}' in chapter.body
     )
@@ -121,5 +120,5 @@ def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
     assert chapter.body.count("It is.") == 1
     assert "So *much*." in chapter.body
     assert "Three runs" not in chapter.body
-    assert "report.say" not in chapter.body + chapter.listing
-    assert "load()" in chapter.listing
+    assert "report.say" not in chapter.body
+    assert "load()" in chapter.body

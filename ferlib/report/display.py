@@ -17,24 +17,29 @@ import pandas as pd
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.image import AxesImage
+from PIL import Image, ImageChops
 
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.train import machine
 
 DPI = 200
-"""Resolution of saved figures, dots per inch."""
+"""Resolution of photographs in saved figures, dots per inch; small images keep their own pixels."""
+
+JPEG_QUALITY = 90
+"""Of photographs, 0 to 100; at this one nobody sees a difference."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?( ?[%×]| ?± ?[\d.]+)?")
 _MISSING = "–"
-_FEW_COLOURS = 8192  # a drawing: 256 of them tell it as well at a third of the size, a photo they would band
-_SCREEN_DPI = 90  # pixels per inch at which a notebook shows a figure
+_EMBEDDED = re.compile(r"data:image/png;base64,([^\"]*)")
 
 
 def save_figure(fig: Figure, name: str) -> Path:
-    """Save a figure as ``figs/<name>.png``; the same figure gives the same bytes.
+    """Save a figure as ``figs/<name>.svg``; the same figure gives the same bytes.
+
+    Lines and letters stay lines, sharp at every size; photographs in it become JPEG.
 
     Args:
         fig: Figure to save, cropped to what is drawn.
@@ -47,15 +52,34 @@ def save_figure(fig: Figure, name: str) -> Path:
         FerlibError: If the name is of another form.
     """
     _check_name(name)
-    path = paths.figs() / f"{name}.png"
-    with paths.written_atomically(path) as temporary:
-        drawn = io.BytesIO()
-        fig.savefig(drawn, dpi=DPI, bbox_inches="tight")
-        picture = Image.open(drawn).convert("RGB")
-        if picture.getcolors(_FEW_COLOURS):  # None where there are more
-            picture = picture.quantize(256, dither=Image.Dither.NONE)
-        picture.save(temporary, "PNG", optimize=True, dpi=(DPI, DPI))
+    path = paths.figs() / f"{name}.svg"
+    for image in fig.findobj(AxesImage):
+        if image.get_interpolation() == "nearest":  # whoever shows it enlarges its own pixels as sharply
+            image.set_interpolation("none")
+    with paths.written_atomically(path) as temporary, plt.rc_context({"svg.hashsalt": name}):
+        drawn = io.StringIO()
+        untold = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        fig.savefig(drawn, format="svg", dpi=DPI, bbox_inches="tight", metadata=untold)
+        temporary.write_text(_EMBEDDED.sub(_smaller, drawn.getvalue()), encoding="utf-8")
     return path
+
+
+def _smaller(embedded: re.Match) -> str:
+    """Write an embedded PNG as JPEG or PNG, whichever is smaller; what is below shows through a PNG only."""
+    picture = Image.open(io.BytesIO(base64.b64decode(embedded[1]))).convert("RGBA")
+    written = {"png": {"optimize": True}, "jpeg": {"quality": JPEG_QUALITY, "subsampling": 0}}
+    if picture.getextrema()[3][0] < 255:
+        del written["jpeg"]
+    else:
+        picture = picture.convert("RGB")
+        grey = picture.convert("L")
+        picture = picture if ImageChops.difference(picture, grey.convert("RGB")).getbbox() else grey
+    files = {}
+    for kind, options in written.items():
+        files[kind] = io.BytesIO()
+        picture.save(files[kind], kind, **options)
+    kind = min(files, key=lambda kind: files[kind].tell())
+    return f"data:image/{kind};base64,{base64.b64encode(files[kind].getvalue()).decode()}"
 
 
 def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%") -> None:
@@ -74,12 +98,11 @@ def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%"
     _check_text(name, caption=caption, alt=alt)
     if not re.fullmatch(r"\d{1,3}%", width):
         raise FerlibError(f"figure {name!r}: the width is a share of the text such as '80%', not {width!r}")
-    picture = save_figure(fig, name).read_bytes()
-    pixels = round(fig.get_figwidth() * _SCREEN_DPI)
+    picture = save_figure(fig, name).read_text(encoding="utf-8")
     facts = {"role": "figure", "label": _label("fig", name), "caption": caption, "alt": alt, "width": width}
     display(
-        {"image/png": base64.b64encode(picture).decode(), "text/plain": f"<Figure {name}>"},
-        metadata={"ferlib": facts, "image/png": {"width": pixels, "alt": alt}},
+        {"image/svg+xml": picture, "text/plain": f"<Figure {name}>"},
+        metadata={"ferlib": facts},
         raw=True,
     )
     show_markdown(f"**Figure.** {caption}", {"role": "caption"})

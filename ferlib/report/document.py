@@ -1,14 +1,11 @@
 """Executed notebooks as chapters of Markdown, with figures apart and facts about how they were made."""
 
-import base64
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from PIL import Image
 
 from ferlib.labels import FerlibError
 
@@ -22,6 +19,7 @@ _FIELD = re.compile(rf"^[ \t]*(?:[-*][ \t]+)?\*\*({'|'.join(CARD)})[.:]?\*\*[.:]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 _ENVIRONMENT = re.compile(r"^\\begin\{(align|equation|gather)(\*?)\}(.*?)\\end\{\1\2\}", re.S | re.M)
+_SIZE = re.compile(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
 _SETUP_TAGS = {"parameters", "injected-parameters"}
 
 
@@ -33,8 +31,7 @@ class Chapter:
         name: File name without suffix, such as ``03_deep_cnn``.
         title: Its heading, without a number.
         body: Markdown with the divs that ``report.lua`` knows.
-        listing: Markdown of all its code.
-        pictures: File name to PNG bytes.
+        pictures: File name to SVG.
         abstract: Markdown for the title page, often empty.
         facts: What :func:`ferlib.report.display.provenance` told, empty if it was not called.
         parameters: Code of the cell that papermill injected, often empty.
@@ -46,8 +43,7 @@ class Chapter:
     name: str
     title: str
     body: str = ""
-    listing: str = ""
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
     abstract: str = ""
     facts: dict = field(default_factory=dict)
     parameters: str = ""
@@ -233,12 +229,9 @@ def holds_prose(cell) -> bool:
 
 def _read_code(chapter: Chapter, cell, blocks: list[str], *, hidden: bool) -> None:
     code = fence(cell.source.strip("\n"), "python")
-    hidden = hidden or holds_prose(cell)
-    if not holds_prose(cell):
-        chapter.listing += f"::: listing\nCell {cell.execution_count}\n\n{code}\n:::\n\n"
     if "injected-parameters" in cell.metadata.get("tags", []):
         chapter.parameters = cell.source.removeprefix("# Parameters\n").strip()
-    if not hidden:
+    if not (hidden or holds_prose(cell)):
         blocks.append(f"::: code\n{code}\n:::")
     chapter.warnings += [f"{chapter.name}, cell {cell.execution_count}: {line}" for line in _warnings(cell)]
     if printed := as_terminal("".join(_streams(cell, "stdout"))):
@@ -261,7 +254,7 @@ def _read_output(chapter: Chapter, output) -> list[str]:
     facts, data = output.metadata.get("ferlib", {}), output.data
     match facts.get("role"):
         case "figure":
-            return [_figure(chapter, facts, base64.b64decode(data["image/png"]))]
+            return [_figure(chapter, facts, data["image/svg+xml"])]
         case "table":
             table = fence(data["text/html"], "{=html}")
             return [f"::: {{#{facts['label']} .table}}\n{facts['caption']}\n\n{table}\n:::"]
@@ -280,12 +273,9 @@ def _read_output(chapter: Chapter, output) -> list[str]:
     return []
 
 
-def _figure(chapter: Chapter, facts: dict, picture: bytes) -> str:
-    chapter.pictures[f"{facts['label']}.png"] = picture
-    image = Image.open(io.BytesIO(picture))
-    inches = "x".join(
-        f"{pixels / dpi:.2f}" for pixels, dpi in zip(image.size, image.info["dpi"], strict=True)
-    )
+def _figure(chapter: Chapter, facts: dict, picture: str) -> str:
+    chapter.pictures[f"{facts['label']}.svg"] = picture
+    inches = "x".join(f"{float(points) / 72:.2f}" for points in _SIZE.search(picture).groups())
     alt = " ".join(facts["alt"].split()).replace("\\", "\\\\").replace('"', '\\"')
     attributes = f'width="{facts["width"]}" inches="{inches}" alt="{alt}"'
     return f"::: {{#{facts['label']} .figure {attributes}}}\n{facts['caption']}\n:::"

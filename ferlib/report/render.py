@@ -1,27 +1,20 @@
-"""The document into one HTML and one PDF, by Pandoc and Typst, with the glyphs that the HTML carries."""
+"""The document into one HTML and one PDF, by Pandoc and Typst."""
 
-import base64
 import datetime
-import io
 import json
 import re
-import shutil
 import sys
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pypandoc
 import typst
 import yaml
-from bs4 import BeautifulSoup
-from fontTools import subset
 
 from ferlib import paths
 from ferlib.labels import FerlibError
-from ferlib.report import colophon
+from ferlib.report import colophon, floats, fonts, listings, webpage
 from ferlib.report.document import Chapter, read_chapter
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,17 +28,6 @@ _TYPST = """#import "report.typ": *
 
 $body$
 """
-_CODE = """::: print
-```{=typst}
-#show: appendix
-```
-
-# Appendix: code {#sec-code .unnumbered}
-
-The code of every cell, in the order of execution.
-
-LISTINGS
-:::"""
 _REQUIRED = {"title", "subtitle", "authors", "course"}
 _KINDS = {
     "title": str,
@@ -133,19 +115,18 @@ def _newest_day(chapters: Sequence[Chapter]) -> datetime.date:
 
 def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> None:
     """Lay out all that pandoc and typst read in one folder."""
-    copy_fonts(work)
+    fonts.copy(work)
     for name in ("report.lua", "tables.lua", "report.html", "report.typ", "references.bib"):
         (work / name).write_bytes((TEMPLATES / name).read_bytes())
     (work / "main.typ").write_text(_TYPST, encoding="utf-8")
     for chapter in chapters:
         for name, picture in chapter.pictures.items():
-            (work / name).write_bytes(picture)
-    listings = [f"## {chapter.title} {{.unlisted .unnumbered}}\n\n{chapter.listing}" for chapter in chapters]
+            (work / name).write_text(picture, encoding="utf-8")
     parts = [
         *(chapter.body for chapter in chapters),
         colophon.page(chapters),
         "# References {#sec-references .unnumbered}\n\n::: {#refs}\n:::",
-        _CODE.replace("LISTINGS", "\n\n".join(listings)),
+        listings.appendix(),
     ]
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
     abstract = "\n\n".join(chapter.abstract for chapter in chapters if chapter.abstract)
@@ -177,115 +158,37 @@ def _pandoc(work: Path, form: str, template: str, *options: str) -> str:
 
 
 def _html(work: Path) -> bytes:
-    html = _pandoc(
-        work,
-        "html5",
-        "report.html",
-        "--mathml",
-        "--toc",
-        "--toc-depth=2",
-        "--number-sections",
-        "--section-divs",
-    )
-    # Browsers stretch a hat or tilde over a letter into an arc.
-    for combining, plain in (("\u0302", "^"), ("\u0303", "~")):
-        html = html.replace(
-            f'<mo accent="true">{combining}</mo>', f'<mo accent="true" stretchy="false">{plain}</mo>'
-        )
-    soup = BeautifulSoup(html, "html.parser")
-    formulas = "".join(part.get_text() for part in soup.find_all("math"))
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    html = html.replace("/* STYLE */", font_faces(soup.get_text(), formulas) + "\n" + style)
-
-    def embedded(match: re.Match) -> str:
-        picture = base64.b64encode((work / match[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{picture}"'
-
-    return re.sub(r'src="(fig-[\w-]+\.png)"', embedded, html).encode()
+    options = ("--mathml", "--toc", "--toc-depth=2", "--number-sections", "--section-divs")
+    return webpage.finished(_pandoc(work, "html5", "report.html", *options), work).encode()
 
 
 def _pdf(work: Path, settings: dict) -> bytes:
-    source = work / "report-main.typ"
-    source.write_text(_pandoc(work, "typst-citations", "main.typ"), encoding="utf-8")
+    document = floats.read(_pandoc(work, "typst-citations", "main.typ"))
+    for name, text in document.parts().items():
+        (work / name).write_text(text, encoding="utf-8")
+    file = work / "report-main.typ"
+    file.touch()
+    compiler = typst.Compiler(
+        str(file),
+        root=str(work),
+        font_paths=[str(work)],
+        ignore_system_fonts=True,
+        sys_inputs={"meta": json.dumps(settings)},
+    )
+
+    def query(source: str, label: str) -> list:
+        file.write_text(source, encoding="utf-8")
+        return json.loads(compiler.query(label, field="value"))
+
     try:
-        pdf, warnings = typst.compile_with_warnings(
-            str(source),
-            root=str(work),
-            font_paths=[str(work)],
-            ignore_system_fonts=True,
-            sys_inputs={"meta": json.dumps(settings)},
+        file.write_text(floats.placed(document, query), encoding="utf-8")
+        pdf, warnings = compiler.compile_with_warnings(
             pdf_standards=["ua-1"],
             timestamp=int(datetime.datetime(*settings["day"], tzinfo=datetime.UTC).timestamp()),
         )
-    except typst.TypstError as error:
-        first = error.diagnostic.split("\n\n")[0]
+    except RuntimeError as error:
+        first = getattr(error, "diagnostic", str(error)).split("\n\n")[0]
         raise FerlibError(f"the report cannot be set as PDF: {first}") from error
     for warning in warnings:
         print(f"Note: typst: {warning.message}", file=sys.stderr)
     return pdf
-
-
-def _installed(package: str) -> Path:
-    """Return the folder of a package without importing it."""
-    return Path(find_spec(package).origin).parent
-
-
-_SANS = _installed("font_source_sans_pro") / "files"
-_MATH = _installed("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf"
-_FACES = {
-    ("Source Sans Pro", 400, "normal"): _SANS / "SourceSansPro-Regular.ttf",
-    ("Source Sans Pro", 400, "italic"): _SANS / "SourceSansPro-It.ttf",
-    ("Source Sans Pro", 600, "normal"): _SANS / "SourceSansPro-Semibold.ttf",
-    ("STIX Two Math", 400, "normal"): _MATH,
-}
-_PRINT_ONLY = (_SANS / "SourceSansPro-Bold.ttf", _SANS / "SourceSansPro-SemiboldIt.ttf")
-
-
-def copy_fonts(folder: Path) -> None:
-    """Copy the font files that typst needs, and no other cut of the same families.
-
-    Args:
-        folder: Existing folder.
-    """
-    for path in (*_FACES.values(), *_PRINT_ONLY):
-        shutil.copyfile(path, folder / path.name)
-
-
-def font_faces(text: Iterable[str], formulas: Iterable[str]) -> str:
-    """Return ``@font-face`` rules with embedded fonts.
-
-    Args:
-        text: Characters of the text; they are looked up in Source Sans Pro.
-        formulas: Characters of the formulas; they are looked up in STIX Two Math.
-    """
-    characters = {"Source Sans Pro": set(text), "STIX Two Math": _with_italics(set(formulas))}
-    return "\n".join(
-        f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: {style}; '
-        f'src: url(data:font/woff2;base64,{_subset(path, characters[family])}) format("woff2"); }}'
-        for (family, weight, style), path in _FACES.items()
-        if characters[family]
-    )
-
-
-def _with_italics(characters: set[str]) -> set[str]:
-    """Add the mathematical italics that browsers show for single letters."""
-    italics = {
-        unicodedata.normalize("NFKC", chr(code)): chr(code)
-        for code in (*range(0x1D434, 0x1D467), *range(0x1D6E2, 0x1D71C))
-    }
-    italics |= {"h": "\u210e", "∂": "\U0001d715"}
-    if characters:
-        characters = characters | {"√"}  # drawn by <msqrt>, written by nobody
-    return characters | {italics[character] for character in characters if character in italics}
-
-
-def _subset(path: Path, characters: set[str]) -> str:
-    """Return a font with the glyphs of some characters only, as base64 of a WOFF2 file."""
-    options = subset.Options(flavor="woff2", layout_features=["*"], notdef_outline=True)
-    font = subset.load_font(path, options)
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[ord(character) for character in characters])
-    subsetter.subset(font)
-    written = io.BytesIO()
-    subset.save_font(font, written, options)
-    return base64.b64encode(written.getvalue()).decode()

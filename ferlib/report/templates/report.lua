@@ -6,7 +6,6 @@ local stringify = pandoc.utils.stringify
 local tables = dofile(pandoc.path.join { pandoc.path.directory(PANDOC_SCRIPT_FILE), 'tables.lua' })
 local names = {}    -- label -> what a reference to it says, such as "Figure 3"
 local numbers = {}  -- label of a figure or table -> its number
-local early = {}    -- labels of the first figures and tables of each chapter
 
 local function fail(message) error('ferlib: ' .. message .. ' :ferlib', 0) end
 
@@ -27,7 +26,7 @@ end
 -- Cross-references ------------------------------------------------------------------------------------
 
 local function name_everything(doc)
-  local chapter, counts, in_chapter = 0, { figure = 0, table = 0 }, 0
+  local chapter, counts = 0, { figure = 0, table = 0 }
   local function name(label, text)
     if names[label] then fail('the label ' .. label .. ' is used twice; name figures and tables differently') end
     names[label] = text
@@ -38,7 +37,6 @@ local function name_everything(doc)
       if header.level > 1 then return end
       local numbered = not header.classes:includes('unnumbered')
       if numbered then chapter = chapter + 1 end
-      in_chapter = 0
       name(header.identifier, numbered and 'Chapter\u{a0}' .. chapter or stringify(header))
     end,
     Div = function(div)
@@ -46,8 +44,6 @@ local function name_everything(doc)
         if div.classes:includes(kind) then
           counts[kind] = counts[kind] + 1
           numbers[div.identifier] = counts[kind]
-          in_chapter = in_chapter + 1
-          early[div.identifier] = in_chapter <= 2
           name(div.identifier, title .. '\u{a0}' .. counts[kind])
         end
       end
@@ -175,24 +171,8 @@ local function caption_of(div)
   return first.content
 end
 
-local ABBREVIATIONS = pandoc.List { 'al.', 'cf.', 'vs.', 'etc.', 'approx.' }
-
-local function first_sentence(inlines)
-  for position, inline in ipairs(inlines) do
-    local blank, after = inlines[position + 1], inlines[position + 2]
-    local ends = inline.t == 'Str' and inline.text:match('[.?!]$') and not inline.text:match('%f[%w]%a%.$')
-    if ends and not ABBREVIATIONS:includes(inline.text) and blank and blank.t ~= 'Str'
-      and after and (after.t == 'Code' or stringify(after):match('^[%u%d]')) then
-      return pandoc.Inlines { table.unpack(inlines, 1, position) }
-    end
-  end
-  return inlines
-end
-
-local function typst_captions(div)
-  local caption = caption_of(div)
-  return 'number: ' .. numbers[div.identifier] .. ', early: ' .. tostring(early[div.identifier])
-    .. ', short: [' .. written { pandoc.Plain(first_sentence(caption)) } .. '], caption: [' .. written { pandoc.Plain(caption) } .. ']'
+local function typst_caption(div)
+  return 'number: ' .. numbers[div.identifier] .. ', caption: [' .. written { pandoc.Plain(caption_of(div)) } .. ']'
 end
 
 local function html_caption(div)
@@ -203,18 +183,23 @@ end
 local function html(text) return pandoc.RawBlock('html', text) end
 local function typst(text) return pandoc.RawBlock('typst', text) end
 
+-- What may stand elsewhere than where it is told of, see floats.py.
+local function float(div, call)
+  return typst('// float ' .. div.identifier .. '\n' .. call .. '\n// end')
+end
+
 local function figure(div)
   local width, alt = div.attributes.width, div.attributes.alt
   local across, down = div.attributes.inches:match('([%d.]+)x([%d.]+)')
   if to_typst then
-    return typst('#picture(' .. quoted(div.identifier) .. ', width: ' .. width .. ', inches: (' .. across
-      .. ', ' .. down .. '), alt: ' .. quoted(alt) .. ', ' .. typst_captions(div) .. ')')
+    return float(div, '#picture(' .. quoted(div.identifier) .. ', width: ' .. width .. ', inches: (' .. across
+      .. ', ' .. down .. '), alt: ' .. quoted(alt) .. ', ' .. typst_caption(div) .. ')')
   end
   local escaped = alt:gsub('&', '&amp;'):gsub('"', '&quot;'):gsub('<', '&lt;')
   local style = '--width:' .. width .. ';--natural:' .. math.floor(across * 110) .. 'px'
   return {
     html('<figure id="' .. div.identifier .. '">'),
-    html('<img src="' .. div.identifier .. '.png" alt="' .. escaped .. '" style="' .. style .. '">'),
+    html('<img src="' .. div.identifier .. '.svg" alt="' .. escaped .. '" style="' .. style .. '">'),
     html('<figcaption>'), html_caption(div), html('</figcaption></figure>'),
   }
 end
@@ -236,8 +221,8 @@ local function typst_table(div, grid)
   local fitted = tables.fit(grid)
   grid.classes:insert('typst:no-figure')
   local call = '#tabular(' .. quoted(div.identifier) .. ', size: ' .. fitted.size .. 'pt, inset: ' .. fitted.inset
-    .. 'pt, height: ' .. fitted.height .. 'pt, ' .. typst_captions(div) .. ')[' .. written { grid } .. ']'
-  return typst(fitted.landscape and '#page(flipped: true)[' .. call .. ']' or call)
+    .. 'pt, ' .. typst_caption(div) .. ')[' .. written { grid } .. ']'
+  return float(div, fitted.landscape and '#page(flipped: true)[' .. call .. ']' or call)
 end
 
 local function captioned_table(div)
@@ -292,7 +277,6 @@ local layouts = {
     if to_typst then return {} end
     return { html('<details class="code"><summary>Code</summary>'), div.content[1], html('</details>') }
   end,
-  print = function(div) return to_typst and div.content or {} end,
 }
 
 local function lay_out(div)
@@ -307,9 +291,29 @@ local function plain_table(grid)
   return without_widths(grid)
 end
 
--- What a chapter concludes stands after all its figures and tables.
-local function conclusion(header)
-  if to_typst and stringify(header) == 'What we learned' then return { typst('#place.flush()'), header } end
+local function is_float(block)
+  return block.t == 'Div' and (block.classes:includes('figure') or block.classes:includes('table'))
+end
+
+-- A sentence may run on from one block to the next, as it does around a formula or into a list.
+local function ends_sentence(block, following)
+  if block.t == 'Header' or stringify(following):match('^%l') then return false end
+  return block.t ~= 'Para' or stringify(block):match('[.?!][)\u{201d}\u{2019}]*%s*$') ~= nil
+end
+
+-- Mark the places between blocks where a figure or table may stand, and where chapters begin.
+local function with_gaps(blocks)
+  local marked, before = pandoc.Blocks {}, nil
+  for _, block in ipairs(blocks) do
+    if not is_float(block) then
+      if before and ends_sentence(before, block) then marked:insert(typst('// gap')) end
+      if block.t == 'Header' and block.level == 1 then marked:insert(typst('// chapter')) end
+      before = block
+    end
+    marked:insert(block)
+  end
+  marked:insert(typst('// gap'))
+  return marked
 end
 
 function Pandoc(doc)
@@ -318,5 +322,6 @@ function Pandoc(doc)
   doc = walk_all(doc, { Inlines = with_percent_signs })
   doc = pandoc.utils.citeproc(link_references(doc))
   doc = walk_all(doc, { Math = formula })
-  return doc:walk { Div = lay_out }:walk { Table = plain_table, Header = conclusion }
+  if to_typst then doc.blocks = with_gaps(doc.blocks) end
+  return doc:walk { Div = lay_out }:walk { Table = plain_table }
 end

@@ -1,8 +1,8 @@
--- How wide a table wants to be, the text size and column widths with which it fits a page, and its height then.
+-- How wide a table wants to be, and the text size and column widths with which it fits a page.
 
 local TEXT_WIDTH, LANDSCAPE_WIDTH = 465, 700            -- points
 local SIZES = { { 9, 6 }, { 8.5, 5 }, { 8, 4 }, { 7.5, 3 }, { 7, 2.5 }, { 6.5, 2 } }  -- text size, inset
-local CHARACTER, LINE = 0.52, 1.25                      -- width and height in units of the text size
+local CHARACTER = 0.52                                  -- width in units of the text size
 local COMFORTABLE = 22                                  -- characters at which a long text may wrap
 
 local function longest_word(text)
@@ -45,47 +45,30 @@ local function total(characters, size, inset)
   return sum
 end
 
-local function height_of(grid, characters, size, inset)
-  local lines = {}  -- row -> lines of its tallest cell
-  local function count(column, text, row)
-    local needed = math.ceil(utf8.len(text) / math.max(1, characters[column] or 1))
-    lines[row] = math.max(lines[row] or 1, needed)
-  end
-  each_cell(grid.head.rows, count)
-  each_cell(body_rows(grid), count)
-  local sum = 0
-  for _, number in pairs(lines) do sum = sum + (number * LINE - 0.5) * size + 2 * math.min(4, 0.75 * inset) end
-  return sum
-end
-
 local function fit_to(grid, liked, needed, available)
   for _, pair in ipairs(SIZES) do
     local size, inset = pair[1], pair[2]
     local wish, need = total(liked, size, inset), total(needed, size, inset)
-    if wish <= available then return { size = size, inset = inset, characters = liked } end
+    if wish <= available then return { size = size, inset = inset } end
     if need <= available then
-      local share, characters = (available - need) / (wish - need), {}
+      local share = (available - need) / (wish - need)
       for column, count in ipairs(needed) do
-        characters[column] = count + share * (liked[column] - count)
-        local width = total({ characters[column] }, size, inset)
+        local width = total({ count + share * (liked[column] - count) }, size, inset)
         grid.colspecs[column] = { grid.colspecs[column][1], width / available }
       end
-      return { size = size, inset = inset, characters = characters }
+      return { size = size, inset = inset }
     end
   end
 end
 
--- Choose size, inset and page, give columns that cannot have all they like a share of the width, and return
--- what was chosen, with the height in points.
+-- Choose size, inset and page, and give columns that cannot have all they like a share of the width.
 local function fit(grid)
   local liked, needed = columns_of(grid)
   local fitted = fit_to(grid, liked, needed, TEXT_WIDTH)
   if not fitted then
-    fitted = fit_to(grid, liked, needed, LANDSCAPE_WIDTH)
-      or { size = SIZES[#SIZES][1], inset = SIZES[#SIZES][2], characters = needed }
+    fitted = fit_to(grid, liked, needed, LANDSCAPE_WIDTH) or { size = SIZES[#SIZES][1], inset = SIZES[#SIZES][2] }
     fitted.landscape = true
   end
-  fitted.height = math.ceil(height_of(grid, fitted.characters, fitted.size, fitted.inset))
   return fitted
 end
 

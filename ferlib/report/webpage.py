@@ -1,0 +1,88 @@
+"""The last touch to the HTML report: fonts and pictures in it, pictures for dark screens, nothing from outside.
+
+Its Content-Security-Policy names the one style sheet and the one script that the page has, by their digests, and
+lets in pictures and fonts that the page itself carries. A ``style`` attribute has no digest, so each becomes a rule
+of the style sheet.
+"""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from ferlib.report import fonts
+
+STYLE = Path(__file__).parent / "templates" / "report.css"
+
+DARK_BACK, DARK_TEXT = "#15181c", "#dfe3e8"
+"""What white and black become on a dark screen: the page's own colours, as in the style sheet."""
+
+_PAINT = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+
+
+def finished(html: str, folder: Path) -> str:
+    """Return a page that stands on its own.
+
+    Args:
+        html: From pandoc, with an empty style sheet and a policy to fill.
+        folder: Where its pictures lie.
+    """
+    # Browsers stretch a hat or tilde over a letter into an arc.
+    html = re.sub('<mo accent="true">([\u0302\u0303])</mo>', _unstretched, html)
+    soup = BeautifulSoup(html, "html.parser")
+    rules: dict[str, str] = {}
+    for tag in soup.find_all(style=True):
+        name = rules.setdefault(tag["style"], re.sub(r"\W+", "-", tag["style"]).strip("-"))
+        tag["class"] = [*tag.get("class", ()), name]
+        del tag["style"]
+    for image in soup.find_all("img"):
+        picture = for_dark_screens((folder / image["src"]).read_text(encoding="utf-8"))
+        image["src"] = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
+    formulas = "".join(part.get_text() for part in soup.find_all("math"))
+    style = [fonts.faces(soup.get_text(), formulas), STYLE.read_text(encoding="utf-8")]
+    soup.style.string = "\n".join([*style, *(f".{name} {{ {rule} }}" for rule, name in rules.items())])
+    digests = {tag.name: _digest(tag.string) for tag in soup.find_all(["style", "script"])}
+    policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    policy["content"] = (
+        f"default-src 'none'; img-src data:; font-src data:; style-src '{digests['style']}'; "
+        f"script-src '{digests['script']}'; base-uri 'none'; form-action 'none'"
+    )
+    return str(soup)
+
+
+def for_dark_screens(svg: str) -> str:
+    """Add to a drawing how it looks on a dark screen: light on dark, its hues kept, its photographs as they are.
+
+    Args:
+        svg: As matplotlib writes it, with each colour in a ``style`` attribute.
+    """
+    rules = {
+        f'[style*="{kind}: {colour}"]{{{kind}:{_on_dark(colour)}!important}}'
+        for kind, colour in _PAINT.findall(svg)
+    }
+    # What says nothing is black: letters, and the marks of axes.
+    rules.add(f"svg{{fill:{_on_dark('#000000')}}}")
+    sheet = f"<style>@media (prefers-color-scheme: dark){{{''.join(sorted(rules))}}}</style>"
+    return re.sub(r"(<svg\b[^>]*>)", lambda svg: svg[1] + sheet, svg, count=1)
+
+
+def _on_dark(colour: str) -> str:
+    """Turn lightness round and keep the hue: white becomes the page's dark, black its light."""
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    lightness = 0.213 * shares[0] + 0.715 * shares[1] + 0.072 * shares[2]
+    turned = [min(1.0, max(0.0, 1 + share - 2 * lightness)) for share in shares]
+    ends = [(int(DARK_BACK[at : at + 2], 16), int(DARK_TEXT[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(
+        f"{round(low + (high - low) * share):02x}" for share, (low, high) in zip(turned, ends, strict=True)
+    )
+
+
+def _unstretched(mark: re.Match) -> str:
+    plain = {"\u0302": "^", "\u0303": "~"}[mark[1]]
+    return f'<mo accent="true" stretchy="false">{plain}</mo>'
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
