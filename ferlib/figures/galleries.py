@@ -1,6 +1,6 @@
 """Rows of faces: of the data, and of what a network read rightly or wrongly. Functions draw and return."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -236,7 +236,7 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
 
 
 def regions(
-    faces: np.ndarray, names: Sequence[str], rows: Sequence[tuple[str, np.ndarray, float | None]]
+    faces: np.ndarray, names: Sequence[str], rows: Iterable[tuple[str, np.ndarray, float | None]]
 ) -> Figure:
     """Draw maps over faces, red above zero and blue below, one column a class.
 
@@ -246,6 +246,7 @@ def regions(
         rows: Name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn about
             its own mean, up to its own extreme.
     """
+    rows = list(rows)
     fig, axes = plt.subplots(
         len(rows), len(names), squeeze=False, figsize=(0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)
     )
