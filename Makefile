@@ -24,8 +24,10 @@ test: $(READY) ## lint and tests, offline
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/python -m pytest -n auto --dist worksteal
 
-test-slow: $(READY) ## the tests that take longer: many damaged files, a whole report without network
-	@$(VENV)/bin/python -m pytest -m slow
+test-slow: $(READY) ## all tests, also those that take longer: kills, damaged files, two whole reports
+	@$(VENV)/bin/coverage erase
+	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m 'slow or not slow'
+	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/python tests/trust.py reports/record/trust.csv
 
 reproduce: $(READY) ## recompute every recorded figure, and say which are the same
 	@$(FERLIB) reproduce

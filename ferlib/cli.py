@@ -52,7 +52,8 @@ def _stoppable(asked: list[int]) -> Iterator[None]:
     """Let SIGTERM stop a command as Ctrl-C does, and a second one at once."""
 
     def stop(number, frame):
-        if asked:
+        if asked:  # some libraries swallow the first
+            os.write(2, b"ferlib: stopped\n")
             os._exit(128 + number)
         asked.append(number)
         raise KeyboardInterrupt

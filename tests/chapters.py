@@ -79,7 +79,7 @@ def table(
     return shown({"text/html": html}, {"role": "table", "label": label, "caption": caption})
 
 
-def notebook(path, title, *cells, facts=None, ended="2026-03-04T10:00:00.123456", card=CARD):
+def notebook(path, title, *cells, facts=None, ended="2026-03-04T10:00:00.123456", card=CARD, seconds=12.34):
     """Write an executed notebook with the usual first and last cells."""
     setup = [code("import ferlib"), code("PROFILE = 'auto'", tags=["parameters"])]
     setup.append(code("# Parameters\nPROFILE = 'full'", tags=["injected-parameters"]))
@@ -87,7 +87,7 @@ def notebook(path, title, *cells, facts=None, ended="2026-03-04T10:00:00.123456"
     written = new_notebook(cells=[new_markdown_cell(card.format(title=title)), *setup, *cells, last])
     for position, cell in enumerate(written.cells):
         cell["id"] = f"cell-{position}"
-    written.metadata["papermill"] = {"end_time": ended, "duration": 12.34}
+    written.metadata["papermill"] = {"end_time": ended, "duration": seconds}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(written, path)
     return path

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
-from sources import OUTCOMES
+import trust
 
 from ferlib.data import fer2013, readers
 from ferlib.figures import style
@@ -116,13 +117,16 @@ def figures():
     plt.close("all")
 
 
+def pytest_sessionfinish():
+    """Keep what a slow run tried where ``make test-slow`` wants it."""
+    if file := os.environ.get("FERLIB_TRUST"):
+        trust.keep(Path(file), trust.tried())
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    """Say after a slow run what became of the damaged files."""
-    if not OUTCOMES or "slow" not in config.option.markexpr or "not slow" in config.option.markexpr:
+    """Say after a slow run what became of the damaged files, and what was killed."""
+    if "slow" not in config.option.markexpr or config.option.markexpr == "not slow":
         return
-    terminalreporter.section("damaged files")
-    outcomes = ("read right", "refused")
-    for kind in sorted({kind for kind, _ in OUTCOMES}):
-        numbers = "".join(f"{OUTCOMES[kind, outcome]:7,} {outcome}" for outcome in outcomes)
-        terminalreporter.write_line(f"{kind:24}{numbers}")
-    terminalreporter.write_line(f"{'together':24}{OUTCOMES.total():7,}")
+    terminalreporter.section("damaged inputs and kills")
+    for (what, kind, outcome), number in sorted(trust.tried().items()):
+        terminalreporter.write_line(f"{what:16}{kind:24}{outcome:12}{number:7,}")

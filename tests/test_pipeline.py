@@ -61,7 +61,9 @@ def test_runs_everything_once_and_only_what_changed_again(project):
 
 
 def test_readers_get_executed_copies_that_do_not_change_from_run_to_run(project):
-    write_notebook(project, "02_second", "import sys; print(6 * 7); print('no' + 'ise', file=sys.stderr)")
+    facts = "display({'text/plain': 'made'}, raw=True, metadata={'ferlib': {'date': time.time()}})"
+    code = f"import sys, time; print(6 * 7); print('no' + 'ise', file=sys.stderr); {facts}"
+    write_notebook(project, "02_second", code)
     pipeline.build()
     copies = sorted((paths.reports() / "notebooks").iterdir())
     assert [copy.name for copy in copies] == ["01_first.ipynb", "02_second.ipynb"]

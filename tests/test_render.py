@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 from bs4 import BeautifulSoup
-from chapters import code, error, markdown, notebook, picture, printed, shown, table
+from chapters import FACTS, code, error, markdown, notebook, picture, printed, shown, table
 from pdf import fonts, page_texts, reader
+from repeated import unmeasured
 
 from ferlib.labels import FerlibError
 from ferlib.report import render
@@ -219,6 +220,23 @@ def test_pdf_has_its_fonts_and_bookmarks_inside(report):
     assert [reader(report[1]).get_destination_page_number(mark) for mark in chapters] == sorted(
         reader(report[1]).get_destination_page_number(mark) for mark in chapters
     )
+
+
+def test_two_runs_on_one_day_differ_in_measured_times_alone(meta, tmp_path):
+    """Times: of a run's training and its end, of a notebook's and its end. One of them is shown."""
+    reports = []
+    for hour, seconds in (("10", 12.34), ("23", 1234.5)):
+        made = {"date": f"2026-03-04T{hour}:00:00", "train_seconds": seconds}
+        facts = {"runs": [{**run, **made} for run in FACTS["runs"]]}
+        folder, ended = tmp_path / hour, f"2026-03-04T{hour}:00:00"
+        cells = [code("draw()", picture()), code("tabulate()", table())]
+        chapter = notebook(
+            folder / "01_dataset.ipynb", "A", *cells, facts=facts, ended=ended, seconds=seconds
+        )
+        reports.append(render.render([chapter], folder, meta=meta))
+    first, second = (html.read_text() for html, _ in reports)
+    assert first != second and unmeasured(first) == unmeasured(second)
+    assert page_texts(reports[0][1].read_bytes())[0] == page_texts(reports[1][1].read_bytes())[0]
 
 
 def test_the_same_notebooks_give_the_same_bytes(chapters, meta, report, tmp_path):

@@ -1,8 +1,8 @@
-"""Where figures and tables stand in the PDF: in the order of their numbers, told of before, no page half empty.
+"""Where figures and tables stand in the PDF: in order, told of before, no page half empty.
 
-Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they are
-told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs, from its own
-place on, in whose page it fits; the text that follows it moves up meanwhile.
+Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they
+are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs, from
+its own place on, in whose page it fits; the text that follows it moves up meanwhile.
 """
 
 import math
@@ -45,9 +45,8 @@ class Float:
 
     def at(self, scale: float) -> str:
         """Return what typst sets at a factor on the width of the figure."""
-        return (
-            self.code if scale == 1 else self.code.replace("#picture(", f"#picture(scale: {scale:.3f}, ", 1)
-        )
+        scaled = f"#picture(scale: {scale:.3f}, "
+        return self.code if scale == 1 else self.code.replace("#picture(", scaled, 1)
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,19 @@ class Document:
     floats: Sequence[Float]
 
     def parts(self) -> dict[str, str]:
-        """Return file names and what stands in them, all but the first text: what typst knows it sets quickly."""
+        """Return files and what stands in them, all but the first text: what typst knows it sets quickly."""
         head = '#import "report.typ": *\n'
         return {f"part-{number}.typ": head + text for number, text in enumerate(self.texts)}
 
     def source(self, places: Mapping[str, tuple[int, float]]) -> str:
-        """Return the source with each float in its gap and at its scale; those without place stand at the end."""
+        """Return the source with each float in its gap and at its scale; those without stand at the end."""
         placed, last = [""] * len(self.texts), ""
-        for float in self.floats:
-            if float.name in places:
-                gap, scale = places[float.name]
-                placed[gap] += f"{float.at(scale)}\n\n"
+        for one in self.floats:
+            if one.name in places:
+                gap, scale = places[one.name]
+                placed[gap] += f"{one.at(scale)}\n\n"
             else:
-                last += f"#pagebreak()\n{float.code}\n\n"
+                last += f"#pagebreak()\n{one.code}\n\n"
         rest = (
             f'{placed[number - 1]}#gap({number - 1})\n\n#include "part-{number}.typ"\n\n'
             for number in range(1, len(self.texts))
@@ -85,9 +84,9 @@ class Document:
     def measuring(self) -> str:
         """Return typst that measures each float as it is and at its smallest."""
         return "\n".join(
-            f'#measured("{float.name}", [{float.at(1)}], [{float.at(SMALLEST)}])'
-            for float in self.floats
-            if not float.is_page
+            f'#measured("{one.name}", [{one.at(1)}], [{one.at(SMALLEST)}])'
+            for one in self.floats
+            if not one.is_page
         )
 
 
@@ -114,7 +113,7 @@ def read(marked: str) -> Document:
         latest = min(end for end in ends if end >= origin)
         told = next((place for place, text in enumerate(texts) if f"<{name}>" in text), origin)
         floats.append(Float(name, code, told if origin < told <= latest else origin, latest))
-    kept = max((float.latest for float in floats), default=-1) + 1
+    kept = max((one.latest for one in floats), default=-1) + 1
     return Document([*texts[:kept], "\n\n".join(texts[kept:])], floats)
 
 
@@ -129,20 +128,18 @@ def placed(document: Document, query: Callable[[str, str], list]) -> str:
     heights = {name: heights for name, *heights in measured}
     places: dict[str, tuple[int, float]] = {}
     gap = 0
-    for float in document.floats:
+    for one in document.floats:
         rests = query(document.source(places), "<gap>")
-        gap, scale = _place(
-            float, rests, heights.get(float.name, (math.inf, math.inf)), max(gap, float.earliest)
-        )
-        places[float.name] = gap, scale
+        height = heights.get(one.name, (math.inf, math.inf))
+        gap, scale = places[one.name] = _place(one, rests, height, max(gap, one.earliest))
     return document.source(places)
 
 
-def _place(float: Float, rests: list, heights: Sequence[float], start: int) -> tuple[int, float]:
+def _place(one: Float, rests: list, heights: Sequence[float], start: int) -> tuple[int, float]:
     """Return gap and scale of a float.
 
     Args:
-        float: What is to be placed.
+        one: What is to be placed.
         rests: Of each gap its number, page, and the points from there to the foot of the page.
         heights: Of the float, points, as it is and at its smallest.
         start: First gap that it may stand in.
@@ -153,6 +150,6 @@ def _place(float: Float, rests: list, heights: Sequence[float], start: int) -> t
             return gap, 1.0
         if small < whole and small <= rest:
             return gap, SMALLEST + (1 - SMALLEST) * (rest - small) / (whole - small)
-        if (gap >= float.latest or float.is_page) and rest <= EMPTY:
+        if (gap >= one.latest or one.is_page) and rest <= EMPTY:
             return gap, 1.0
-    return max(start, float.latest), 1.0
+    return max(start, one.latest), 1.0

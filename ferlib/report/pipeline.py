@@ -91,7 +91,8 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     settings = [os.environ.get(name, "") for name in ("KERAS_BACKEND", "FERLIB_WEIGHTS")]
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
         digest.update(text.encode() + b"\0")
-    recorded = (file for file in paths.record().glob("*") if file.suffix in (".csv", ".npz", ".h5"))
+    kept = set(paths.record().glob("*")) - {paths.record() / "trust.csv"}  # of the tests, in no chapter
+    recorded = (file for file in kept if file.suffix in (".csv", ".npz", ".h5"))
     library = (file for file in paths.PACKAGE.rglob("*") if file.suffix in (".py", ".json", ".npz", ".csv"))
     for path in (*sorted(library), *sorted(recorded)):
         digest.update(path.read_bytes() + b"\0")
@@ -192,6 +193,8 @@ def _copy_for_readers(executed: list[Path]) -> None:
         for cell in kept:
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+                for output in cell.outputs:  # when each run was made, and how long it took
+                    output.get("metadata", {}).pop("ferlib", None)
         with paths.written_atomically(paths.reports() / "notebooks" / path.name) as temporary:
             nbformat.write(notebook, temporary)
 

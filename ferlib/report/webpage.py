@@ -1,8 +1,8 @@
-"""The last touch to the HTML report: fonts and pictures in it, pictures for dark screens, nothing from outside.
+"""The last touch to the HTML report: fonts and pictures in it, also for dark screens, nothing from outside.
 
-Its Content-Security-Policy names the one style sheet and the one script that the page has, by their digests, and
-lets in pictures and fonts that the page itself carries. A ``style`` attribute has no digest, so each becomes a rule
-of the style sheet.
+Its Content-Security-Policy names the one style sheet and the one script that the page has, by their digests,
+and lets in pictures and fonts that the page itself carries. A ``style`` attribute has no digest, so each becomes
+a rule of the style sheet.
 """
 
 import base64
@@ -53,7 +53,7 @@ def finished(html: str, folder: Path) -> str:
 
 
 def for_dark_screens(svg: str) -> str:
-    """Add to a drawing how it looks on a dark screen: light on dark, its hues kept, its photographs as they are.
+    """Add to a drawing how it looks on a dark screen: light on dark, hues kept, photographs as they are.
 
     Args:
         svg: As matplotlib writes it, with each colour in a ``style`` attribute.

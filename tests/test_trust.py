@@ -1,0 +1,47 @@
+"""The README quotes what the slow tests tried as it is in the record."""
+
+from pathlib import Path
+
+import pytest
+import trust
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_readme_quotes_the_record():
+    table = trust.read(ROOT / "reports" / "record" / "trust.csv")
+    assert {what for what, *_ in table} == {trust.KILLS, trust.INPUTS, trust.COVERAGE}
+    readme = (ROOT / "README.md").read_text().splitlines()
+    wanted = trust.quoted(table)
+    assert [line for line in wanted if line not in readme] == [], "put these lines into the README"
+
+
+def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):
+    file = tmp_path / "trust.csv"
+    trust.keep(file, {("kill", "training", "survived"): 5, ("damaged input", "zip", "refused"): 90})
+    trust.keep(file, {("damaged input", "zip", "read right"): 101})
+    assert trust.read(file) == {
+        ("damaged input", "zip", "read right"): 101,
+        ("kill", "training", "survived"): 5,
+    }
+
+
+def test_lines_are_added_up_by_wing():
+    modules = {"cli.py": (10, 5), "paths.py": (30, 25), "live/a.py": (10, 10), "live/b.py": (30, 20)}
+    assert trust.by_wing(modules) == {
+        (trust.COVERAGE, "ground", "run"): 75,
+        (trust.COVERAGE, "live", "run"): 75,
+    }
+
+
+def test_coverage_counts_the_lines_that_were_run(tmp_path, monkeypatch):
+    coverage = pytest.importorskip("coverage")
+    package = tmp_path / "ferlib"
+    package.mkdir()
+    (package / "a.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
+    monkeypatch.setattr(trust, "PACKAGE", package)
+    monkeypatch.chdir(tmp_path)
+    data = coverage.CoverageData(str(tmp_path / ".coverage"))
+    data.add_lines({str(package / "a.py"): [1, 2, 5]})
+    data.write()
+    assert trust.measured() == {"a.py": (4, 3)}

@@ -1,0 +1,101 @@
+"""What the slow tests tried and which lines the tests run, in a table, and as the README quotes it.
+
+Run as a program after the tests, it adds what `coverage` measured.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+from sources import OUTCOMES, SURVIVED
+
+PACKAGE = Path(__file__).parent.parent / "ferlib"
+COLUMNS = ("what", "kind", "outcome", "number")
+KILLS, INPUTS, COVERAGE = "kill", "damaged input", "lines run, %"
+
+Table = dict[tuple[str, str, str], float]
+"""What was tried, its kind and its outcome, to how often."""
+
+
+def tried() -> Table:
+    """Return what the tests of this process tried so far."""
+    kills = {(KILLS, kind, "survived"): number for kind, number in SURVIVED.items()}
+    return kills | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
+
+
+def read(file: Path) -> Table:
+    """Return the table as it stands in a file, empty where there is none."""
+    if not file.exists():
+        return {}
+    with file.open(newline="") as opened:
+        return {
+            tuple(row[name] for name in COLUMNS[:3]): float(row["number"]) for row in csv.DictReader(opened)
+        }
+
+
+def keep(file: Path, new: Table) -> None:
+    """Write a table; rows of other kinds stay, for a part of the tests may have run alone."""
+    measured = {key[:2] for key in new}
+    kept = {key: number for key, number in read(file).items() if key[:2] not in measured}
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((*key, f"{number:g}") for key, number in sorted((kept | new).items()))
+
+
+def quoted(table: Table) -> list[str]:
+    """Return the lines of the README's table."""
+    kills = {kind: number for (what, kind, _), number in table.items() if what == KILLS}
+    inputs = {kind for what, kind, _ in table if what == INPUTS}
+    damaged = sum(number for (what, *_), number in table.items() if what == INPUTS)
+    each = ", ".join(f"{kind} {number:.0f}" for kind, number in kills.items())
+    wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
+    lines = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
+    least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
+    return [
+        f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |",
+        f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |",
+        f"| lines that tests run | {lines} |",
+    ]
+
+
+def measured() -> dict[str, tuple[int, int]]:
+    """Return each module's path in the package with its lines and how many of them were run."""
+    from coverage import Coverage
+
+    found = Coverage()
+    found.load()
+    modules = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        _, statements, _, missing, _ = found.analysis2(str(path))
+        if statements:
+            modules[path.relative_to(PACKAGE).as_posix()] = len(statements), len(statements) - len(missing)
+    return modules
+
+
+def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
+    """Return the share of lines that were run in each wing, %; modules of no wing are the ground."""
+    wings: dict[str, list[tuple[int, int]]] = {}
+    for name, counts in modules.items():
+        wings.setdefault(name.split("/")[0] if "/" in name else "ground", []).append(counts)
+    return {
+        (COVERAGE, wing, "run"): round(
+            100 * sum(run for _, run in counts) / sum(lines for lines, _ in counts), 1
+        )
+        for wing, counts in wings.items()
+    }
+
+
+def main(file: str) -> None:
+    """Add the lines that tests run, and print them with the modules below 90 %."""
+    modules = measured()
+    keep(Path(file), by_wing(modules))
+    for (_, wing, _), share in by_wing(modules).items():
+        print(f"{wing:12}{share:6.1f} %")
+    for name, (lines, run) in modules.items():
+        if run < 0.9 * lines:
+            print(f"{name:32}{100 * run / lines:6.1f} % of {lines} lines")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
