@@ -1,8 +1,8 @@
 """Where figures and tables stand in the PDF: in order, told of before, no page half empty.
 
 Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they
-are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs, from
-its own place on, in whose page it fits; the text that follows it moves up meanwhile.
+are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs,
+from its own place on, in whose page it fits; the text that follows it moves up meanwhile.
 """
 
 import math
