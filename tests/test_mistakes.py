@@ -62,14 +62,6 @@ def test_flags_are_corrected_for_their_number(predictions):
     assert nothing["p_holm"].isna().all()
 
 
-def test_swapped_labels_are_doubted():
-    good = made_up.predictions(1.0, images=300)
-    labels = good.labels.copy()
-    labels[:12] = (labels[:12] + 3) % 7
-    doubted = mistakes.label_doubts(type(good)(labels, good.probabilities, good.names, good.classes))
-    assert set(doubted) == set(range(12))
-
-
 def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast = np.zeros((400, len(votes.COLUMNS)), "uint8")
     wrong = np.flatnonzero(~predictions.correct)

@@ -1,13 +1,11 @@
 """What a network gets wrong, and whether image, label or network is to blame."""
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats import proportion
-from tqdm import TqdmWarning
 
 from ferlib.data import votes
 from ferlib.evaluate import metrics
@@ -77,23 +75,6 @@ def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid"
     tested = table["images"] > 0
     table.loc[tested, "p_holm"] = metrics.holm(table.loc[tested, "p"]) if tested.any() else np.nan
     return table
-
-
-def label_doubts(predictions: Predictions) -> np.ndarray:
-    """Return the positions of images whose label is probably wrong, the most doubtful first.
-
-    Args:
-        predictions: Predictions on images that the network was not trained on.
-
-    Source:
-        Northcutt, Jiang and Chuang (2021), "Confident learning: estimating uncertainty in dataset labels".
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmWarning)  # of progress bars that would need Jupyter's widgets
-        from cleanlab.filter import find_label_issues
-    return find_label_issues(
-        predictions.labels, predictions.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
 
 
 def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
