@@ -33,18 +33,19 @@ def main(words: list[str] | None = None) -> int:
             code = chosen.run(chosen) or 0
             sys.stdout.flush()  # a full disk under it must be told, too
             return code
-    except BrokenPipeError:  # `ferlib data | head`
+    except BaseException as error:
+        # Imports that are interrupted raise errors of many kinds.
+        if asked or isinstance(error, KeyboardInterrupt):
+            goes_on = chosen.command in ("train", "tune", "report")
+            kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
+            print(f"ferlib: stopped{kept}", file=sys.stderr)
+            return 128 + (asked or [signal.SIGINT])[0]
+        if not isinstance(error, (FerlibError, ModuleNotFoundError, OSError)):
+            raise
+        if not isinstance(error, BrokenPipeError):  # `ferlib data | head`
+            print(f"ferlib: {_told(error)}", file=sys.stderr)
         _leave_stdout()
         return 1
-    except (FerlibError, ModuleNotFoundError, OSError) as error:
-        print(f"ferlib: {_told(error)}", file=sys.stderr)
-        _leave_stdout()
-        return 1
-    except KeyboardInterrupt:
-        goes_on = chosen.command in ("train", "tune", "report")
-        kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
-        print(f"ferlib: stopped{kept}", file=sys.stderr)
-        return 128 + (asked or [signal.SIGINT])[0]
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Numbers reach sentences by their names, and conclusions are worth what their evidence is."""
 
+import logging
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,6 +37,16 @@ def test_tables_series_mappings_and_differences_get_dotted_names():
     assert isinstance(values["lean.epochs"], (int, np.integer))
     assert chapter.named(pd.Series({"p50": np.float64(2.5)}), "times") == {"times.p50": 2.5}
     assert chapter.named(np.int64(7), "faces") == {"faces": 7}
+
+
+def test_what_a_chapter_computes_itself_is_the_same_each_time():
+    drawn = []
+    for _ in range(2):
+        chapter.Report(a_dataset())
+        network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        drawn.append(network.get_weights()[0].tolist())
+    assert drawn[0] == drawn[1]
+    assert not logging.getLogger("tensorflow").isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.parametrize(

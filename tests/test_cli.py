@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -80,6 +81,46 @@ def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(fer2013, "load", fail)
     assert cli.main(["data"]) == 1
     assert capsys.readouterr().err == "ferlib: the other side hung up\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("trouble", [None, ImportError("initialization failed")])
+def test_a_request_to_stop_is_one_sentence(monkeypatch, capsys, number, trouble):
+    """Even where it hits an import of native code, which then fails for another reason."""
+    before = signal.getsignal(number)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # as outside of a shell's background
+
+    def stopped(source, **_):
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise trouble or KeyboardInterrupt from None
+
+    monkeypatch.setattr(fer2013, "load", stopped)
+    assert cli.main(["data"]) == 128 + number
+    assert capsys.readouterr().err == "ferlib: stopped\n"
+    monkeypatch.undo()
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_request_is_heeded_at_once():
+    code = """
+import os, signal
+from ferlib import cli
+from ferlib.data import fer2013
+
+def deaf(source, **_):
+    while True:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            pass
+
+fer2013.load = deaf
+cli.main(["data"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, "ferlib: stopped\n")
 
 
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):

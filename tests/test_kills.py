@@ -263,11 +263,13 @@ def test_a_request_to_stop_is_one_sentence(kind, number, prepared, tmp_path):
         time.sleep(generator.uniform(0, 6 if work.early > 0.3 else 1.5))
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
-        if process.returncode == 0:  # it was done before, or a library swallowed the request
+        done_before = process.returncode == 0 or (process.returncode == -number and not said)
+        if done_before:  # or a library swallowed the request
             place, done = new_place(work, place), done + 1
             assert done < 20
             continue
-        assert process.returncode == 128 + number, said
+        # Python itself ends by SIGINT where a library was interrupted that runs Python.
+        assert process.returncode in (128 + number, -signal.SIGINT), said
         assert "Traceback" not in said and re.search(r"^ferlib: stopped.*$", said, re.M), said
         check_whole(place)
         asked += 1

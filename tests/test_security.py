@@ -12,6 +12,7 @@ import cv2
 import made_up
 import numpy as np
 import pytest
+import repeated
 
 from ferlib import faces, paths
 from ferlib.data import audit, demo, fer2013, portrait
@@ -211,11 +212,17 @@ def test_a_prediction_leaves_nothing_that_could_tell_of_it(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_quick_report_calls_nobody_but_for_the_weights_it_announces(without_network, monkeypatch):
+def test_two_quick_reports_are_the_same_and_call_nobody(without_network, monkeypatch, tmp_path):
+    """They call nobody but for the weights that they announce, and differ in measured times alone."""
     monkeypatch.setenv("FERLIB_DATA", "demo")
     command = ["report", "--profile", "quick", "--fresh"]
-    run(f"import sys; from ferlib import cli; sys.exit(cli.main({command}))", timeout=3600)
-    assert (paths.reports() / "quick" / "report.html").exists()
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        monkeypatch.setenv("FERLIB_REPORTS", str(folder))
+        run(f"import sys; from ferlib import cli; sys.exit(cli.main({command}))", timeout=3600)
     assert without_network() <= {
         urlparse(source.address).hostname for source in backbones.PRETRAINED.values()
     }
+    assert repeated.differences(*(folder / "quick" / "notebooks" for folder in folders)) == []
+    first, second = ((folder / "quick" / "report.html").read_text() for folder in folders)
+    assert repeated.unmeasured(first) == repeated.unmeasured(second)

@@ -4,9 +4,11 @@ A conclusion whose evidence holds is shown; where the evidence is unknown, as wi
 where it fails, the committed record stops the build, and a reader's own runs are told apart from the record.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 
+import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -121,7 +123,7 @@ class Report:
     """
 
     def __init__(self, dataset, runs: Iterable = (), profile: str | None = None):
-        """Say what the chapter rests on.
+        """Say what the chapter rests on, and seed what it goes on to compute itself.
 
         Args:
             dataset: The :class:`ferlib.data.fer2013.Dataset` in use.
@@ -135,6 +137,9 @@ class Report:
         read = all(run.origin == "record" for run in self.runs)
         self.strict = self.conclusive and read and _is_recorded(dataset)
         self._values = {}
+        keras.utils.set_random_seed(0)
+        # It warns on stdout where notebooks run, of functions by their places in memory.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         left = sorted({run.experiment.id for run in runs} - {run.experiment.id for run in self.runs})
         told = [dataset.source, f"{len(self.runs)} runs"] if runs else [dataset.source]
         told += [f"left out, for they were trained quickly only: {', '.join(left)}"] if left else []
