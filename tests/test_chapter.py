@@ -185,6 +185,8 @@ def test_an_answer_and_the_abstract_keep_their_places(shown, monkeypatch):
     assert shown[1][0]["text/markdown"] == f"**Answer** {chapter.UNKNOWN}"
     assert shown[2][1]["role"] == "abstract"
     assert shown[2][0]["text/markdown"] == "We did it."
+    said.conclude("## Abstract\n\nWe did it.", done=None)
+    assert shown[3][0]["text/markdown"] == f"> {chapter.UNKNOWN}", "the title page has the heading"
 
 
 def test_a_conclusion_needs_evidence(shown, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from chapters import code, markdown, notebook, picture, table
 from pdf import empty_shares, page_texts
 
-from ferlib.report import floats, render
+from ferlib.report import floats, pages, render
 
 TEXT = "Some text between the figures, which ends with a full stop. "
 MARKED = """start
@@ -41,15 +41,6 @@ end
 """
 
 
-LATER = "// chapter\n// float fig-y\n#picture()\n// end\n// gap\nd"
-
-
-def pages_of(rests: dict[int, list[float]]):
-    """A query that gives each page's gaps, with the points that are left under them."""
-    flat = [(page, rest) for page, under in rests.items() for rest in under]
-    return [[gap, page, rest] for gap, (page, rest) in enumerate(flat)]
-
-
 def test_floats_are_taken_out_and_come_back_where_they_are_put():
     document = floats.read(MARKED)
     assert [(float.name, float.earliest, float.latest) for float in document.floats] == [
@@ -59,7 +50,8 @@ def test_floats_are_taken_out_and_come_back_where_they_are_put():
     ]
     assert "fig-a" not in "".join(document.texts).replace("<fig-a>", "")
     assert document.texts[-1].split() == ["of", "it", "=", "Three", "end"]
-    source = document.source({"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)})
+    places = {"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)}
+    source = document.source({name: pages.Place(*place, False, 0) for name, place in places.items()})
     told = re.findall(r"#gap\(\d\)|picture\(.*?\)|tabular", source)
     assert told == [
         "#gap(0)",
@@ -75,33 +67,62 @@ def test_floats_are_taken_out_and_come_back_where_they_are_put():
     assert document.measuring().count("measured") == 2  # a page of its own cannot be measured inside another
 
 
+PAGE = 700
+TEXT_ONLY = [100, 250, 400, 650, 200, 350, 500, 40, 300]  # points used at each gap of three pages
+
+
 @pytest.mark.parametrize(
-    ("heights", "rests", "expected"),
+    ("extents", "expected"),
     [
-        ((200, 160), {1: [500, 300]}, (0, 1.0)),
-        ((200, 160), {1: [100], 2: [600]}, (1, 1.0)),  # not on this page
-        ((200, 160), {1: [180], 2: [600]}, (0, 0.9)),  # smaller on this page
-        ((200, 200), {1: [180], 2: [600]}, (1, 1.0)),  # a table cannot shrink
-        ((500, 400), {1: [300, 200, 100], 2: [600]}, (2, 1.0)),  # its chapter ends near the foot of a page
-        ((500, 400), {1: [390, 290, 190], 2: [600]}, (3, 1.0)),  # ... in the middle: the next one fills it
-        ((900, 900), {1: [400, 300, 200], 2: [600]}, (2, 1.0)),  # taller than a page
+        ([(0, 8, 300, 300)], [(0, 1.0)]),  # it fits where it is told of
+        ([(2, 8, 400, 400)], [(3, 1.0)]),  # it does not: text comes first, until little of the page is left
+        ([(1, 2, 480, 480)], [(3, 1.0)]),  # ... of the next chapter, rather than half a page that is empty
+        ([(2, 3, 330, 264)], [(2, pytest.approx(0.9))]),  # smaller it does
+        ([(2, 3, 330, 330)], [(3, 1.0)]),
+        ([(0, 8, 200, 200), (0, 8, 390, 390), (0, 8, 100, 100)], [(0, 1.0)] * 3),
     ],
 )
-def test_a_float_goes_to_the_first_gap_where_it_fits(heights, rests, expected):
-    document = floats.read("a\n// float fig-x\n#picture()\n// end\n" + 3 * "// gap\nb\n" + LATER)
-    around = [height - floats.AROUND for height in heights]
-    answers = {"<height>": [["fig-x", *around], ["fig-y", 9, 9]], "<gap>": pages_of(rests)}
+def test_a_float_goes_where_pages_are_full_and_ways_short(extents, expected):
+    places = pages.plan([pages.Extent(*extent) for extent in extents], TEXT_ONLY, 0, PAGE)
+    assert [(place.gap, place.scale) for place in places] == expected
+
+
+def test_a_plan_knows_how_full_its_pages_are():
+    (first, second) = pages.plan(
+        [pages.Extent(0, 8, 300, 300), pages.Extent(4, 8, 100, 100)], TEXT_ONLY, 0, PAGE
+    )
+    assert (first.gap, first.used) == (0, 400)
+    assert (second.gap, second.used) == (4, 600)  # 300 more than 200
+
+
+@pytest.mark.parametrize(("breaks", "gap", "used"), [(True, 1, 150), (False, 3, 600)])
+def test_a_tall_table_breaks_where_enough_is_left_for_its_beginning(breaks, gap, used):
+    (place,) = pages.plan([pages.Extent(1, 4, 600, 600, breaks)], TEXT_ONLY, 0, PAGE)
+    assert (place.gap, place.broken, place.used) == (gap, breaks, used)
+
+
+def test_where_typst_sets_otherwise_the_rest_is_planned_anew():
+    """Typst that needs 200 points more than planned after the first float."""
+    document = floats.read(
+        "a\n" + "".join(f'// float fig-{n}\n#picture("{n}")\n// end\n// gap\nb\n' for n in range(3))
+    )
     asked = []
 
     def query(source, label):
+        if label == "<height>":
+            return [[f"fig-{n}", 80, 80] for n in range(3)]
         asked.append(source)
-        return answers[label]
+        used, answers = 0, []
+        for gap, before in enumerate(source.split("#gap")[:-1]):
+            used += 100 + 100 * before.count("#picture") + 200 * ('"0"' in before)
+            answers.append([gap, 1, PAGE - used, PAGE])
+        return answers
 
     placed = floats.placed(document, query)
-    gap, scale = expected
-    before = placed.split("#picture")[0]
-    assert before.count("#gap") == gap
-    assert ("scale: 0.900" in placed) == (scale == 0.9)
+    assert re.findall(r'#picture\("\d"\)|#gap\(\d\)', placed) == [
+        item for n in range(3) for item in (f'#picture("{n}")', f"#gap({n})")
+    ]
+    assert len(asked) == 4, "two plans, each looked at before and after"
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +150,10 @@ def test_no_page_is_more_than_a_fifth_empty(full):
 
 
 def test_figures_stand_in_order_after_their_first_mention_and_between_sentences(full):
-    text = " ".join(re.sub(r" A \d+ / \d+$", "", re.sub("^T Data ", "", page)) for page in page_texts(full))
+    text = " ".join(
+        re.sub(r" A \d+ / \d+$", "", re.sub("^T (Data|How this report was made) ", "", page))
+        for page in page_texts(full)
+    )
     captions = list(re.finditer(r"(Figure|Table) (\d)\. Number (\d)\.", text))
     assert [int(caption[3]) for caption in captions] == list(range(8))
     for caption in captions:

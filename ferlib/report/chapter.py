@@ -180,7 +180,8 @@ class Report:
         holds = verdict(evidence) if self.conclusive else None
         opening = _OPENING.match(text)[1]
         role = "abstract" if opening.startswith("## Abstract") else "prose"
-        text = text.strip().removeprefix("## Abstract") if role == "abstract" else text
+        if role == "abstract":  # the title page has that heading
+            text, opening = text.strip().removeprefix("## Abstract"), ""
         if holds is False:
             wrong = ", ".join(failed(evidence))
             if self.strict:

@@ -1,23 +1,19 @@
 """Where figures and tables stand in the PDF: in order, told of before, no page half empty.
 
 Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they
-are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs,
-from its own place on, in whose page it fits; the text that follows it moves up meanwhile.
+are told of, where they leave the rest of a page empty. Here each goes to a gap between paragraphs, at its own
+place or soon after it; the text that follows moves up meanwhile and fills the page.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
-SMALLEST = 0.8
-"""Factor down to which a figure shrinks to fit what is left of a page; its letters stay legible."""
+from ferlib.report.pages import AROUND, BREAKS, SMALLEST, Extent, Place, plan
 
-EMPTY = 140
-"""Points at the foot of a page that may stay empty, a fifth of it."""
-
-AROUND = 30
-"""Points that the blanks above and below a figure or table take."""
+NEAR = 25
+"""Points by which a page may be fuller or emptier than planned."""
 
 _MARK = re.compile(r"^// (gap|chapter|end|float \S+)$\n?", re.M)
 
@@ -38,15 +34,23 @@ class Float:
     earliest: int
     latest: int
 
-    @property
-    def is_page(self) -> bool:
-        """Whether it has a page of its own, which text cannot fill."""
-        return self.code.startswith("#page(")
+    def at(self, scale: float, broken: bool = False) -> str:
+        """Return what typst sets, at a factor on the width of a figure, or with a table that may break."""
+        code = (
+            self.code if scale == 1 else self.code.replace("#picture(", f"#picture(scale: {scale:.3f}, ", 1)
+        )
+        return code.replace("#tabular(", "#tabular(breakable: true, ", 1) if broken else code
 
-    def at(self, scale: float) -> str:
-        """Return what typst sets at a factor on the width of the figure."""
-        scaled = f"#picture(scale: {scale:.3f}, "
-        return self.code if scale == 1 else self.code.replace("#picture(", scaled, 1)
+    def extent(self, heights: Sequence[float], page: float) -> Extent:
+        """Return what there is to know of it to place it.
+
+        Args:
+            heights: Points, as it is and at its smallest; empty for what has a page of its own.
+            page: Points that a page has.
+        """
+        whole, small = (height + AROUND for height in heights or (page, page))
+        breaks = self.code.startswith("#tabular(") and whole > BREAKS * page
+        return Extent(self.earliest, self.latest, whole, small, breaks, alone=not heights)
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,13 @@ class Document:
         head = '#import "report.typ": *\n'
         return {f"part-{number}.typ": head + text for number, text in enumerate(self.texts)}
 
-    def source(self, places: Mapping[str, tuple[int, float]]) -> str:
-        """Return the source with each float in its gap and at its scale; those without stand at the end."""
+    def source(self, places: Mapping[str, Place]) -> str:
+        """Return the source with each float in its place; those without one stand at the end."""
         placed, last = [""] * len(self.texts), ""
         for one in self.floats:
             if one.name in places:
-                gap, scale = places[one.name]
-                placed[gap] += f"{one.at(scale)}\n\n"
+                place = places[one.name]
+                placed[place.gap] += f"{one.at(place.scale, place.broken)}\n\n"
             else:
                 last += f"#pagebreak()\n{one.code}\n\n"
         rest = (
@@ -86,7 +90,7 @@ class Document:
         return "\n".join(
             f'#measured("{one.name}", [{one.at(1)}], [{one.at(SMALLEST)}])'
             for one in self.floats
-            if not one.is_page
+            if not one.code.startswith("#page(")
         )
 
 
@@ -120,36 +124,28 @@ def read(marked: str) -> Document:
 def placed(document: Document, query: Callable[[str, str], list]) -> str:
     """Return the source with every figure and table in its place.
 
+    What follows a figure moves, so a plan holds as far as typst sets it as planned; the rest is planned anew.
+
     Args:
         document: From `read`.
         query: Sets a source and returns the values of all metadata under a label.
     """
-    measured = query(document.source({}) + document.measuring(), "<height>") if document.floats else []
-    heights = {name: heights for name, *heights in measured}
-    places: dict[str, tuple[int, float]] = {}
-    gap = 0
-    for one in document.floats:
-        rests = query(document.source(places), "<gap>")
-        height = heights.get(one.name, (math.inf, math.inf))
-        gap, scale = places[one.name] = _place(one, rests, height, max(gap, one.earliest))
+    floats = document.floats
+    places: dict[str, Place] = {}
+    if not floats:
+        return document.source(places)
+    measured = query(document.source(places) + document.measuring(), "<height>")
+    heights, start = {name: heights for name, *heights in measured}, 0
+    while len(places) < len(floats):
+        gaps = query(document.source(places), "<gap>")
+        page, left = gaps[0][-1], floats[len(places) :]
+        extents = [one.extent(heights.get(one.name, ()), page) for one in left]
+        planned = plan(extents, [page - rest for _, _, rest, page in gaps], start, page)
+        tried = places | {one.name: place for one, place in zip(left, planned, strict=True)}
+        found = [page - rest for _, _, rest, _ in query(document.source(tried), "<gap>")]
+        meant = {place.gap: place.used for place in planned}  # after the last of each gap
+        off = {gap: (found[gap] - used + NEAR) % page for gap, used in meant.items()}
+        right = takewhile(lambda gap, off=off: off[gap] <= 2 * NEAR, off)
+        start = max([planned[0].gap, *right])
+        places |= {name: place for name, place in tried.items() if place.gap <= start}
     return document.source(places)
-
-
-def _place(one: Float, rests: list, heights: Sequence[float], start: int) -> tuple[int, float]:
-    """Return gap and scale of a float.
-
-    Args:
-        one: What is to be placed.
-        rests: Of each gap its number, page, and the points from there to the foot of the page.
-        heights: Of the float, points, as it is and at its smallest.
-        start: First gap that it may stand in.
-    """
-    whole, small = (height + AROUND for height in heights)
-    for gap, _, rest in rests[start:]:
-        if whole <= rest:
-            return gap, 1.0
-        if small < whole and small <= rest:
-            return gap, SMALLEST + (1 - SMALLEST) * (rest - small) / (whole - small)
-        if (gap >= one.latest or one.is_page) and rest <= EMPTY:
-            return gap, 1.0
-    return max(start, one.latest), 1.0

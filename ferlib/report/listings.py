@@ -1,6 +1,7 @@
 """The code that the report prints: parts of the library, by their names, as they stand in its modules."""
 
 import ast
+import re
 import textwrap
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def appendix() -> str:
     """Return the appendix with the library's code as Markdown."""
     parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}"]
     for heading, (module, names) in PRINTED.items():
-        code = "\n\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())
+        code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())
+        code = re.sub(r"^([A-Z]+ = .*)\n\n(?=[A-Z]+ = )", r"\1\n", code, flags=re.M)  # lines of a table
         parts += [
             f"## {heading} {{.unlisted .unnumbered}}",
             f"From `ferlib/{module}`:",
@@ -38,7 +40,7 @@ def appendix() -> str:
 
 
 def source(module: Path, name: str) -> str:
-    """Return the source of a function, class or constant without importing its module.
+    """Return the source of a function or constant, of its docstring the first line, without importing it.
 
     Args:
         module: Python file.
@@ -48,13 +50,23 @@ def source(module: Path, name: str) -> str:
         FerlibError: There is no such name.
     """
     text = module.read_text(encoding="utf-8")
-    node = ast.parse(text)
+    lines, node = text.split("\n"), ast.parse(text)
     for part in name.split("."):
         node = next((found for found in node.body if part in _names(found)), None)
         if node is None:
             raise FerlibError(f"{module} has no {name} to print")
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-    return textwrap.dedent("\n".join(text.split("\n")[first - 1 : node.end_lineno]))
+    if (
+        isinstance(node, ast.FunctionDef)
+        and ast.get_docstring(node, clean=False)
+        and "\n" in ast.get_docstring(node)
+    ):
+        told = node.body[0]
+        lines[told.lineno - 1 : told.end_lineno] = [f'{lines[told.lineno - 1]}"""'] + [None] * (
+            told.end_lineno - told.lineno
+        )
+    printed = (line for line in lines[first - 1 : node.end_lineno] if line is not None)
+    return textwrap.dedent("\n".join(printed))
 
 
 def _names(node: ast.stmt) -> list[str]:

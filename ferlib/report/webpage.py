@@ -1,8 +1,8 @@
 """The last touch to the HTML report: fonts and pictures in it, also for dark screens, nothing from outside.
 
-Its Content-Security-Policy names the one style sheet and the one script that the page has, by their digests,
-and lets in pictures and fonts that the page itself carries. A ``style`` attribute has no digest, so each
-becomes a rule of the style sheet.
+Its Content-Security-Policy names the one style sheet and the one script of the page by their digests, and
+lets in pictures and fonts that the page itself carries. A ``style`` attribute has no digest, so each becomes
+a rule of the style sheet.
 """
 
 import base64
