@@ -161,6 +161,8 @@ def _parse_row(row: list[str], columns: list[int], where: str) -> tuple[int, np.
 
 def _parse_pixels(text: str, where: str) -> np.ndarray:
     try:
+        if "+" in text or "-" in text:  # NumPy takes "+ 7" for one number
+            raise ValueError
         values = np.fromstring(text, dtype=np.int64, sep=" ")
     except ValueError:
         odd = next((word for word in text.split() if not word.isdecimal()), text[:20])
