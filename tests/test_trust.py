@@ -10,10 +10,9 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_readme_quotes_the_record():
     table = trust.read(ROOT / "reports" / "record" / "trust.csv")
-    assert {what for what, *_ in table} == {trust.KILLS, trust.INPUTS, trust.COVERAGE}
     readme = (ROOT / "README.md").read_text().splitlines()
     wanted = trust.quoted(table)
-    assert [line for line in wanted if line not in readme] == [], "put these lines into the README"
+    assert wanted and [line for line in wanted if line not in readme] == [], "put these lines into the README"
 
 
 def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):

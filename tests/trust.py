@@ -50,13 +50,14 @@ def quoted(table: Table) -> list[str]:
     damaged = sum(number for (what, *_), number in table.items() if what == INPUTS)
     each = ", ".join(f"{kind} {number:.0f}" for kind, number in kills.items())
     wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
-    lines = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
+    shares = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
     least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
-    return [
-        f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |",
-        f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |",
-        f"| lines that tests run | {lines} |",
-    ]
+    lines = {
+        f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
+        f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
+        f"| lines that tests run | {shares} |": wings,
+    }
+    return [line for line, found in lines.items() if found]
 
 
 def measured() -> dict[str, tuple[int, int]]:
