@@ -34,6 +34,8 @@ def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(run
     assert row["reported"] == experiments.find("deep_plain").reported
     assert (table.public["lean"] > 0.1) is pd.NA
     assert list(comparison.shown(table).index) == list(SHARES)
+    again = summary.results_table(runs)
+    assert again["valid_accuracy"].tolist() == table["public"].dropna().tolist(), "one number in every table"
 
 
 def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):

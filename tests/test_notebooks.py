@@ -183,6 +183,12 @@ def test_chapters_end_with_provenance(notebook):
     assert "report.provenance(" in code_cells(notebook)[-1].source
 
 
+def test_every_chapter_averages_all_seeds_of_a_row(notebook):
+    """Else one table has the mean of three seeds, and another the first of them, for the same row."""
+    source = text_of(notebook)
+    assert "trainer.obtain(" not in source or "summary.with_other_seeds(" in source
+
+
 def test_only_the_two_comparisons_open_the_private_test():
     openers = [path.stem for path in NOTEBOOKS if "open_private_test" in text_of(nbformat.read(path, 4))]
     assert openers == ["05_comparison", "07_crowd"]
