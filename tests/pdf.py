@@ -5,10 +5,10 @@ import re
 
 from pypdf import PageObject, PdfReader
 
-HEAD, FOOT = 775, 60
+HEAD, FOOT = 780, 55
 """Points above the foot of the page between which text stands that is neither header nor footer."""
 
-BOTTOM = 68
+BOTTOM = 62
 """Points above the foot of the page at which the text's own area ends."""
 
 

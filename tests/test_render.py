@@ -9,6 +9,7 @@ from chapters import FACTS, code, error, markdown, notebook, picture, printed, s
 from pdf import fonts, page_texts, reader
 from repeated import unmeasured
 
+from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.report import render
 
@@ -96,6 +97,9 @@ def test_figures_and_tables_are_numbered_across_chapters(html):
 def test_references_lead_somewhere(html):
     ids = {tag["id"] for tag in html.find_all(id=True)}
     links = [a for a in html.find_all("a") if a["href"].startswith("#")]
+    assert all(image["alt"] for image in html.find_all("img"))
+    assert not [tag for tag in html.find_all(src=True) if not tag["src"].startswith("data:")]
+    assert all(tag["href"].startswith("data:") for tag in html.find_all("link"))
     assert {a["href"][1:] for a in links} <= ids
     said = {a["href"]: words(a) for a in html.main.find_all("a") if a["href"].startswith("#")}
     assert said["#fig-curve"] == "Figure 1"
@@ -267,6 +271,27 @@ def test_only_tables_that_fit_in_no_other_way_get_a_landscape_page(tmp_path, met
     path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
     _, pdf = render.render([path], tmp_path, meta=meta)
     assert pdf.read_bytes().count(landscape) == 1
+
+
+def test_a_small_table_of_long_cells_stays_among_the_text(tmp_path, meta):
+    columns = ("network", "seeds", "images", "crowd %", "six of ten %", "label %", "leak-free %", "error %")
+    cell = code("table()", table(columns=columns, rows=[["60.1 (57.7 to 67.7)"] * 8] * 3))
+    path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
+    _, pdf = render.render([path], tmp_path, meta=meta)
+    assert b"/MediaBox[0 0 841." not in pdf.read_bytes()
+
+
+def test_the_committed_report_stands_on_its_own():
+    """It may be an old rendering, so its length and size are not asked for."""
+    folder = paths.root() / "reports"
+    html = BeautifulSoup((folder / "report.html").read_text(encoding="utf-8"), "html.parser")
+    ids = {tag["id"] for tag in html.find_all(id=True)}
+    assert all(image["alt"] and image["src"].startswith("data:") for image in html.find_all("img"))
+    assert {a["href"][1:] for a in html.find_all("a") if a["href"].startswith("#")} <= ids
+    pdf = (folder / "report.pdf").read_bytes()
+    assert reader(pdf).metadata.title == html.title.get_text()
+    assert len(reader(pdf).outline) > 6
+    assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts(pdf))
 
 
 def test_a_sound_full_report_has_no_banner(html, pages):

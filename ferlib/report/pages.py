@@ -26,7 +26,7 @@ WAYS = 50
 # Prices: of an empty page, and more of a foot that is seen to be empty; of a page of text between a float and
 # its place; of one among another chapter's text; of a figure that shrinks away; of a table in two parts.
 _EMPTY, _SEEN, _PAGE_LATE, _CHAPTER_LATE, _SHRUNK, _BROKEN = 4.0, 30.0, 1.5, 6.0, 2.0, 1.0
-_SEEN_FROM = 0.16
+_SEEN_FROM = 0.13
 
 
 @dataclass(frozen=True)

@@ -258,8 +258,8 @@ end
 local function boxed(name)
   return function(div)
     if not to_typst then return nil end
-    local long = tostring(lines_of_code(div) > 45)
-    local blocks = pandoc.Blocks { typst('#' .. name .. '(breakable: ' .. long .. ')[') }
+    local breakable = name ~= 'output' or lines_of_code(div) > 45
+    local blocks = pandoc.Blocks { typst('#' .. name .. '(breakable: ' .. tostring(breakable) .. ')[') }
     blocks:extend(pandoc.Blocks(div.content):walk { DefinitionList = definitions })
     blocks:insert(typst(']'))
     return blocks

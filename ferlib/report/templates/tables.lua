@@ -3,7 +3,7 @@
 local TEXT_WIDTH, LANDSCAPE_WIDTH = 465, 700            -- points
 local SIZES = { { 9, 6 }, { 8.5, 5 }, { 8, 4 }, { 7.5, 3 }, { 7, 2.5 }, { 6.5, 2 } }  -- text size, inset
 local CHARACTER = 0.52                                  -- width in units of the text size
-local COMFORTABLE = 22                                  -- characters at which a long text may wrap
+local COMFORTABLE = { 22, 14, 0 }                       -- characters at which a long text may wrap, if need be
 
 local function longest_word(text)
   local longest = 0
@@ -25,7 +25,7 @@ end
 
 -- Characters that each column would like to have in a line, and those it has to have: headings wrap at
 -- every blank, texts at a comfortable width.
-local function columns_of(grid)
+local function columns_of(grid, width)
   local liked, needed = {}, {}
   local function measure(comfortable)
     return function(column, text)
@@ -35,7 +35,7 @@ local function columns_of(grid)
     end
   end
   each_cell(grid.head.rows, measure(0))
-  each_cell(body_rows(grid), measure(COMFORTABLE))
+  each_cell(body_rows(grid), measure(width))
   return liked, needed
 end
 
@@ -61,14 +61,17 @@ local function fit_to(grid, liked, needed, available)
   end
 end
 
--- Choose size, inset and page, and give columns that cannot have all they like a share of the width.
+-- Choose size, inset and page, and give columns that cannot have all they like a share of the width. A page of
+-- its own is for tables whose very words are too wide: a small table would leave it empty.
 local function fit(grid)
-  local liked, needed = columns_of(grid)
-  local fitted = fit_to(grid, liked, needed, TEXT_WIDTH)
-  if not fitted then
-    fitted = fit_to(grid, liked, needed, LANDSCAPE_WIDTH) or { size = SIZES[#SIZES][1], inset = SIZES[#SIZES][2] }
-    fitted.landscape = true
+  for _, width in ipairs(COMFORTABLE) do
+    local liked, needed = columns_of(grid, width)
+    local fitted = fit_to(grid, liked, needed, TEXT_WIDTH)
+    if fitted then return fitted end
   end
+  local liked, needed = columns_of(grid, COMFORTABLE[1])
+  local fitted = fit_to(grid, liked, needed, LANDSCAPE_WIDTH) or { size = SIZES[#SIZES][1], inset = SIZES[#SIZES][2] }
+  fitted.landscape = true
   return fitted
 end
 
