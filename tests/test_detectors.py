@@ -113,7 +113,7 @@ def test_drawn_faces_are_framed_by_both_detectors_alike():
 
 
 def test_the_readme_names_the_sizes_that_are_searched_for():
-    told = (paths.PACKAGE.parent / "README.md").read_text()
+    told = " ".join((paths.PACKAGE.parent / "README.md").read_text().split())
     assert f"from {faces.SMALLEST_FACE} pixels on in a photo" in told
     assert f"from {100 * tracker.NARROWEST:.0f} % of the longer side in a film" in told
     assert f"above {faces.FINER_SEARCHED:,} pixels are searched at that size" in told

@@ -13,7 +13,6 @@ import ferlib
 from ferlib import cli, paths
 from ferlib.data import demo, fer2013, layout, readers
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.tools import export
 from ferlib.train import record
 
 WORDS = {
@@ -130,12 +129,17 @@ def test_classes_of_its_own_keep_their_names_and_any_size(own):
     assert again.train.classes == found.train.classes and again.fingerprint == found.fingerprint
 
 
-def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path):
+def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path, monkeypatch, capsys):
     assert cli.main(["train", "prior", "--profile", "quick", "--data", str(own)]) == 0
     (run,) = record.runs(fer2013.load(own, own_classes=True))
     assert run.valid.classes == ("Bored", "happiness", "sleepy") and len(run.valid.labels) == 12
-    export.export(run, folder=tmp_path / "network")
-    assert ferlib.load_model(tmp_path / "network").classes == run.valid.classes
+    monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
+    assert cli.main(["export", "prior", "--data", str(own)]) == 1
+    assert "Bored, happiness and sleepy, not FER-2013's" in capsys.readouterr().err
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "network"))
+    assert cli.main(["export", "prior", "--data", str(own)]) == 0
+    assert ferlib.load_model().classes == run.valid.classes
+    assert not (tmp_path / "network" / "MODEL_CARD.md").exists()
 
 
 def test_names_of_its_own_are_part_of_the_fingerprint(own):

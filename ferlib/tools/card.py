@@ -11,13 +11,13 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.evaluate import metrics, resampling
-from ferlib.labels import FerlibError
+from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import Network, load_model
 from ferlib.tools import export
 from ferlib.train import record
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-from ferlib.words import percent
+from ferlib.words import listed, percent
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 PROFILES = ("full", "cpu", "quick")
@@ -32,7 +32,7 @@ def ship(id: str, dataset: Dataset) -> str:
 
     What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline. Once
     chapter 5 has tested it, its results and Keras weights go into the record, too. With ``FERLIB_WEIGHTS``
-    any run goes into that folder, its card beside it.
+    any run goes into that folder, with a card beside it where it learned from FER-2013.
 
     Args:
         id: Row of the experiment table.
@@ -58,19 +58,24 @@ def ship(id: str, dataset: Dataset) -> str:
     if not elsewhere and run.test is not None:
         record.publish([run])
         record.keep_weights(run)  # Grad-CAM needs the network in Keras
+    told = f"{id} (seed {run.seed}, profile {run.profile}) is now {graph}"
+    if dataset.train.classes != CLASSES:
+        return told  # the card speaks of FER-2013
     target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
     text = model_card(run, load_model(graph.parent).metadata)
     if dataset.is_demo:
         text = text.replace("\n", f"\n\n**It saw {dataset.source}: no number here is a finding.**\n", 1)
     with paths.written_atomically(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return f"{id} (seed {run.seed}, profile {run.profile}) is now {graph}; {target} describes it"
+    return f"{told}; {target} describes it"
 
 
 def _unfit(run: Run, dataset: Dataset) -> str:
     """Say why a run must not ship, or nothing."""
     if dataset.is_demo:
         return "it learned from drawn demo faces"
+    if run.valid.classes != CLASSES:
+        return f"it knows {listed(run.valid.classes)}, not FER-2013's seven classes"
     if run.profile == "quick":
         return f"it was trained quickly, on few images (ferlib train {run.experiment.id} --profile full)"
     return "it is a baseline" if run.experiment.model in BASELINES else ""

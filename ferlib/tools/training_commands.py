@@ -3,6 +3,7 @@
 import sys
 import time
 
+from ferlib.labels import FerlibError
 from ferlib.tools import arguments
 from ferlib.words import listed
 
@@ -122,6 +123,8 @@ def _bench(chosen) -> None:
     from ferlib.data import fer2013
 
     dataset = fer2013.load(chosen.data)
+    if chosen.save and dataset.is_demo:
+        raise FerlibError("what is kept is measured on FER-2013, not on drawn faces: name it with --data")
     if chosen.live:
         from skimage import data as photos
 
@@ -162,7 +165,7 @@ def _export(chosen) -> None:
     from ferlib.data import fer2013
     from ferlib.tools import card
 
-    print(card.ship(chosen.id, fer2013.load(chosen.data)))
+    print(card.ship(chosen.id, fer2013.load(chosen.data, own_classes=True)))
 
 
 def _reproduce(chosen) -> int:
