@@ -32,7 +32,7 @@ def test_misclassified_faces_are_mistakes_of_their_row(split, predictions):
     for face, title in drawn(fig):
         index = position(face, split)
         assert not predictions.correct[index]
-        assert title == f"{predictions.classes[predictions.predicted[index]]} 80 %"
+        assert title == predictions.classes[predictions.predicted[index]]
     names = [ax.texts[0].get_text() for ax in fig.axes if ax.texts]
     assert names == sorted(names)
 

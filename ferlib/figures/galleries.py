@@ -33,11 +33,17 @@ class Row:
     colors: Sequence[str] = ()
 
 
-def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
-    """Draw rows of faces, which may differ in length; ``size`` is the width of a face in inches."""
+def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figure:
+    """Draw rows of faces, which may differ in length.
+
+    Args:
+        rows: The first at the top.
+        size: Width of a face, inches.
+        text: Size of the titles, points.
+    """
     columns = max(len(row.images) for row in rows)
     width = columns * (size + 0.04) + (0.9 if any(row.name for row in rows) else 0)
-    height = sum(size + (0.24 if row.titles else 0.04) for row in rows)
+    height = sum(size + (0.24 if len(row.titles) else 0.04) for row in rows)
     fig, axes = plt.subplots(len(rows), columns, squeeze=False, figsize=(width, height))
     for ax in axes.flat:
         ax.set_axis_off()
@@ -45,9 +51,9 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9) -> Figure:
         line[0].text(-0.12, 0.5, row.name, transform=line[0].transAxes, ha="right", va="center")
         for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
             draw_face(ax, image)
-            if row.titles:
+            if len(row.titles):
                 color = row.colors[position] if row.colors else INK
-                ax.set_title(row.titles[position], size=8, color=color, loc="center", pad=2, weight="normal")
+                ax.set_title(row.titles[position], size=text, color=color, loc="center", pad=2, weight="normal")
     return fig
 
 
@@ -145,8 +151,8 @@ def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figu
     return gallery(rows)
 
 
-def misclassified(split: Split, predictions: Predictions, *, per_class: int = 8, seed: int = 0) -> Figure:
-    """Draw randomly chosen mistakes, one row a true class, with prediction and confidence above.
+def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9, seed: int = 0) -> Figure:
+    """Draw randomly chosen mistakes, one row a true class, with the prediction above.
 
     Args:
         split: The images that the predictions were made on, in the same order.
@@ -155,12 +161,13 @@ def misclassified(split: Split, predictions: Predictions, *, per_class: int = 8,
         seed: Of the choice.
     """
     generator, rows = np.random.default_rng(seed), []
+    told = np.array(predictions.classes)[predictions.predicted]
     for name in sorted(predictions.classes):
         wrong = np.flatnonzero(~predictions.correct & (predictions.labels == predictions.classes.index(name)))
         chosen = np.sort(generator.choice(wrong, min(per_class, len(wrong)), replace=False))
         if len(chosen):
-            rows.append(Row(split.images[chosen], name, _told(predictions, chosen), [WRONG] * len(chosen)))
-    return gallery(rows)
+            rows.append(Row(split.images[chosen], name, told[chosen], [WRONG] * len(chosen)))
+    return gallery(rows, size=0.62, text=9)  # seven rows keep readable titles on half a page
 
 
 def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, columns: int = 8) -> Figure:
