@@ -35,10 +35,12 @@ def test_setup_is_hidden_and_parameters_are_kept(read):
 
 
 def test_figures_tables_prose_and_facts_go_to_their_places(read):
-    abstract = shown({"text/markdown": "In short."}, {"role": "abstract"})
+    abstract = shown({"text/markdown": "In short."}, {"role": "abstract", "holds": True})
+    more = shown({"text/markdown": "It works."}, {"role": "abstract", "holds": True})
+    unknown = shown({"text/markdown": "> Who knows."}, {"role": "abstract", "holds": None})
     prose = shown({"text/markdown": "Happy is **best**."}, {"role": "prose"})
     caption = shown({"text/markdown": "**Figure.** The loss"}, {"role": "caption"})
-    chapter = read(code("a()", picture(), caption), code("b()", table(), prose, abstract))
+    chapter = read(code("a()", picture(), caption), code("b()", table(), prose, abstract, unknown, more))
     assert list(chapter.pictures) == ["fig-curve.svg"]
     assert (
         '::: {#fig-curve .figure width="50%" inches="2.00x1.00" alt="A \\"line\\" & a <dot>"}' in chapter.body
@@ -46,7 +48,7 @@ def test_figures_tables_prose_and_facts_go_to_their_places(read):
     assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table>" in chapter.body
     assert "Happy is **best**." in chapter.body
     assert "**Figure.**" not in chapter.body
-    assert chapter.abstract == "In short."
+    assert chapter.abstract == "In short. It works."
     assert "In short." not in chapter.body
     assert chapter.facts["commit"] == "0a1b2c3d4e"
     assert (chapter.seconds, chapter.ended[:10]) == (12.34, "2026-03-04")

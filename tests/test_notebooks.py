@@ -22,26 +22,12 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def is_converted(notebook) -> bool:
-    """Whether people write its sentences; the others are on their way."""
-    return "ferlib.report.chapter import Report" in text_of(notebook)
-
-
-@pytest.fixture
-def converted(notebook):
-    if not is_converted(notebook):
-        pytest.skip("its sentences are still written by code")
-    return notebook
-
-
-def prose_call(cell) -> ast.Call | None:
-    """The one call of a cell that holds nothing but what the report says or shows, else None."""
-    body = ast.parse(cell.source).body
-    if len(body) != 1 or not isinstance(body[0], ast.Expr) or not isinstance(body[0].value, ast.Call):
-        return None
-    name = ast.unparse(body[0].value.func)
-    shown = ("say", "conclude", "figure", "table", "provenance")
-    return body[0].value if name in [f"report.{one}" for one in shown] else None
+def prose_calls(cell) -> list[ast.Call]:
+    """The calls of a cell that holds nothing but what the report says or shows, else none."""
+    shown = [f"report.{name}" for name in ("say", "conclude", "figure", "table", "provenance")]
+    calls = [getattr(statement, "value", None) for statement in ast.parse(cell.source).body]
+    prose = [isinstance(call, ast.Call) and ast.unparse(call.func) in shown for call in calls]
+    return calls if all(prose) else []
 
 
 def strings_in(source) -> list[str]:
@@ -52,7 +38,7 @@ def strings_in(source) -> list[str]:
 
 def written_texts(notebook) -> list[str]:
     """All that people wrote in the calls of a chapter."""
-    return [text for cell in code_cells(notebook) if prose_call(cell) for text in strings_in(cell.source)]
+    return [text for cell in code_cells(notebook) if prose_calls(cell) for text in strings_in(cell.source)]
 
 
 def text_of(notebook) -> str:
@@ -94,55 +80,55 @@ def test_only_one_cell_is_tagged_parameters(notebook):
 
 
 def test_cells_are_few_and_short(notebook):
-    most_cells, most_lines = (25, 15) if is_converted(notebook) else (40, 20)
-    assert len(notebook.cells) <= most_cells
+    assert len(notebook.cells) <= 25
     longest = max(len(cell.source.splitlines()) for cell in code_cells(notebook))
-    assert longest <= most_lines
+    assert longest <= 15
 
 
-def test_prose_is_collapsed_and_code_is_not(converted):
-    for cell in code_cells(converted):
+def test_prose_is_collapsed_and_code_is_not(notebook):
+    for cell in code_cells(notebook):
         hidden = bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
-        assert hidden == (prose_call(cell) is not None), cell.source
+        assert hidden == bool(prose_calls(cell)), cell.source
         if hidden and "provenance" not in cell.source:
             said = sum(map(len, strings_in(cell.source)))
             assert said > len(cell.source) / 3, f"more code than prose in a collapsed cell: {cell.source}"
 
 
-def test_shown_code_is_code(converted):
-    shown = [cell.source for cell in code_cells(converted) if prose_call(cell) is None]
+def test_shown_code_is_code(notebook):
+    shown = [cell.source for cell in code_cells(notebook) if not prose_calls(cell)]
     said = sum(len(text) for source in shown for text in strings_in(source))
     assert said < 0.2 * sum(map(len, shown))
 
 
-def test_holes_have_values_that_the_chapter_names(converted):
+def test_holes_have_values_that_the_chapter_names(notebook):
     given = set(experiments.EXPERIMENTS)
-    for node in ast.walk(ast.parse("\n".join(cell.source for cell in code_cells(converted)))):
+    for node in ast.walk(ast.parse("\n".join(cell.source for cell in code_cells(notebook)))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "report.values":
             given |= {keyword.arg for keyword in node.keywords}
-    holes = {hole[1].split(".")[0] for text in written_texts(converted) for hole in HOLE.finditer(text)}
+    holes = {hole[1].split(".")[0] for text in written_texts(notebook) for hole in HOLE.finditer(text)}
     assert holes <= given
-    markdown = [cell.source for cell in converted.cells if cell.cell_type == "markdown"]
+    markdown = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert not any(HOLE.search(text) for text in markdown), "a hole in Markdown shows as it is in JupyterLab"
 
 
-def test_what_is_concluded_stands_on_evidence(converted):
-    for cell in converted.cells:
-        call = prose_call(cell) if cell.cell_type == "code" else None
+def test_what_is_concluded_stands_on_evidence(notebook):
+    for cell in notebook.cells:
+        calls = prose_calls(cell) if cell.cell_type == "code" else []
         concludes = re.search(r"\*\*(Answer|Finding)|^## (Abstract|What we learned)", cell.source, re.M)
-        if call is None or ast.unparse(call.func) != "report.conclude":
-            assert not concludes, f"a conclusion without report.conclude: {cell.source}"
-            continue
-        assert call.keywords
-        for claim in call.keywords:
-            assert any(isinstance(node, ast.Name) for node in ast.walk(claim.value)), f"{claim.arg} is typed"
-    assert "report.conclude(" in text_of(converted)
+        calls = [call for call in calls if ast.unparse(call.func) == "report.conclude"]
+        assert calls or not concludes, f"a conclusion without report.conclude: {cell.source}"
+        for call in calls:
+            assert call.keywords
+            for claim in call.keywords:
+                names = [node for node in ast.walk(claim.value) if isinstance(node, ast.Name)]
+                assert names, f"{claim.arg} is typed"
+    assert "report.conclude(" in text_of(notebook)
 
 
-def test_no_result_is_typed(converted):
+def test_no_result_is_typed(notebook):
     """Percentages, points and large numbers come from the runs; typed ones would outlive them."""
-    texts = [HOLE.sub("", text) for text in written_texts(converted)]
-    texts += [cell.source for cell in converted.cells[1:] if cell.cell_type == "markdown"]
+    texts = [HOLE.sub("", text) for text in written_texts(notebook)]
+    texts += [cell.source for cell in notebook.cells[1:] if cell.cell_type == "markdown"]
     for text in texts:
         assert not re.search(r"\d\.\d+ ?%|\d ?points?\b|\d\.\d+ (ms|s|MB)\b", text), text
 
@@ -150,8 +136,6 @@ def test_no_result_is_typed(converted):
 @pytest.mark.parametrize("start", ["03", "04", "02"])
 def test_networks_are_written_out_checked_and_trained_in_the_chapters_on_training(start):
     notebook = nbformat.read(next(path for path in NOTEBOOKS if path.name.startswith(start)), 4)
-    if not is_converted(notebook):
-        pytest.skip("its sentences are still written by code")
     code = "\n".join(cell.source for cell in code_cells(notebook))
     for call in ("layers.", "models.same_layers(", ".compile(", ".fit(", "load_weights(", "Augment("):
         assert call in code, call

@@ -27,7 +27,9 @@ WIDE = tuple(f"quantity_{i}" for i in range(12))
 def chapters(tmp_path_factory):
     """Two chapters with one of everything."""
     folder = tmp_path_factory.mktemp("executed")
-    abstract = shown({"text/markdown": "We test it [@he2016]; see @tbl-wide."}, {"role": "abstract"})
+    abstract = shown(
+        {"text/markdown": "We test it [@he2016]; see @tbl-wide."}, {"role": "abstract", "holds": True}
+    )
     prose = shown(
         {"text/markdown": "As @fig-curve and @tbl-scores of @sec-shallow-cnn show."}, {"role": "prose"}
     )

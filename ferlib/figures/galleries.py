@@ -53,7 +53,9 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figur
             draw_face(ax, image)
             if len(row.titles):
                 color = row.colors[position] if row.colors else INK
-                ax.set_title(row.titles[position], size=text, color=color, loc="center", pad=2, weight="normal")
+                ax.set_title(
+                    row.titles[position], size=text, color=color, loc="center", pad=2, weight="normal"
+                )
     return fig
 
 

@@ -32,7 +32,7 @@ class Chapter:
         title: Its heading, without a number.
         body: Markdown with the divs that ``report.lua`` knows.
         pictures: File name to SVG.
-        abstract: Markdown for the title page, often empty.
+        abstract: Its sentences on the title page, Markdown: those that its runs carry, often none.
         facts: What :func:`ferlib.report.display.provenance` told, empty if it was not called.
         parameters: Code of the cell that papermill injected, often empty.
         seconds: How long the notebook ran; None if papermill did not say.
@@ -261,7 +261,8 @@ def _read_output(chapter: Chapter, output) -> list[str]:
         case "prose":
             return [_markdown(data["text/markdown"])]
         case "abstract":
-            chapter.abstract = data["text/markdown"]
+            if facts["holds"]:
+                chapter.abstract = f"{chapter.abstract} {data['text/markdown']}".strip()
         case "provenance":
             chapter.facts = facts
         case "status":

@@ -129,7 +129,7 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
         listings.appendix(),
     ]
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
-    abstract = "\n\n".join(chapter.abstract for chapter in chapters if chapter.abstract)
+    abstract = " ".join(chapter.abstract for chapter in chapters if chapter.abstract)
     metadata = {
         **settings,
         "abstract": abstract,
