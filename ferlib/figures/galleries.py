@@ -198,7 +198,7 @@ def voted(
     answers: Mapping[str, Predictions],
     positions: np.ndarray,
     *,
-    columns: int = 3,
+    columns: int = 2,
 ) -> Figure:
     """Draw faces, each beside bars of its votes, and who gives which answer: the label and each network.
 
@@ -214,8 +214,8 @@ def voted(
         lines,
         2 * columns,
         squeeze=False,
-        figsize=(3.2 * columns, 1.25 * lines),
-        width_ratios=[1, 1.6] * columns,
+        figsize=(3.3 * columns, 0.95 * lines),
+        width_ratios=[1, 2.4] * columns,
     )
     for ax in axes.flat:
         ax.set_axis_off()
@@ -237,7 +237,7 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
     ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colors)
     for line, name in enumerate(shown):
         ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=7, va="center")
-    ax.set(xlim=(0, 20), ylim=(max(len(shown), 4) - 0.5, -0.5))
+    ax.set(xlim=(0, 26), ylim=(max(len(shown), 4) - 0.5, -0.5))
     ax.xaxis.set_visible(False)
     ax.grid(visible=False)
     ax.spines["bottom"].set_visible(False)
