@@ -19,6 +19,9 @@ OUTCOMES = Counter()
 SURVIVED = Counter()
 """Kills survived by kind of work, which it prints, too."""
 
+PAGES = Counter()
+"""Reports opened in a browser, by width in pixels and colours."""
+
 HAPPY = "train/happy/Training_00000003.jpg"
 """A member of every archive written here."""
 

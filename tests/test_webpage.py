@@ -17,6 +17,7 @@ SVG = (
 PAGE = """<html><head><meta http-equiv="Content-Security-Policy" content=""><style></style></head><body>
 <table><tr><td style="text-align: right;">1</td><td class="a" style="text-align: right;">2</td></tr></table>
 <img src="fig-a.svg" alt="a" style="--width:50%"><math><mo accent="true">\u0302</mo></math>
+<pre>x = 1</pre><math display="block"><mi>x</mi></math>
 <script>let a = 1 < 2 && "é";</script></body></html>"""
 
 
@@ -49,6 +50,11 @@ def test_style_attributes_become_rules(page):
     assert second["class"] == ["a", "text-align-right"]
     assert page.style.string.count(".text-align-right { text-align: right; }") == 1
     assert f".{page.img['class'][0]} {{ --width:50% }}" in page.style.string
+
+
+def test_what_scrolls_sideways_can_be_reached_from_the_keyboard(page):
+    assert page.pre["tabindex"] == page.find("math", display="block")["tabindex"] == "0"
+    assert not page.find("math", display=False).has_attr("tabindex")
 
 
 def test_pictures_are_inside_and_turn_dark_but_for_their_photographs(page):

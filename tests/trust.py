@@ -7,11 +7,11 @@ import csv
 import sys
 from pathlib import Path
 
-from sources import OUTCOMES, SURVIVED
+from sources import OUTCOMES, PAGES, SURVIVED
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
-KILLS, INPUTS, COVERAGE = "kill", "damaged input", "lines run, %"
+KILLS, INPUTS, PAGE, COVERAGE = "kill", "damaged input", "page in a browser", "lines run, %"
 
 Table = dict[tuple[str, str, str], float]
 """What was tried, its kind and its outcome, to how often."""
@@ -20,7 +20,10 @@ Table = dict[tuple[str, str, str], float]
 def tried() -> Table:
     """Return what the tests of this process tried so far."""
     kills = {(KILLS, kind, "survived"): number for kind, number in SURVIVED.items()}
-    return kills | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
+    pages = {
+        (PAGE, f"{width} pixels, {colours}", "in order"): number for (width, colours), number in PAGES.items()
+    }
+    return kills | pages | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
 
 
 def read(file: Path) -> Table:
@@ -49,12 +52,17 @@ def quoted(table: Table) -> list[str]:
     inputs = {kind for what, kind, _ in table if what == INPUTS}
     damaged = sum(number for (what, *_), number in table.items() if what == INPUTS)
     each = ", ".join(f"{kind} {number:.0f}" for kind, number in kills.items())
+    pages = [kind.split(" pixels, ") for what, kind, _ in table if what == PAGE]
+    widths, colours = sorted({width for width, _ in pages}, key=int), sorted({colour for _, colour in pages})
+    seen = f"{' and '.join(colours)}, {', '.join(widths)} pixels wide"
+    well = "nothing serious found by axe, no link lost, nothing cut off or loaded"
     wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
     shares = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
     least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
     lines = {
         f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
         f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
+        f"| the report in a browser, {seen} | {well} |": pages,
         f"| lines that tests run | {shares} |": wings,
     }
     return [line for line, found in lines.items() if found]

@@ -37,6 +37,8 @@ def finished(html: str, folder: Path) -> str:
         name = rules.setdefault(tag["style"], re.sub(r"\W+", "-", tag["style"]).strip("-"))
         tag["class"] = [*tag.get("class", ()), name]
         del tag["style"]
+    for wide in soup.select("pre, math[display=block]"):
+        wide["tabindex"] = "0"  # what scrolls sideways on a phone must do so from the keyboard, too
     for image in soup.find_all("img"):
         picture = for_dark_screens((folder / image["src"]).read_text(encoding="utf-8"))
         image["src"] = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
