@@ -3,9 +3,6 @@
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Emotion names; the position is the code in ``fer2013.csv`` (Goodfellow et al. 2013)."""
 
-ALPHABETICAL = tuple(sorted(CLASSES))
-"""Emotion names in the order of Kaggle's folders, used for tables and axes."""
-
 TOP_FOUR = ("happy", "neutral", "sad", "fear")
 """The four most frequent emotions of the training split, the most frequent first."""
 

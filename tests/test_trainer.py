@@ -140,11 +140,12 @@ def test_other_data_is_a_new_run(dataset, table, counted):
 def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
     """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
     code = f"""
-import test_trainer
+import tensorflow, test_trainer
 from ferlib.data import fer2013
 from ferlib.train import trainer
 trainer.CHECKPOINT_SECONDS = 0
-trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full", deterministic=True)
+tensorflow.config.experimental.enable_op_determinism()
+trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full")
 """
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
     environment = os.environ | {"FERLIB_CACHE": str(shared_cache), "PYTHONPATH": os.path.dirname(__file__)}
@@ -159,11 +160,12 @@ trainer.train(test_trainer.LONG, 0, fer2013.drawn({SIZES}), profile="full", dete
     assert not (folder / record.RUN_FILE).exists()
     leftovers.of_a_dead_process(folder / record.WEIGHTS_FILE)
 
+    pytest.importorskip("tensorflow").config.experimental.enable_op_determinism()
+
     def finish(runs_folder):
         monkeypatch.setenv("FERLIB_RUNS", str(runs_folder))
         epochs = []
-        options = {"profile": "full", "deterministic": True, "on_epoch": epochs.append}
-        return trainer.train(LONG, 0, demo_dataset, **options), len(epochs)
+        return trainer.train(LONG, 0, demo_dataset, profile="full", on_epoch=epochs.append), len(epochs)
 
     (undisturbed, all_epochs), (resumed, some_epochs) = (finish(folder) for folder in folders)
     assert all_epochs == LONG.epochs > some_epochs
@@ -417,12 +419,3 @@ def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
     names = [[split.names.tolist() for split in splits] for splits in seen]
     assert names[0][0] != names[1][0] == names[2][0]
     assert names[0][1] == names[1][1] and len(names[0][1]) == 32
-
-
-def test_deterministic_asks_tensorflow(dataset, monkeypatch):
-    asked = []
-    monkeypatch.setattr(trainer.machine, "use_deterministic_operations", lambda: asked.append(True))
-    trainer.train(row(epochs=1), 0, dataset, profile="full")
-    assert not asked
-    trainer.train(row(epochs=1), 1, dataset, profile="full", deterministic=True)
-    assert asked

@@ -250,7 +250,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
             continue
         difference = summary.private_accuracy(found[second]) - summary.private_accuracy(found[first])
         low, high = difference.interval()
-        tests = [metrics.mcnemar(a.test, b.test).p for a in found[first] for b in found[second]]
+        tests = [metrics.mcnemar(a.test, b.test) for a in found[first] for b in found[second]]
         table.append(
             {
                 "first": first,

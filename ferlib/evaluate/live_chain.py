@@ -91,17 +91,16 @@ def accuracy_by_margin(
     return pd.DataFrame(rows, columns=["margin", "accuracy", "standard_error", "difference"])
 
 
-def parade(images: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[tuple]]:
+def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
     """Show one face after the other, each at a place that is known.
 
     Args:
         images: uint8 (n, 48, 48, 1).
-        seed: Of the places.
 
     Returns:
         A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
     """
-    frames, boxes, generator = [], [], np.random.default_rng(seed)
+    frames, boxes, generator = [], [], np.random.default_rng(0)
     for image in images:
         face = in_a_picture(image)
         side = len(face)
@@ -152,17 +151,16 @@ PIECES, SIDE = 20, 480
 """Pieces cut out of each of these, and the side, pixels, to which they are resized."""
 
 
-def faceless(pieces: int = PIECES, seed: int = 0) -> Iterator[np.ndarray]:
+def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
     """Cut pieces at random out of photographs that show no face.
 
     Args:
         pieces: How many of each photograph.
-        seed: Of the places and sizes.
 
     Yields:
         uint8 (480, 480, 3), blue, green, red.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     for name in NOBODY:
         photo = pixels.in_colour(getattr(photos, name)())
         for _ in range(pieces):

@@ -119,16 +119,6 @@ def overfits(found: Rows) -> Finding:
     return Finding(measured, "smaller of the two differences of gaps (training minus PublicTest)", effect)
 
 
-def dropout(found: Rows) -> Finding:
-    """Measure whether dropout raises the accuracy on images not seen in training."""
-    tests, texts = {}, []
-    for word, id in [("with", "deep_augmented"), ("without", "deep_no_dropout")]:
-        tests[word] = summary.private_accuracy(found[id])
-        texts.append(f"{word} {percent(tests[word].value)}")
-    effect = tests["with"] - tests["without"]
-    return Finding("; ".join(texts), "paired difference of test accuracy, with minus without", effect)
-
-
 def stops_early(found: Rows) -> Finding:
     """Measure which share of the epochs early stopping saves, and at what price."""
     early, fixed = found["deep_augmented"], found["deep_fixed_epochs"]

@@ -1,7 +1,6 @@
 """Scores of one network: class by class, paired tests, and whether 80 % confidence means 80 % right."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,11 @@ from sklearn import metrics
 from statsmodels.stats import contingency_tables, proportion
 from statsmodels.stats.multitest import multipletests
 
+from ferlib.evaluate import resampling
 from ferlib.train.predicting import Predictions
+
+BINS = 15
+"""Of confidence, of equal width."""
 
 
 def per_class(predictions: Predictions) -> pd.DataFrame:
@@ -29,8 +32,8 @@ def per_class(predictions: Predictions) -> pd.DataFrame:
     return table.astype({"support": int}).rename_axis("class")
 
 
-def recall_intervals(predictions: Predictions, level: float = 0.95) -> pd.DataFrame:
-    """Return each class's recall with its Wilson score interval.
+def recall_intervals(predictions: Predictions) -> pd.DataFrame:
+    """Return each class's recall with its 95 % Wilson score interval.
 
     Returns:
         Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
@@ -41,7 +44,7 @@ def recall_intervals(predictions: Predictions, level: float = 0.95) -> pd.DataFr
     """
     hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
     table = hits.agg(recall="mean", support="size").rename_axis("class")
-    low, high = proportion.proportion_confint(hits.sum(), table["support"], 1 - level, method="wilson")
+    low, high = proportion.proportion_confint(hits.sum(), table["support"], method="wilson")
     return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
 
 
@@ -63,25 +66,8 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
     return table.sort_index().sort_index(axis=1)
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Result of McNemar's test.
-
-    Attributes:
-        n01: Images that only the second network gets right.
-        n10: Images that only the first network gets right.
-        statistic: The smaller of the two, binomial under the null hypothesis.
-        p: Two-sided exact p-value, 0 to 1.
-    """
-
-    n01: int
-    n10: int
-    statistic: float
-    p: float
-
-
-def mcnemar(first: Predictions, second: Predictions) -> McNemar:
-    """Test whether two networks, on the same images, are right equally often.
+def mcnemar(first: Predictions, second: Predictions) -> float:
+    """Return the two-sided exact p-value that two networks, on the same images, are right equally often.
 
     Args:
         first: Predictions of one network.
@@ -93,14 +79,9 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
     Source:
         McNemar (1947); recommended for single runs by Dietterich (1998).
     """
-    if not (np.array_equal(first.names, second.names) and np.array_equal(first.labels, second.labels)):
-        raise ValueError(
-            "McNemar's test needs both networks' predictions for the same images in the same order"
-        )
-    n01 = int((~first.correct & second.correct).sum())
-    n10 = int((first.correct & ~second.correct).sum())
-    result = contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True)
-    return McNemar(n01, n10, float(result.statistic), float(result.pvalue))
+    first, second = resampling.aligned([first, second])
+    n01, n10 = (~first.correct & second.correct).sum(), (first.correct & ~second.correct).sum()
+    return float(contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True).pvalue)
 
 
 def holm(ps: Sequence[float]) -> np.ndarray:
@@ -112,7 +93,7 @@ def holm(ps: Sequence[float]) -> np.ndarray:
     return multipletests(np.asarray(ps, "float64"), method="holm")[1]
 
 
-def reliability(predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None) -> pd.DataFrame:
+def reliability(predictions: Predictions, bins: int = BINS, hits: np.ndarray | None = None) -> pd.DataFrame:
     """Return how often predictions of each confidence are right.
 
     Args:
@@ -137,9 +118,7 @@ def reliability(predictions: Predictions, bins: int = 15, hits: np.ndarray | Non
     return table.assign(count=np.bincount(position, minlength=bins)[table.index]).reset_index(drop=True)
 
 
-def expected_calibration_error(
-    predictions: Predictions, bins: int = 15, hits: np.ndarray | None = None
-) -> float:
+def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
     """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
 
     The arguments are those of `reliability`.
@@ -147,11 +126,11 @@ def expected_calibration_error(
     Source:
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
-    table = reliability(predictions, bins, hits)
+    table = reliability(predictions, hits=hits)
     return float(((table["confidence"] - table["accuracy"]).abs() * table["count"]).sum() / len(predictions))
 
 
-def calibration_floor(predictions: Predictions, bins: int = 15, draws: int = 200) -> float:
+def calibration_floor(predictions: Predictions) -> float:
     """Return the calibration error that a perfectly calibrated network of these confidences would show.
 
     Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
@@ -159,16 +138,17 @@ def calibration_floor(predictions: Predictions, bins: int = 15, draws: int = 200
 
     Args:
         predictions: Predictions of one split.
-        bins: As of the error that it is held against.
-        draws: How often right and wrong are drawn; the mean is returned, 0 to 1.
+
+    Returns:
+        The mean over 200 draws, 0 to 1.
 
     Source:
         Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
         consistency resampling.
     """
     sure = predictions.confidence.astype("float64")
-    drawn = np.random.default_rng(0).random((draws, len(sure))) < sure
-    in_bin = np.eye(bins)[_bin(predictions.confidence, bins)]
+    drawn = np.random.default_rng(0).random((200, len(sure))) < sure
+    in_bin = np.eye(BINS)[_bin(predictions.confidence, BINS)]
     return float(np.abs((drawn - sure) @ in_bin).sum(axis=1).mean() / len(sure))
 
 

@@ -40,20 +40,19 @@ def answers(predictions: Predictions) -> pd.DataFrame:
     )
 
 
-def by_flag(predictions: Predictions, images: pd.DataFrame, split: str = "valid") -> pd.DataFrame:
+def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy on images with each audit flag and on all others.
 
     Args:
-        predictions: Predictions of one split, or of part of it.
+        predictions: Predictions on PublicTest, or on part of it.
         images: ``Audit.images``, one row an image: ``split``, ``name``, ``label`` and the flags.
-        split: Name of the split.
 
     Returns:
         One row a flag: ``flag``, ``images`` (with it), ``accuracy`` on them with its 95 % Wilson interval
         ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
         ``p_holm``, corrected for the number of flags that any image has (missing where none has it).
     """
-    flagged = _joined(predictions, images[images["split"] == split])
+    flagged = _joined(predictions, images[images["split"] == "valid"])
     rows = []
     for column, meaning in FLAGS.items():
         marked = flagged[column].eq(True).to_numpy()  # images that were not audited have no flag

@@ -17,14 +17,13 @@ from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 
 
-def class_counts(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def class_counts(counts: pd.DataFrame) -> Axes:
     """Draw grouped bars of the number of images of each class.
 
     Args:
         counts: Classes as rows, splits as columns (``total`` is left out); numbers of images.
-        ax: Where to draw; a new figure if None.
     """
-    ax = ax or plt.subplots()[1]
+    ax = plt.subplots()[1]
     counts = counts.drop(columns="total", errors="ignore").drop(index="total", errors="ignore")
     colors = [SPLIT_COLORS.get(name, FAINT) for name in counts.columns]
     counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colors, width=0.8, rot=0, legend=False)
@@ -37,16 +36,8 @@ def class_counts(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def metric_curves(history: pd.DataFrame, *, metric: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draw a metric of training and validation over the epochs and mark the epoch that was kept.
-
-    Args:
-        history: One row an epoch; columns ``epoch``, ``accuracy``, ``valid_accuracy``, ``loss``,
-            ``valid_loss``.
-        metric: ``"accuracy"`` or ``"loss"``.
-        ax: Where to draw; a new figure if None.
-    """
-    ax = ax or plt.subplots()[1]
+def _metric_curves(ax: Axes, history: pd.DataFrame, metric: str) -> Axes:
+    """Draw a metric of training and validation, and mark the epoch that was kept."""
     for column, split in [(metric, "train"), (f"valid_{metric}", "valid")]:
         ax.plot(
             history["epoch"],
@@ -68,21 +59,25 @@ def metric_curves(history: pd.DataFrame, *, metric: str = "accuracy", ax: Axes |
 
 
 def training(history: pd.DataFrame) -> Figure:
-    """Draw accuracy and loss over the epochs side by side."""
+    """Draw accuracy and loss over the epochs side by side, and mark the epoch that was kept.
+
+    Args:
+        history: One row an epoch; columns ``epoch``, ``accuracy``, ``valid_accuracy``, ``loss``,
+            ``valid_loss``.
+    """
     fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.2))
-    metric_curves(history, metric="accuracy", ax=axes[0])
-    metric_curves(history, metric="loss", ax=axes[1]).get_legend().remove()
+    _metric_curves(axes[0], history, "accuracy")
+    _metric_curves(axes[1], history, "loss").get_legend().remove()
     return fig
 
 
-def confusion_matrix(seeds: Sequence[Predictions], *, ax: Axes | None = None) -> Axes:
+def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
     """Draw the confusion matrix in shares of each true class, whose number of images stands beside it.
 
     Args:
         seeds: Predictions on the same images, whose shares are averaged.
-        ax: Where to draw; a new figure if None.
     """
-    ax = ax or plt.subplots(figsize=(6.2, 5.2))[1]
+    ax = plt.subplots(figsize=(6.2, 5.2))[1]
     shares = sum(metrics.confusion(one) for one in seeds) / len(seeds)
     images = metrics.confusion(seeds[0], normalize=False).sum(axis=1)
     _heat_map(ax, shares, "share of the true class")
@@ -91,14 +86,13 @@ def confusion_matrix(seeds: Sequence[Predictions], *, ax: Axes | None = None) ->
     return ax
 
 
-def recalls(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def recalls(table: pd.DataFrame) -> Axes:
     """Draw how much of each class the networks recognize, the class that they know best at the left.
 
     Args:
         table: From ``summary.recalls``.
-        ax: Where to draw; a new figure, as high as the table needs, if None.
     """
-    ax = ax or plt.subplots(figsize=(6.2, 0.32 * len(table) + 1))[1]
+    ax = plt.subplots(figsize=(6.2, 0.32 * len(table) + 1))[1]
     order = table.mean().sort_values(ascending=False).index
     _heat_map(ax, table[order], "recall", square=False)
     ax.set(xlabel="", ylabel="")
@@ -126,15 +120,14 @@ COSTS = {
 _PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
 
 
-def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) -> Axes:
+def accuracy_against(table: pd.DataFrame, cost: str) -> Axes:
     """Draw test accuracy, with its interval, against what it costs, on a logarithmic axis.
 
     Args:
         table: From ``summary.results_table``.
         cost: A key of ``COSTS``.
-        ax: Where to draw; a new figure if None.
     """
-    ax = ax or plt.subplots(figsize=(7, 4.6))[1]
+    ax = plt.subplots(figsize=(7, 4.6))[1]
     for (group, rows), color in zip(table.groupby("group", sort=False), GROUP_COLORS, strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
@@ -143,20 +136,12 @@ def accuracy_against(table: pd.DataFrame, cost: str, *, ax: Axes | None = None) 
     ax.set(xscale="log", xlabel=COSTS[cost], ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _short(value)))
+    ax.xaxis.set_major_formatter(ticker.EngFormatter())
     ax.minorticks_off()
     ax.margins(0.12, 0.1)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
     _label_points(ax, table[cost], table["test_accuracy"], table["test_low"], table["test_high"])
     return ax
-
-
-def _short(value):
-    """Write a number on an axis in a few characters."""
-    for size, unit in [(1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")]:
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
 
 
 def _label_points(ax, xs, ys, lows, highs):
@@ -243,16 +228,15 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
     return fig
 
 
-def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = None) -> Axes:
+def confused_pairs(shares: pd.DataFrame, *, most: int = 10) -> Axes:
     """Draw the most confused pairs of classes as bars.
 
     Args:
         shares: Confusion matrix from ``metrics.confusion``, shares of the true class.
         most: How many pairs.
-        ax: Where to draw; a new figure if None.
     """
     pairs = shares.where(~np.eye(len(shares), dtype=bool)).stack().nlargest(most)
-    ax = ax or plt.subplots(figsize=(6, 0.3 * len(pairs) + 0.8))[1]
+    ax = plt.subplots(figsize=(6, 0.3 * len(pairs) + 0.8))[1]
     names = [f"{true} taken for {predicted}" for true, predicted in pairs.index]
     bars = ax.barh(names, pairs, color=GROUP_COLORS[0], height=0.7)
     ax.bar_label(bars, [f"{100 * share:.0f} %" for share in pairs], padding=3, size=9)
@@ -263,15 +247,14 @@ def confused_pairs(shares: pd.DataFrame, *, most: int = 10, ax: Axes | None = No
     return ax
 
 
-def two_truths(sides: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def two_truths(sides: pd.DataFrame) -> Axes:
     """Draw labels against the crowd's answers, and whose side the network takes where these differ.
 
     Args:
         sides: From ``crowd.matrix``. Each cell has the number of images and the share of them in which the
             network says what the crowd says; its colour says whether it sides with crowd or label.
-        ax: Where to draw; a new figure if None.
     """
-    ax = ax or plt.subplots(figsize=(6.6, 5.4))[1]
+    ax = plt.subplots(figsize=(6.6, 5.4))[1]
     names = sorted({name for pair in sides.index for name in pair})
     whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
     filled = sides.reindex(whole).reset_index()

@@ -168,7 +168,7 @@ def table(model: keras.Model) -> pd.DataFrame:
     return pd.concat([listed, pd.DataFrame([{"stage": "sum", "output": "", **total}])], ignore_index=True)
 
 
-def architecture(model: keras.Model, *, ax: Axes | None = None) -> Axes:
+def architecture(model: keras.Model) -> Axes:
     """Draw a network from its input at the left to its output at the right.
 
     Each block is what a stage returns: its front grows with the image, its depth with the channels.
@@ -176,10 +176,9 @@ def architecture(model: keras.Model, *, ax: Axes | None = None) -> Axes:
 
     Args:
         model: Network without nested networks.
-        ax: Where to draw; a new figure, as wide as the network needs, if None.
     """
     found = stages(model)
-    ax = ax or plt.subplots(figsize=(1.06 * len(found) + 0.2, 3.3))[1]
+    ax = plt.subplots(figsize=(1.06 * len(found) + 0.2, 3.3))[1]
     for position, stage in enumerate(found):
         _block(ax, position, stage)
         text = {"ha": "center", "va": "top", "fontsize": 9}

@@ -15,6 +15,8 @@ from ferlib.figures.style import EMOTION_COLORS, FAINT, INK, WRONG
 from ferlib.labels import CLASSES, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
 
+_EXAMPLES = 8  # of what an audit flags, in a row
+
 
 @dataclass(frozen=True)
 class Row:
@@ -70,9 +72,9 @@ def draw_face(ax: Axes, image: np.ndarray) -> None:
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
-def sample_faces(split: Split, *, per_class: int = 8, seed: int = 0) -> Figure:
+def sample_faces(split: Split, *, per_class: int = 8) -> Figure:
     """Draw randomly chosen images of every class, one row a class, alphabetical."""
-    generator, rows = np.random.default_rng(seed), []
+    generator, rows = np.random.default_rng(0), []
     for name in sorted(split.classes):
         members = np.flatnonzero(split.labels == split.classes.index(name))
         chosen = generator.choice(members, min(per_class, len(members)), replace=False)
@@ -123,13 +125,12 @@ def _told(predictions, positions):
     ]
 
 
-def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figure:
+def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
     """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag.
 
     Args:
         dataset: What was audited.
         images: ``Audit.images``, one row an image.
-        columns: Faces a row, fewer where there are fewer.
     """
     splits = {split.name: split for split in dataset.splits}
 
@@ -138,7 +139,7 @@ def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figu
         titles = list(np.array(CLASSES)[chosen["label"]]) if titled else None
         return Row(np.array(shown), name, titles)
 
-    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(columns)
+    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(_EXAMPLES)
     rows = [row("same image", conflicting, True)] if len(conflicting) else []
     flags = {
         "leaked": "also in train",
@@ -149,20 +150,19 @@ def flagged(dataset: Dataset, images: pd.DataFrame, *, columns: int = 8) -> Figu
     for flag, name in flags.items():
         if images[flag].any():
             found = images[images[flag]]
-            rows.append(row(name, found.sample(min(columns, len(found)), random_state=0), False))
+            rows.append(row(name, found.sample(min(_EXAMPLES, len(found)), random_state=0), False))
     return gallery(rows)
 
 
-def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9, seed: int = 0) -> Figure:
+def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9) -> Figure:
     """Draw randomly chosen mistakes, one row a true class, with the prediction above.
 
     Args:
         split: The images that the predictions were made on, in the same order.
         predictions: What the network says.
         per_class: Faces a row, fewer where there are fewer mistakes.
-        seed: Of the choice.
     """
-    generator, rows = np.random.default_rng(seed), []
+    generator, rows = np.random.default_rng(0), []
     told = np.array(predictions.classes)[predictions.predicted]
     for name in sorted(predictions.classes):
         wrong = np.flatnonzero(~predictions.correct & (predictions.labels == predictions.classes.index(name)))

@@ -61,18 +61,17 @@ def webcam_picture(photo: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(resized[: SIZE[1], left : left + SIZE[0]])
 
 
-def hand_held(picture: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.ndarray]:
+def hand_held(picture: np.ndarray, frames: int) -> Iterator[np.ndarray]:
     """Film a picture with an unsteady hand: it drifts, turns, comes closer, and every frame has new noise.
 
     Args:
         picture: uint8 (height, width, 3).
         frames: How many frames.
-        seed: Of the unsteadiness.
 
     Yields:
         uint8 (height, width, 3).
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     height, width = picture.shape[:2]
     steps = generator.normal(0, (2.0, 1.5, 0.5, 0.006), (frames, 4))  # right, down, degrees, zoom
     for number in range(frames):
@@ -123,11 +122,9 @@ def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> di
     }
 
 
-def read_cases(
-    cases: Mapping[str, Case], network: Network, detector: str = DETECTORS[0]
-) -> dict[str, list[Face]]:
+def read_cases(cases: Mapping[str, Case], network: Network) -> dict[str, list[Face]]:
     """Find and classify the faces of each case."""
-    found = reading.find([Frame(case.picture) for case in cases.values()], network, detector, None)
+    found = reading.find([Frame(case.picture) for case in cases.values()], network, DETECTORS[0], None)
     return dict(zip(cases, found, strict=True))
 
 
@@ -237,18 +234,15 @@ def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) 
     return fig
 
 
-def smoothing(
-    raw: list[Face | None], smooth: list[Face | None], emotion: str, *, ax: Axes | None = None
-) -> Axes:
+def smoothing(raw: list[Face | None], smooth: list[Face | None], emotion: str) -> Axes:
     """Draw the probability of an emotion over the frames of a video, frame by frame and as a running average.
 
     Args:
         raw: The face in each frame, classified on its own; None where it was not found.
         smooth: The same face as the tracker shows it.
         emotion: Which probability to draw.
-        ax: Where to draw.
     """
-    ax, drawn = ax or plt.gca(), []
+    ax, drawn = plt.gca(), []
     for people, label, colour, width in (
         (raw, "each frame", FAINT, 1.2),
         (smooth, "running average", "#0072B2", 2.2),

@@ -1,4 +1,4 @@
-"""This machine: hardware, versions and commit for provenance; memory, precision and determinism."""
+"""This machine: hardware, versions and commit for provenance; memory and precision."""
 
 import gc
 import os
@@ -112,17 +112,6 @@ def precision(depthwise: bool) -> str:
         keras.backend.backend() == "tensorflow" and multiplies_bfloat16() and not depthwise
     )
     return "mixed_bfloat16" if half else "float32"
-
-
-def use_deterministic_operations() -> None:
-    """Have TensorFlow use only operations that give the same bits every time, for the rest of the process.
-
-    JAX does so by itself on a CPU; on a GPU under JAX nothing is done.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.config.experimental.enable_op_determinism()
 
 
 def reset_peak_memory() -> None:

@@ -39,7 +39,6 @@ def train(
     dataset: Dataset,
     *,
     profile: str,
-    deterministic: bool = False,
     until: float | None = None,
     on_epoch: Callable[[Fitting], None] | None = None,
 ) -> Run:
@@ -53,8 +52,6 @@ def train(
         seed: Seed of everything random, 0 or more.
         dataset: Images.
         profile: Key of ``experiments.PROFILES``.
-        deterministic: Make TensorFlow use only operations that give the same bits every time, for the rest
-            of this process; the same row and seed then have identical weights.
         until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
@@ -67,8 +64,6 @@ def train(
     row = experiments.at(experiment, profile)
     if run := _finished(row, seed, profile, dataset):
         return run
-    if deterministic:
-        machine.use_deterministic_operations()
     machine.reset_peak_memory()
     folder = record.directory(row, seed, profile, dataset.fingerprint)
     fitting = start(row, seed, dataset)
