@@ -6,7 +6,7 @@ import pytest
 from chapters import code, markdown, notebook, picture, table
 from pdf import empty_shares, page_texts
 
-from ferlib.report import floats, pages, render
+from ferlib.report import floats, render
 
 TEXT = "Some text between the figures, which ends with a full stop. "
 MARKED = """start
@@ -43,15 +43,14 @@ end
 
 def test_floats_are_taken_out_and_come_back_where_they_are_put():
     document = floats.read(MARKED)
-    assert [(float.name, float.earliest, float.latest) for float in document.floats] == [
-        ("fig-a", 1, 2),  # gaps 0 to 2 are of its chapter
-        ("fig-b", 2, 2),
-        ("tbl-c", 4, 5),  # told of later than it stands
+    # The first and the last are told of later than they stand, the last in gaps 3 to 5 of its chapter.
+    assert [(float.name, float.earliest) for float in document.floats] == [
+        *(("fig-a", 1), ("fig-b", 2), ("tbl-c", 4))
     ]
     assert "fig-a" not in "".join(document.texts).replace("<fig-a>", "")
     assert document.texts[-1].split() == ["of", "it", "=", "Three", "end"]
     places = {"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)}
-    source = document.source({name: pages.Place(*place, False, 0) for name, place in places.items()})
+    source = document.source({name: floats.Place(*place, False, 0) for name, place in places.items()})
     told = re.findall(r"#gap\(\d\)|picture\(.*?\)|tabular", source)
     assert told == [
         "#gap(0)",
@@ -71,34 +70,34 @@ PAGE = 700
 TEXT_ONLY = [100, 250, 400, 650, 200, 350, 500, 40, 300]  # points used at each gap of three pages
 
 
+def planned(*floats_told, code="#picture()"):
+    """Plan floats told of by their earliest gap, height and smallest height."""
+    sized = [(floats.Float("x", code, earliest), *heights) for earliest, *heights in floats_told]
+    return floats.plan(sized, TEXT_ONLY, 0, PAGE)
+
+
 @pytest.mark.parametrize(
-    ("extents", "expected"),
+    ("floats_told", "expected"),
     [
-        ([(0, 8, 300, 300)], [(0, 1.0)]),  # it fits where it is told of
-        ([(2, 8, 400, 400)], [(3, 1.0)]),  # it does not: text comes first, until little of the page is left
-        ([(1, 2, 480, 480)], [(3, 1.0)]),  # ... of the next chapter, rather than half a page that is empty
-        ([(2, 3, 330, 264)], [(2, pytest.approx(0.9))]),  # smaller it does
-        ([(2, 3, 330, 330)], [(3, 1.0)]),
-        ([(0, 8, 200, 200), (0, 8, 390, 390), (0, 8, 100, 100)], [(0, 1.0)] * 3),
+        ([(0, 300, 300)], [(0, 1.0, 400)]),  # it fits where it is told of
+        ([(2, 400, 400)], [(3, 1.0, 400)]),  # it does not: text comes first, until little of the page is left
+        ([(2, 330, 264)], [(2, 0.9, 697)]),  # smaller it does
+        ([(0, 200, 200), (0, 390, 390), (0, 100, 100)], [(0, 1.0, 300), (0, 1.0, 690), (0, 1.0, 100)]),
+        ([(0, 300, 300), (4, 100, 100)], [(0, 1.0, 400), (4, 1.0, 600)]),  # 300 more than 200
+        ([(8, 650, 650)], [(8, 1.0, 650)]),  # there is no text left to fill the page
     ],
 )
-def test_a_float_goes_where_pages_are_full_and_ways_short(extents, expected):
-    places = pages.plan([pages.Extent(*extent) for extent in extents], TEXT_ONLY, 0, PAGE)
-    assert [(place.gap, place.scale) for place in places] == expected
+def test_a_float_goes_where_pages_are_full_and_ways_short(floats_told, expected):
+    places = planned(*floats_told)
+    assert [(place.gap, place.scale, place.used) for place in places] == expected
 
 
-def test_a_plan_knows_how_full_its_pages_are():
-    (first, second) = pages.plan(
-        [pages.Extent(0, 8, 300, 300), pages.Extent(4, 8, 100, 100)], TEXT_ONLY, 0, PAGE
-    )
-    assert (first.gap, first.used) == (0, 400)
-    assert (second.gap, second.used) == (4, 600)  # 300 more than 200
-
-
-@pytest.mark.parametrize(("breaks", "gap", "used"), [(True, 1, 150), (False, 3, 600)])
-def test_a_tall_table_breaks_where_enough_is_left_for_its_beginning(breaks, gap, used):
-    (place,) = pages.plan([pages.Extent(1, 4, 600, 600, breaks)], TEXT_ONLY, 0, PAGE)
-    assert (place.gap, place.broken, place.used) == (gap, breaks, used)
+@pytest.mark.parametrize(
+    ("code", "gap", "broken", "used"), [("#tabular()", 1, True, 150), ("#picture()", 3, False, 600)]
+)
+def test_a_tall_table_breaks_where_enough_is_left_for_its_beginning(code, gap, broken, used):
+    (place,) = planned((1, 600, 600), code=code)
+    assert (place.gap, place.broken, place.used) == (gap, broken, used)
 
 
 def test_where_typst_sets_otherwise_the_rest_is_planned_anew():

@@ -1,8 +1,9 @@
 """Where figures and tables stand in the PDF: in order, told of before, no page half empty.
 
 Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they
-are told of, where they leave the rest of a page empty. Here each goes to a gap between paragraphs, at its own
-place or soon after it; the text that follows moves up meanwhile and fills the page.
+are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs where
+it fits what is left of the page, if need be a little smaller, or leaves little of it empty; the text that
+follows moves up meanwhile and fills the page.
 """
 
 import re
@@ -10,7 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ferlib.report.pages import AROUND, BREAKS, SMALLEST, Extent, Place, plan
+SMALLEST = 0.8
+"""Factor down to which a figure shrinks to fit what is left of a page; its letters stay legible."""
+
+AROUND = 20
+"""Points that the blanks above and below a figure or table take."""
+
+LINES = 45
+"""Points at the foot of a page into which no paragraph or heading begins."""
+
+BREAKS = 0.6
+"""Share of a page that a table must exceed to break; half of it must be left for the table's beginning."""
+
+SEEN = 0.13
+"""Share of a page from which an empty foot is seen; text from behind the float fills it."""
 
 NEAR = 25
 """Points by which a page may be fuller or emptier than planned."""
@@ -26,13 +40,11 @@ class Float:
         name: Its label.
         code: What typst sets.
         earliest: First gap that it may stand in: after its own place, and after the text first tells of it.
-        latest: Last gap of its chapter.
     """
 
     name: str
     code: str
     earliest: int
-    latest: int
 
     def at(self, scale: float, broken: bool = False) -> str:
         """Return what typst sets, at a factor on the width of a figure, or with a table that may break."""
@@ -41,16 +53,22 @@ class Float:
         )
         return code.replace("#tabular(", "#tabular(breakable: true, ", 1) if broken else code
 
-    def extent(self, heights: Sequence[float], page: float) -> Extent:
-        """Return what there is to know of it to place it.
 
-        Args:
-            heights: Points, as it is and at its smallest; empty for what has a page of its own.
-            page: Points that a page has.
-        """
-        whole, small = (height + AROUND for height in heights or (page, page))
-        breaks = self.code.startswith("#tabular(") and whole > BREAKS * page
-        return Extent(self.earliest, self.latest, whole, small, breaks, alone=not heights)
+@dataclass(frozen=True)
+class Place:
+    """Where a figure or table goes.
+
+    Attributes:
+        gap: Its gap.
+        scale: Factor on its width.
+        broken: Whether it begins on one page and ends on another.
+        used: Points of the page that are used after it, if the plan is right.
+    """
+
+    gap: int
+    scale: float
+    broken: bool
+    used: float
 
 
 @dataclass(frozen=True)
@@ -112,13 +130,49 @@ def read(marked: str) -> Document:
         if mark == "chapter":
             ends.append(len(texts) - 2)
     ends.append(len(texts) - 2)
-    floats = []
+    floats, kept = [], 0
     for name, code, origin in origins:
         latest = min(end for end in ends if end >= origin)
         told = next((place for place, text in enumerate(texts) if f"<{name}>" in text), origin)
-        floats.append(Float(name, code, told if origin < told <= latest else origin, latest))
-    kept = max((one.latest for one in floats), default=-1) + 1
+        floats.append(Float(name, code, told if origin < told <= latest else origin))
+        kept = latest + 1
     return Document([*texts[:kept], "\n\n".join(texts[kept:])], floats)
+
+
+def plan(
+    sized: Sequence[tuple[Float, float, float]], used: Sequence[float], start: int, page: float
+) -> list[Place]:
+    """Return a place for each of some figures and tables, in their order.
+
+    Args:
+        sized: What is to be placed, with its height, points, as it is and at its smallest.
+        used: Of each gap, points of its page that are used when none of these is placed.
+        start: First gap to place anything in.
+        page: Points that a page has.
+    """
+    places, now = [], used[start]
+    for gap in range(start, len(used)):
+        if gap > start:
+            begun = now if page - now >= LINES else page
+            now = begun + (used[gap] - used[gap - 1]) % page if places else used[gap]
+            now = now if now <= page else now % page
+        for one, whole, small in sized[len(places) :]:
+            left, last = page - now, gap == len(used) - 1
+            fitting = [scale for scale in (1.0, 0.9, SMALLEST) if _height(whole, small, scale) <= left]
+            broken = not fitting and one.code.startswith("#tabular(") and whole > BREAKS * page
+            broken = broken and left >= BREAKS / 2 * page
+            if one.earliest > gap or not (fitting or broken or left <= SEEN * page or last):
+                break
+            scale = fitting[0] if fitting else 1.0
+            height = _height(whole, small, scale)
+            alone = one.code.startswith("#page(")  # what follows begins another page
+            now = now + height if fitting else 0.0 if alone else ((now if broken else 0) + height) % page
+            places.append(Place(gap, scale, broken or height > page, now))
+    return places
+
+
+def _height(whole: float, small: float, scale: float) -> float:
+    return small + (whole - small) * (scale - SMALLEST) / (1 - SMALLEST)
 
 
 def placed(document: Document, query: Callable[[str, str], list]) -> str:
@@ -139,8 +193,8 @@ def placed(document: Document, query: Callable[[str, str], list]) -> str:
     while len(places) < len(floats):
         gaps = query(document.source(places), "<gap>")
         page, left = gaps[0][-1], floats[len(places) :]
-        extents = [one.extent(heights.get(one.name, ()), page) for one in left]
-        planned = plan(extents, [page - rest for _, _, rest, page in gaps], start, page)
+        sized = [(one, *(height + AROUND for height in heights.get(one.name, (page, page)))) for one in left]
+        planned = plan(sized, [page - rest for _, _, rest, page in gaps], start, page)
         tried = places | {one.name: place for one, place in zip(left, planned, strict=True)}
         found = [page - rest for _, _, rest, _ in query(document.source(tried), "<gap>")]
         meant = {place.gap: place.used for place in planned}  # after the last of each gap
