@@ -73,9 +73,6 @@ def test_second_cell_imports_and_third_holds_literal_parameters(notebook):
         assert isinstance(node, ast.Assign)
         names[node.targets[0].id] = ast.literal_eval(node.value)
     assert {"DATA", "PROFILE", "SEEDS"} <= set(names)
-
-
-def test_only_one_cell_is_tagged_parameters(notebook):
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
 
 
@@ -154,13 +151,6 @@ def test_no_shell_magic_no_absolute_path_no_blanket_warning_filter(notebook):
         assert not re.search(r"""["'](/|[A-Z]:\\)""", cell.source)
         assert "filterwarnings" not in cell.source
         assert not re.search(r"^\s*#\s*\w+(\.\w+)*\(.*\)\s*$", cell.source, re.M), "commented-out code"
-
-
-def test_prose_types_no_accuracy_by_hand(notebook):
-    """Results come from the record; a percentage typed in prose would outlive its run."""
-    for cell in notebook.cells[1:]:
-        if cell.cell_type == "markdown":
-            assert not re.search(r"\d\d\.\d+ ?%", cell.source), cell.source
 
 
 def test_chapters_end_with_provenance(notebook):

@@ -1,9 +1,9 @@
 """Where figures and tables stand in the PDF: in order, told of before, no page half empty.
 
 Typst moves floats to the head or foot of a page, where they cut a sentence in two, and sets others where they
-are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs where
-it fits what is left of the page, if need be a little smaller, or leaves little of it empty; the text that
-follows moves up meanwhile and fills the page.
+are told of, where they leave the rest of a page empty. Here each goes to the first gap between paragraphs
+where it fits what is left of the page, if need be a little smaller, or leaves little of it empty; the text
+that follows moves up meanwhile and fills the page.
 """
 
 import re
