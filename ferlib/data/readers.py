@@ -136,9 +136,6 @@ def _looks_like_data(file: Path) -> bool:
 def read(path: Path) -> Reading:
     """Read all images of a data set.
 
-    Args:
-        path: What ``locate`` returned.
-
     Returns:
         The images, notes on what was left out or is doubtful, and the class names.
 

@@ -132,9 +132,6 @@ def describe(dataset: Dataset) -> str:
 def sketch(images: np.ndarray) -> np.ndarray:
     """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels.
 
-    Args:
-        images: uint8 (n, 48, 48, 1), 0..255.
-
     Returns:
         int64 (n, 12).
     """

@@ -20,10 +20,6 @@ _HEADINGS = {
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
     """Write the table of both truths for people to read, the network that is best by the crowd last.
 
-    Args:
-        judged: From `judge`.
-        ids: Rows to tell class by class as well.
-
     Raises:
         FerlibError: A row named is not among them.
     """

@@ -69,10 +69,6 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
 def mcnemar(first: Predictions, second: Predictions) -> float:
     """Return the two-sided exact p-value that two networks, on the same images, are right equally often.
 
-    Args:
-        first: Predictions of one network.
-        second: Predictions of another, for the same images in the same order.
-
     Raises:
         ValueError: The two were not made on the same images and labels.
 
@@ -135,9 +131,6 @@ def calibration_floor(predictions: Predictions) -> float:
 
     Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
     in a bin.
-
-    Args:
-        predictions: Predictions of one split.
 
     Returns:
         The mean over 200 draws, 0 to 1.

@@ -48,13 +48,7 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
 
 
 def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
-    """Return all of a run's result that follows from its predictions, by the names of its columns.
-
-    Args:
-        run: A run with test predictions.
-        dataset: The images.
-        audit: Its audit.
-    """
+    """Return all of a run's result that follows from its predictions, by the names of its columns."""
     clean = on_leak_free(run.test, run, dataset.test, audit.leak_free("test"))
     temperature = metrics.fit_temperature(run.valid)
     scaled = metrics.with_temperature(run.test, temperature)
@@ -94,14 +88,7 @@ def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
 
 
 def on_leak_free(predictions: Predictions, run: Run, split: Split, clean: np.ndarray) -> Predictions:
-    """Return a run's predictions on the images of a split that have no copy in training.
-
-    Args:
-        predictions: Of all images of the split that the run is tested on.
-        run: Whose predictions they are.
-        split: PublicTest or PrivateTest.
-        clean: Which of its images have no copy, bool (n,), from ``Audit.leak_free``.
-    """
+    """Return a run's predictions on the images of a split that have no copy in training."""
     # The audit's answers travel in place of the names, to meet the same selection of images.
     return predictions.take(images_of(run, replace(split, names=clean)).names)
 

@@ -103,9 +103,6 @@ def rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
 def seed_deviation(split: str = "valid") -> tuple[float, int]:
     """Return by how much the accuracy of one way of training varies from seed to seed.
 
-    Args:
-        split: ``"valid"`` or ``"test"``.
-
     Returns:
         Standard deviation of the accuracy (0..1), pooled over all recorded rows with several seeds, and its
         degrees of freedom; 0 and 1 where no row has several.
@@ -123,11 +120,7 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     """Return the mean accuracy of one row's seeds, uncertain by images and by seeds.
 
     Images are resampled. Seeds are too few to be, so what they add is drawn from Student's distribution
-    with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network.
-
-    Args:
-        runs: Runs of one row.
-        split: ``"valid"`` or ``"test"``.
+    with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network. Splits are ``"valid"`` and ``"test"``.
     """
     tested = resampling.aligned([getattr(run, split) for run in runs])
     share = np.mean([one.correct for one in tested], axis=0, keepdims=True)

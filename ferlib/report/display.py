@@ -41,10 +41,6 @@ def save_figure(fig: Figure, name: str) -> Path:
 
     Lines and letters stay lines, sharp at every size; photographs in it become JPEG.
 
-    Args:
-        fig: Figure to save, cropped to what is drawn.
-        name: File name without suffix: small letters, digits and underscores.
-
     Returns:
         Path of the file.
 
@@ -179,12 +175,7 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
 
 
 def show_markdown(markdown: str, facts: dict) -> None:
-    """Show Markdown.
-
-    Args:
-        markdown: What a notebook shows.
-        facts: What the report needs to know of it, ``role`` among them.
-    """
+    """Show Markdown."""
     display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
 
 

@@ -28,11 +28,7 @@ _PRINT_ONLY = (_SANS / "SourceSansPro-Bold.ttf", _SANS / "SourceSansPro-Semibold
 
 
 def copy(folder: Path) -> None:
-    """Copy the font files that typst needs, and no other cut of the same families.
-
-    Args:
-        folder: Existing folder.
-    """
+    """Copy the font files that typst needs, and no other cut of the same families."""
     for path in (*_FACES.values(), *_PRINT_ONLY):
         shutil.copyfile(path, folder / path.name)
 

@@ -85,10 +85,6 @@ def model_card(run: Run, metadata: Mapping) -> str:
     """Describe an exported network in Markdown, with the figures of its run.
 
     PrivateTest speaks where chapter 5 has opened it for this run, PublicTest where not.
-
-    Args:
-        run: The run that made the weights.
-        metadata: What `ferlib.tools.export` wrote beside the network.
     """
     split, predictions = ("PublicTest", run.valid) if run.test is None else ("PrivateTest", run.test)
     scaled = metrics.with_temperature(predictions, metadata["temperature"])
@@ -119,11 +115,6 @@ def model_card(run: Run, metadata: Mapping) -> str:
 
 def live_check(network: Network, runs: Iterable[Run], splits: Mapping[str, Split]) -> pd.DataFrame:
     """Run the shipped network on the reader's own images and compare with the record of its run.
-
-    Args:
-        network: The shipped network.
-        runs: Runs with predictions on PublicTest and PrivateTest.
-        splits: Name for people to images, as "PublicTest" and "PrivateTest".
 
     Returns:
         One row a split: ``split``, ``images``, ``here`` and ``record`` (accuracies, 0..1), ``other answers``

@@ -64,9 +64,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def make_fast(layer: keras.layers.BatchNormalization) -> None:
-    """Turn a layer of Keras' own into this module's, in place: its weights and its place in a network stay.
-
-    Args:
-        layer: Of a network that is built already, such as one of ``keras.applications``.
-    """
+    """Turn a layer of Keras' own into this module's, in place: weights and place in a network stay."""
     layer.__class__ = BatchNormalization

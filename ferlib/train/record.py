@@ -259,9 +259,6 @@ def publish(runs: Iterable[Run]) -> Path:
     Rows of other runs, seeds and datasets stay; a run published before is replaced, and so is one of the same
     row and seed that was trained with fewer epochs.
 
-    Args:
-        runs: Finished runs.
-
     Returns:
         The record's ``results.csv``.
     """
@@ -288,11 +285,7 @@ def publish(runs: Iterable[Run]) -> Path:
 
 
 def keep_weights(run: Run) -> None:
-    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others.
-
-    Args:
-        run: The run whose network ships.
-    """
+    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others."""
     target = weights_beside(run.recorded_file)
     with paths.written_atomically(target) as temporary:
         shutil.copyfile(run.weights, temporary)

@@ -15,13 +15,7 @@ answer has more votes. All but the first leave out images with too few votes for
 
 
 def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
-    """Return the images of training and of PublicTest that a run sees.
-
-    Args:
-        row: Scaled to its profile.
-        seed: Of the run; where fewer than all training images are wanted, it draws them.
-        dataset: Its test split is not touched.
-    """
+    """Return the images of training and of PublicTest that a run sees."""
     splits = (dataset.train, dataset.valid)
     if row.classes is not None:
         splits = tuple(split.only(row.classes) for split in splits)
