@@ -106,12 +106,8 @@ def test_cross_entropy_and_calibration_are_to_the_shares_of_votes(judged, cast):
         gaps.append((network.confidence - said)[enough].mean())
     assert row["voted_images"] == enough.sum()
     assert row["cross_entropy"] == pytest.approx(np.mean(surprises))
-    assert row["overconfidence"] == pytest.approx(np.mean(gaps), abs=1e-6)
     # All answers have the confidence 0.8, so that there is one bin.
     assert row["calibration_error"] == pytest.approx(np.mean(np.abs(gaps)), abs=1e-6)
-    (point,) = crowd.reliability(judged[0]).to_dict("records")
-    assert point["count"] == 2 * enough.sum() and point["confidence"] == pytest.approx(0.8)
-    assert point["confidence"] - point["accuracy"] == pytest.approx(np.mean(gaps), abs=1e-6)
 
 
 def test_labels_and_crowd_stand_in_the_table_as_readers(judged, cast):

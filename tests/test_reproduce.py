@@ -83,6 +83,11 @@ def test_a_network_that_answers_otherwise_is_found(recorded):
     }
 
 
+def test_networks_of_other_runs_are_not_compared(recorded):
+    found = checked(replace(recorded[0], seed=7))
+    assert not found["what"].str.startswith("shipped").any()
+
+
 def test_weights_in_the_record_predict_again(recorded, monkeypatch):
     monkeypatch.setattr(Run, "weights", property(lambda self: self.experiment.id == "lean" or None))
     monkeypatch.setattr(Run, "model", lambda self: None)

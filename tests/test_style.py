@@ -26,13 +26,6 @@ def predictions(split):
     return Predictions(split.labels, probabilities, split.names, CLASSES)
 
 
-@pytest.fixture
-def history():
-    columns = {"accuracy": [0.3, 0.5, 0.7, 0.9], "valid_accuracy": [0.3, 0.4, 0.6, 0.5]}
-    losses = {"loss": [2.0, 1.5, 1.0, 0.5], "valid_loss": [2.0, 1.7, 1.6, 1.9]}
-    return pd.DataFrame({"epoch": [1, 2, 3, 4], **columns, **losses})
-
-
 def faces_of(fig):
     """Images drawn in a figure, in order of the axes."""
     return [ax.images[0].get_array() for ax in fig.axes if ax.images]
@@ -91,16 +84,6 @@ def test_gallery_rows_may_differ_in_length(split):
     assert [len(ax.images) for ax in fig.axes] == [1, 1, 1, 0]
     assert [ax.get_title("center") for ax in fig.axes] == ["yes", "no", "", ""]
     assert fig.axes[1].title.get_color() == style.WRONG
-
-
-def test_learning_curves_mark_the_best_epoch(history):
-    accuracy, ax = charts.training(history).axes
-    lines = {line.get_label(): line for line in ax.lines}
-    assert lines["training"].get_ydata().tolist() == [2.0, 1.5, 1.0, 0.5]
-    kept = lines["weights kept"]
-    assert (kept.get_xdata()[0], kept.get_ydata()[0]) == (3, 1.6)
-    assert [one.get_ylabel() for one in (accuracy, ax)] == ["accuracy", "cross-entropy (nats)"]
-    assert ax.get_xlabel() == "epoch"
 
 
 def test_confusion_matrix_averages_seeds_and_counts_images(predictions):

@@ -107,11 +107,10 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 
     Returns:
         One line for every row there is, missing values where it was not run, so that what is compared with
-        them is unknown and not false. Columns: ``classes``, ``seeds``, ``images``; ``epochs`` (as many as
-        ran), ``most`` (it was allowed), ``meant`` (it should have), ``kept`` (whose weights are kept);
-        ``training`` accuracy (on training images as they are) and ``public``, ``low`` and ``high`` of the
-        latter's 95 % interval, ``gap`` (training minus PublicTest), ``macro_f1``, ``reported`` (elsewhere),
-        all 0..1; ``parameters`` and ``multiplications``.
+        them is unknown and not false. Columns: ``classes``, ``seeds``; ``epochs`` (as many as ran) and
+        ``meant`` (it should have); ``training`` accuracy (on training images as they are) and ``public``,
+        ``low`` and ``high`` of the latter's 95 % interval, ``gap`` (training minus PublicTest), ``macro_f1``,
+        ``reported`` (elsewhere), all 0..1; ``parameters``.
     """
     found = {id: _summary(of_row) for id, of_row in summary.rows(runs).items()}
     table = pd.DataFrame.from_dict(found, orient="index").reindex(list(experiments.EXPERIMENTS))
@@ -126,11 +125,8 @@ def _summary(runs: Sequence[Run]) -> dict:
     return {
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
-        "images": facts.get("images", row.images),
         "epochs": facts["epochs"],
-        "most": row.epochs,
         "meant": experiments.find(row.id).epochs,
-        "kept": facts["best_epoch"],
         "training": trained,
         "public": facts["valid_accuracy"],
         "low": low,
@@ -139,7 +135,6 @@ def _summary(runs: Sequence[Run]) -> dict:
         "macro_f1": np.mean([run.valid.macro_f1 for run in runs]),
         "reported": np.nan if row.reported is None else row.reported,
         "parameters": facts["parameters"],
-        "multiplications": facts["macs"],
     }
 
 

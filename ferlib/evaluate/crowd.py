@@ -19,7 +19,7 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 
-MEASURES = ("crowd", "agreed", "label", "leak_free", "cross_entropy", "overconfidence")
+MEASURES = ("crowd", "agreed", "label", "leak_free", "cross_entropy")
 """Columns of `table` that have an interval, ``<name>_low`` to ``<name>_high``."""
 
 READERS = ("FER-2013's labels", "the crowd")
@@ -130,9 +130,8 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
         ``crowd`` (accuracy by the crowd's answer), ``agreed`` (likewise where at least six of ten people
         agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy by the
         crowd without images that have copies in training); on images with enough votes ``cross_entropy``
-        (nats, to the shares of votes), ``overconfidence`` (confidence minus the share of votes for the
-        answer) and, without interval, ``calibration_error``. Of how many images: ``images``,
-        ``agreed_images``, ``leak_free_images``, ``voted_images``.
+        (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how many images:
+        ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
     """
     rows = {one.row: _summary(one) for one in judged}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
@@ -143,14 +142,12 @@ def _summary(one: Judged) -> dict:
     unique, shares = seen >= 0, votes.distribution(one.cast)
     agreed, clean = unique & votes.agreed(one.cast), unique & one.clean
     said = np.stack([np.take_along_axis(shares, answers[:, np.newaxis], axis=1)[:, 0] for answers in told])
-    sure = np.stack([network.confidence for network in one.predictions])
     sampled = {
         "crowd": one.by_crowd,
         "agreed": one.share(told == seen, agreed),
         "label": one.share(told == one.labels, unique),
         "leak_free": one.share(told == seen, clean),
         "cross_entropy": one.share(_surprise(one.predictions, shares), enough),
-        "overconfidence": one.share(sure - said, enough),
     }
     if one.row == READERS[0]:
         del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
@@ -179,29 +176,6 @@ def _with_intervals(sampled: dict[str, Sampled]) -> dict[str, float]:
         columns[name] = one.value
         columns[f"{name}_low"], columns[f"{name}_high"] = one.interval()
     return columns
-
-
-def reliability(one: Judged, bins: int = 10) -> pd.DataFrame:
-    """Return, for each confidence, the share of people who say the same: does 60 % mean six of ten?
-
-    Args:
-        one: A row; its seeds are pooled. Images without enough votes are left out.
-        bins: Of equal width.
-
-    Returns:
-        One row a non-empty bin: ``low``, ``high``, ``confidence``, ``accuracy`` (here the mean share of votes
-        for the network's answer) and ``count``.
-    """
-    enough = votes.enough(one.cast)
-    shares, seeds = votes.distribution(one.cast)[enough], len(one.predictions)
-    pooled = Predictions(
-        np.tile(one.labels[enough], seeds),
-        np.concatenate([network.probabilities[enough] for network in one.predictions]),
-        np.tile(one.predictions[0].names[enough], seeds),
-        CLASSES,
-    )
-    said = np.tile(shares, (seeds, 1))[np.arange(len(pooled)), pooled.predicted]
-    return metrics.reliability(pooled, bins, hits=said)
 
 
 def per_class(one: Judged) -> pd.DataFrame:

@@ -47,8 +47,7 @@ def find_boxes(split: Split) -> pd.DataFrame:
 
     Returns:
         One row an image with exactly one face found: ``index`` (in the split), ``left``, ``top``, ``width``,
-        ``height`` (pixels of `in_a_picture`), ``share`` (longer side of the box in widths of the frame),
-        ``right`` and ``down`` (how far its centre is from the frame's, in widths of the frame).
+        ``height`` (pixels of `in_a_picture`), ``share`` (longer side of the box in widths of the frame).
     """
     rows = []
     frame = ENLARGED * IMAGE_SIZE
@@ -56,10 +55,8 @@ def find_boxes(split: Split) -> pd.DataFrame:
         boxes = faces.detect(in_a_picture(image), smallest=frame // 2)
         if len(boxes) == 1:
             left, top, width, height = (int(side) for side in boxes[0])
-            centre = ENLARGED * (PADDING + IMAGE_SIZE / 2)
-            offsets = ((left + width / 2 - centre) / frame, (top + height / 2 - centre) / frame)
-            rows.append((index, left, top, width, height, max(width, height) / frame, *offsets))
-    columns = ["index", "left", "top", "width", "height", "share", "right", "down"]
+            rows.append((index, left, top, width, height, max(width, height) / frame))
+    columns = ["index", "left", "top", "width", "height", "share"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -120,15 +117,14 @@ def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataF
         alone: The emotion that the network gives to each image itself.
 
     Returns:
-        Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
-        with its 95 % Wilson interval, ``low`` to ``high``.
+        Rows ``found`` (of all) and ``same`` (answer, of those found); columns ``share`` with its 95 % Wilson
+        interval, ``low`` to ``high``.
     """
     found = np.array([emotion is not None for emotion in through])
     same = np.array([one == two for one, two in zip(through, alone, strict=True)])
     counts = {
         "found": (found.sum(), len(found)),
         "same": (same.sum(), max(found.sum(), 1)),
-        "both": (same.sum(), len(found)),
     }
     rows = {
         name: (count / total, *proportion.proportion_confint(count, total, method="wilson"))
@@ -250,15 +246,7 @@ def describe(table: pd.DataFrame) -> str:
 
 def save(table: pd.DataFrame) -> Path:
     """Keep the table of `measure` as ``faces.csv`` of the record."""
-    with paths.written_atomically(_saved()) as temporary:
+    file = paths.record() / "faces.csv"
+    with paths.written_atomically(file) as temporary:
         table.to_csv(temporary)
-    return _saved()
-
-
-def recorded() -> pd.DataFrame | None:
-    """Return the table of `measure` that was kept last, None if there is none."""
-    return pd.read_csv(_saved(), index_col="detector") if _saved().exists() else None
-
-
-def _saved() -> Path:
-    return paths.record() / "faces.csv"
+    return file

@@ -89,41 +89,19 @@ def holm(ps: Sequence[float]) -> np.ndarray:
     return multipletests(np.asarray(ps, "float64"), method="holm")[1]
 
 
-def reliability(predictions: Predictions, bins: int = BINS, hits: np.ndarray | None = None) -> pd.DataFrame:
-    """Return how often predictions of each confidence are right.
-
-    Args:
-        predictions: Predictions of one split.
-        bins: Of equal width.
-        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
-            None asks the labels.
-
-    Returns:
-        One row a non-empty bin of equal width: ``low``, ``high`` (its edges), ``confidence`` and ``accuracy``
-        (means in the bin, 0 to 1) and ``count``.
-
-    Source:
-        DeGroot and Fienberg (1983), "The comparison and evaluation of forecasters".
-    """
-    hits = predictions.correct if hits is None else hits
-    edges, position = np.linspace(0, 1, bins + 1), _bin(predictions.confidence, bins)
-    frame = pd.DataFrame({"confidence": predictions.confidence, "accuracy": hits})
-    table = frame.astype("float64").groupby(position).mean()
-    table.insert(0, "low", edges[table.index])
-    table.insert(1, "high", edges[table.index + 1])
-    return table.assign(count=np.bincount(position, minlength=bins)[table.index]).reset_index(drop=True)
-
-
 def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
     """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
 
-    The arguments are those of `reliability`.
+    Args:
+        predictions: Predictions of one split.
+        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
+            None asks the labels.
 
     Source:
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
-    table = reliability(predictions, hits=hits)
-    return float(((table["confidence"] - table["accuracy"]).abs() * table["count"]).sum() / len(predictions))
+    hits, sure = predictions.correct if hits is None else hits, predictions.confidence.astype("float64")
+    return float(np.abs((sure - hits) @ _in_bins(sure)).sum() / len(sure))
 
 
 def calibration_floor(predictions: Predictions) -> float:
@@ -141,8 +119,7 @@ def calibration_floor(predictions: Predictions) -> float:
     """
     sure = predictions.confidence.astype("float64")
     drawn = np.random.default_rng(0).random((200, len(sure))) < sure
-    in_bin = np.eye(BINS)[_bin(predictions.confidence, BINS)]
-    return float(np.abs((drawn - sure) @ in_bin).sum(axis=1).mean() / len(sure))
+    return float(np.abs((drawn - sure) @ _in_bins(sure)).sum(axis=1).mean() / len(sure))
 
 
 def fit_temperature(predictions: Predictions) -> float:
@@ -171,9 +148,10 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     return Predictions(predictions.labels, scaled, predictions.names, predictions.classes)
 
 
-def _bin(confidence, bins):
-    """Position of each confidence among bins of equal width; an edge belongs to the bin below it."""
-    return np.clip(np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True), 0, bins - 1)
+def _in_bins(confidence):
+    """Say which of `BINS` holds each confidence, (n, bins); an edge belongs to the bin below it."""
+    places = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
+    return np.eye(BINS)[places]
 
 
 def _log_probabilities(predictions):

@@ -12,7 +12,6 @@ from ferlib.data.audit import Audit
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.evaluate import metrics
 from ferlib.train import predicting, record
-from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 
 
@@ -49,7 +48,7 @@ def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
 
 def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
     """Return all of a run's result that follows from its predictions, by the names of its columns."""
-    clean = on_leak_free(run.test, run, dataset.test, audit.leak_free("test"))
+    clean = run.test.take(leak_free_images(run, dataset.test, audit))
     temperature = metrics.fit_temperature(run.valid)
     scaled = metrics.with_temperature(run.test, temperature)
     return {
@@ -80,21 +79,16 @@ def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
     return [
         replace(
             run,
-            valid=on_leak_free(run.valid, run, dataset.valid, audit.leak_free("valid")),
-            test=on_leak_free(run.test, run, dataset.test, audit.leak_free("test")),
+            valid=run.valid.take(leak_free_images(run, dataset.valid, audit)),
+            test=run.test.take(leak_free_images(run, dataset.test, audit)),
         )
         for run in runs
     ]
 
 
-def on_leak_free(predictions: Predictions, run: Run, split: Split, clean: np.ndarray) -> Predictions:
-    """Return a run's predictions on the images of a split that have no copy in training."""
-    # The audit's answers travel in place of the names, to meet the same selection of images.
-    return predictions.take(images_of(run, replace(split, names=clean)).names)
-
-
 def leak_free_images(run: Run, split: Split, audit: Audit) -> np.ndarray:
     """Return which of the images of a split that a run is tested on have no copy in training: bool (n,)."""
+    # The audit's answers travel in place of the names, to meet the same selection of images.
     return images_of(run, replace(split, names=audit.leak_free(split.name))).names
 
 

@@ -120,7 +120,8 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     """Return the mean accuracy of one row's seeds, uncertain by images and by seeds.
 
     Images are resampled. Seeds are too few to be, so what they add is drawn from Student's distribution
-    with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network. Splits are ``"valid"`` and ``"test"``.
+    with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network. A split
+    is ``"valid"`` or ``"test"``.
     """
     tested = resampling.aligned([getattr(run, split) for run in runs])
     share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
@@ -151,12 +152,11 @@ def results_table(runs: Iterable[Run]) -> pd.DataFrame:
         runs: Runs with test predictions. The runs of a row share a profile.
 
     Returns:
-        Indexed by the row's id: ``group``, ``title``, ``profile``, ``classes`` (how many), ``device``,
-        ``seeds`` (how many); the means of the results, accuracies 0..1; ``calibration_floor`` (see
-        ``metrics``); ``compute`` (multiplications of the whole training); ``milliseconds`` (see
-        `milliseconds`); ``test_deviation`` (sample standard deviation over seeds, missing with one);
-        ``test_low`` and ``test_high`` (95 % interval over images and seeds; ``test_interval`` in words);
-        ``reported`` (elsewhere) and ``reported_note``.
+        Indexed by the row's id: ``group``, ``profile``, ``classes`` and ``seeds`` (how many); the means of
+        the results, accuracies 0..1; ``calibration_floor`` (see ``metrics``); ``compute`` (multiplications
+        of the whole training); ``milliseconds`` (see `milliseconds`); ``test_deviation`` (sample standard
+        deviation over seeds, missing with one); ``test_low`` and ``test_high`` (95 % interval over images and
+        seeds; ``test_interval`` in words); ``reported`` (elsewhere).
     """
     found = rows(runs)
     table = pd.DataFrame.from_dict({id: _summary(of_row) for id, of_row in found.items()}, orient="index")
@@ -170,9 +170,7 @@ def _summary(runs: Sequence[Run]) -> dict:
     means = results.reindex(columns=_MEANS).mean().to_dict()
     return {
         "group": experiment.group,
-        "title": experiment.title,
         "profile": ", ".join(sorted({run.profile for run in runs})),
-        "device": ", ".join(sorted(set(results["device"]))),
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
         **means,
@@ -183,7 +181,6 @@ def _summary(runs: Sequence[Run]) -> dict:
         "test_low": low,
         "test_high": high,
         "reported": experiment.reported,
-        "reported_note": experiment.reported_note,
     }
 
 

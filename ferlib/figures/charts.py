@@ -36,41 +36,6 @@ def class_counts(counts: pd.DataFrame) -> Axes:
     return ax
 
 
-def _metric_curves(ax: Axes, history: pd.DataFrame, metric: str) -> Axes:
-    """Draw a metric of training and validation, and mark the epoch that was kept."""
-    for column, split in [(metric, "train"), (f"valid_{metric}", "valid")]:
-        ax.plot(
-            history["epoch"],
-            history[column],
-            color=SPLIT_COLORS[split],
-            lw=1.8,
-            label=SPLIT_NAMES[split],
-            marker="o" if len(history) < 3 else None,
-        )
-    best = history.loc[history["valid_accuracy"].idxmax()]
-    ax.axvline(best["epoch"], color=FAINT, lw=1, ls=(0, (4, 3)))
-    ax.plot(best["epoch"], best[f"valid_{metric}"], "o", color=SPLIT_COLORS["valid"], label="weights kept")
-    ax.set(xlabel="epoch", ylabel="accuracy" if metric == "accuracy" else "cross-entropy (nats)")
-    if metric == "accuracy":
-        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    ax.legend(loc="best")
-    return ax
-
-
-def training(history: pd.DataFrame) -> Figure:
-    """Draw accuracy and loss over the epochs side by side, and mark the epoch that was kept.
-
-    Args:
-        history: One row an epoch; columns ``epoch``, ``accuracy``, ``valid_accuracy``, ``loss``,
-            ``valid_loss``.
-    """
-    fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.2))
-    _metric_curves(axes[0], history, "accuracy")
-    _metric_curves(axes[1], history, "loss").get_legend().remove()
-    return fig
-
-
 def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
     """Draw the confusion matrix in shares of each true class, whose number of images stands beside it.
 

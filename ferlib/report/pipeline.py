@@ -205,10 +205,6 @@ class _Terminal:
     def write(self, text: str) -> None:
         sys.stderr.write(_NOTICES.sub("", text))
 
-    def writelines(self, texts) -> None:
-        for text in texts:
-            self.write(text)
-
     def flush(self) -> None:
         sys.stderr.flush()
 

@@ -13,12 +13,6 @@ from ferlib.train.experiments import EXPERIMENTS
 
 FILE = Path(__file__).parent / "templates" / "published.csv"
 
-KNOWN = ("code", "page", "quoted")
-"""How a figure is known, the best first."""
-
-VERDICTS = ("stands", "too high", "open", "refuted")
-"""Whether a figure can be believed; ``belief`` says why."""
-
 
 def published(labels: str = "FER-2013") -> pd.DataFrame:
     """Return published figures, the lowest first.

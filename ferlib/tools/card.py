@@ -1,18 +1,15 @@
-"""The network that ships: which run it comes from, its model card, and a check on the reader's own data."""
+"""The network that ships: which run it comes from, and its model card."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-import numpy as np
-import pandas as pd
-
 from ferlib import paths
-from ferlib.data.fer2013 import Dataset, Split
+from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import metrics, resampling
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live.network import Network, load_model
+from ferlib.live.network import load_model
 from ferlib.tools import export
 from ferlib.train import record
 from ferlib.train.predicting import Predictions
@@ -111,36 +108,6 @@ def model_card(run: Run, metadata: Mapping) -> str:
         "same_images": " (the images it was fitted on)" if run.test is None else "",
     }
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(facts)
-
-
-def live_check(network: Network, runs: Iterable[Run], splits: Mapping[str, Split]) -> pd.DataFrame:
-    """Run the shipped network on the reader's own images and compare with the record of its run.
-
-    Returns:
-        One row a split: ``split``, ``images``, ``here`` and ``record`` (accuracies, 0..1), ``other answers``
-        (images on which the two differ) and ``difference`` (the largest of any probability); no row where
-        the run of the network is not among `runs`.
-    """
-    source = network.metadata["source"]
-    wanted = tuple(source.get(name) for name in ("experiment", "seed", "profile", "fingerprint"))
-    rows = []
-    for run in runs:
-        if (run.experiment.id, run.seed, run.profile, run.result["fingerprint"]) != wanted:
-            continue
-        for (name, split), recorded in zip(splits.items(), (run.valid, run.test), strict=True):
-            recorded = metrics.with_temperature(recorded, network.temperature)
-            here = network.probabilities(split.images)
-            rows.append(
-                {
-                    "split": name,
-                    "images": len(split),
-                    "here": (here.argmax(axis=1) == split.labels).mean(),
-                    "record": recorded.accuracy,
-                    "other answers": int((here.argmax(axis=1) != recorded.predicted).sum()),
-                    "difference": float(np.abs(here - recorded.probabilities).max()),
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def _standing(run: Run, split: str, predictions: Predictions) -> str:

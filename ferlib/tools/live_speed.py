@@ -331,15 +331,7 @@ def describe(table: pd.DataFrame) -> str:
 
 def save(table: pd.DataFrame) -> Path:
     """Keep the table of `live` as ``live.csv`` of the record."""
-    with paths.written_atomically(_saved()) as temporary:
+    file = paths.record() / "live.csv"
+    with paths.written_atomically(file) as temporary:
         table.to_csv(temporary)
-    return _saved()
-
-
-def recorded() -> pd.DataFrame | None:
-    """Return the table of `live` that was kept last, None if there is none."""
-    return pd.read_csv(_saved(), index_col="measure") if _saved().exists() else None
-
-
-def _saved() -> Path:
-    return paths.record() / "live.csv"
+    return file

@@ -6,7 +6,6 @@ the machine does slows both.
 
 import os
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import pandas as pd
@@ -23,9 +21,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ferlib import paths
-from ferlib.data import fer2013, readers
+from ferlib.data import demo, fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
-from ferlib.labels import FerlibError
+from ferlib.labels import KAGGLE_SPLITS, FerlibError
 from ferlib.train import experiments, machine, models, normalization, predicting, trainer
 from ferlib.train.augment import POLICIES, Augment
 from ferlib.train.experiments import Experiment
@@ -234,19 +232,13 @@ def _cache_in(folder: str) -> Iterator[None]:
 
 def _written(split: Split, where: Path) -> tuple[Path, Path, Path]:
     """Write images as Kaggle's folders, the same in a zip, and as the competition's csv."""
-    folder, archive, table = where / "folder", where / "archive.zip", where / "fer2013.csv"
     # Of each class in turn, for every class must occur in training and test.
-    places = np.argsort(np.argsort(split.labels, kind="stable"))
-    usages = np.array(["Training", "Training", "PublicTest", "PrivateTest"])[places % 4]
-    pixels = [" ".join(map(str, image.ravel())) for image in split.images]
-    pd.DataFrame({"emotion": split.labels, "pixels": pixels, "Usage": usages}).to_csv(table, index=False)
-    with zipfile.ZipFile(archive, "w") as packed:
-        for number, (image, label, usage) in enumerate(zip(split.images, split.labels, usages, strict=True)):
-            part = "train" if usage == "Training" else "test"
-            member = f"{part}/{split.classes[label]}/{usage}_{number}.jpg"
-            packed.writestr(member, cv2.imencode(".jpg", image)[1].tobytes())
-        packed.extractall(folder)
-    return folder, archive, table
+    splits = np.array([0, 0, 1, 2])[np.argsort(np.argsort(split.labels, kind="stable")) % 4]
+    usages = tuple(KAGGLE_SPLITS)
+    names = np.array([f"{usages[place]}_{number}.jpg" for number, place in enumerate(splits)])
+    faces = demo.Faces(split.images, split.labels, splits, names)
+    folder, archive, table = where / "folder", where / "archive.zip", where / "fer2013.csv"
+    return demo.write_folders(faces, folder), demo.write_zip(faces, archive), demo.write_csv(faces, table)
 
 
 def _by_pandas(table: Path) -> np.ndarray:
