@@ -94,12 +94,7 @@ class Audit:
 
 
 def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
-    """Look over every image; the answers are cached, so that this takes its time once for each data set.
-
-    Args:
-        dataset: Images of all splits.
-        progress: Show a bar on stderr.
-    """
+    """Look over every image; the answers are cached, so that this takes its time once for each data set."""
     name = f"audit-{dataset.fingerprint[:16]}-"
     file = paths.cache() / f"{name}{_VERSION}.npz"
     listed = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)

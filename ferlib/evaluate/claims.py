@@ -66,11 +66,7 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
 
 
 def shown(judged: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims for people to read.
-
-    Args:
-        judged: From `claims_table`.
-    """
+    """Return what `claims_table` found for people to read."""
     remark = judged["why"].where(judged["why"] != "", judged["seeds"].map({1: "one seed"}).fillna(""))
     reported = judged["reported"].map(lambda text: f" (reported: {text})" if text else "")
     return pd.DataFrame(

@@ -102,9 +102,6 @@ def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[st
 def results(runs: Iterable[Run]) -> pd.DataFrame:
     """Return what each row reached, averaged over its seeds.
 
-    Args:
-        runs: Finished runs, tested on PublicTest only.
-
     Returns:
         One line for every row there is, missing values where it was not run, so that what is compared with
         them is unknown and not false. Columns: ``classes``, ``seeds``; ``epochs`` (as many as ran) and
@@ -139,11 +136,7 @@ def _summary(runs: Sequence[Run]) -> dict:
 
 
 def shown(results: pd.DataFrame) -> pd.DataFrame:
-    """Return results for people to read: rows that were run, in percent.
-
-    Args:
-        results: From `results`.
-    """
+    """Return what `results` found for people to read: rows that were run, in percent."""
     table = results[results["public"].notna()]
     interval = [
         f"{100 * low:.1f} to {100 * high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
@@ -165,9 +158,6 @@ def shown(results: pd.DataFrame) -> pd.DataFrame:
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
     """Return how each row was trained, as it ran.
-
-    Args:
-        runs: Finished runs.
 
     Returns:
         Indexed by ``row``: policy of augmentation, optimizer, learning rate with schedule, warm-up, weight
@@ -269,11 +259,7 @@ def runner_up(runs: Iterable[Run]) -> str:
 
 
 def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return paired differences for people to read, in points.
-
-    Args:
-        pairs: From `paired_differences`.
-    """
+    """Return what `paired_differences` found for people to read, in points."""
     columns = {
         "difference": pairs["difference"].map(_points),
         "95 % interval": pairs["low"].map(_points) + " to " + pairs["high"].map(_points),

@@ -109,11 +109,7 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
 
 
 def readers(one: Judged) -> list[Judged]:
-    """Return the labels and the votes as if they were networks, to stand beside these in `table`.
-
-    Args:
-        one: Any row that was tested on all images.
-    """
+    """Return the labels and the votes as if they were networks, to stand beside these in `table`."""
     names, by_label = one.predictions[0].names, np.eye(len(CLASSES), dtype="float32")[one.labels]
     answers = zip(READERS, (by_label, votes.distribution(one.cast)), strict=True)
     return [

@@ -42,11 +42,7 @@ def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
 
 
 def shown(truths: pd.DataFrame) -> pd.DataFrame:
-    """Return both truths for people to read, in percent with intervals.
-
-    Args:
-        truths: From `table`.
-    """
+    """Return what ``crowd.table`` found for people to read, in percent with intervals."""
     return truths[["seeds", "images"]].assign(
         **{f"{heading} %": _percentages(truths, name) for name, heading in _HEADINGS.items()},
         **{"cross-entropy": [f"{nats:.3f}" if pd.notna(nats) else "–" for nats in truths["cross_entropy"]]},

@@ -42,9 +42,6 @@ def in_a_picture(image: np.ndarray) -> np.ndarray:
 def find_boxes(split: Split) -> pd.DataFrame:
     """Detect the face of each image and compare its box with the frame of the image.
 
-    Args:
-        split: Images.
-
     Returns:
         One row an image with exactly one face found: ``index`` (in the split), ``left``, ``top``, ``width``,
         ``height`` (pixels of `in_a_picture`), ``share`` (longer side of the box in widths of the frame).

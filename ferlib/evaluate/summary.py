@@ -148,9 +148,6 @@ def private_accuracy(runs: Sequence[Run]) -> Sampled:
 def results_table(runs: Iterable[Run]) -> pd.DataFrame:
     """Return one row a row of the experiment table, averaged over its seeds.
 
-    Args:
-        runs: Runs with test predictions. The runs of a row share a profile.
-
     Returns:
         Indexed by the row's id: ``group``, ``profile``, ``classes`` and ``seeds`` (how many); the means of
         the results, accuracies 0..1; ``calibration_floor`` (see ``metrics``); ``compute`` (multiplications
@@ -215,9 +212,6 @@ def milliseconds() -> pd.Series:
 
 def recalls(runs: Iterable[Run]) -> pd.DataFrame:
     """Return the recall of each class on PrivateTest, averaged over each row's seeds.
-
-    Args:
-        runs: Runs with test predictions.
 
     Returns:
         Rows of the experiment table as rows, classes in alphabetical order as columns, 0 to 1; missing where

@@ -52,11 +52,7 @@ def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
 
 
 def recalls(table: pd.DataFrame) -> Axes:
-    """Draw how much of each class the networks recognize, the class that they know best at the left.
-
-    Args:
-        table: From ``summary.recalls``.
-    """
+    """Draw ``summary.recalls``, the class that the networks know best at the left."""
     ax = plt.subplots(figsize=(6.2, 0.32 * len(table) + 1))[1]
     order = table.mean().sort_values(ascending=False).index
     _heat_map(ax, table[order], "recall", square=False)
@@ -86,12 +82,7 @@ _PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace(
 
 
 def accuracy_against(table: pd.DataFrame, cost: str) -> Axes:
-    """Draw test accuracy, with its interval, against what it costs, on a logarithmic axis.
-
-    Args:
-        table: From ``summary.results_table``.
-        cost: A key of ``COSTS``.
-    """
+    """Draw accuracy in ``summary.results_table`` against a cost, a key of `COSTS`, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
     for (group, rows), color in zip(table.groupby("group", sort=False), GROUP_COLORS, strict=False):
         middle = rows["test_accuracy"]
@@ -158,12 +149,7 @@ def _inside(box, frame):
 
 
 def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> Figure:
-    """Draw the learning curves of every row as small multiples, one thin line a seed.
-
-    Args:
-        runs: From ``summary.rows``.
-        columns: Panels side by side.
-    """
+    """Draw the learning curves of ``summary.rows`` as small multiples, one thin line a seed."""
     lines = -(-len(runs) // columns)
     fig, axes = plt.subplots(
         lines, columns, figsize=(1.75 * columns, 1.9 * lines + 0.3), squeeze=False, sharey=True

@@ -143,9 +143,6 @@ def _step(layer):
 def table(model: keras.Model) -> pd.DataFrame:
     """Return a network's stages from input to output, and their sum.
 
-    Args:
-        model: Network without nested networks.
-
     Returns:
         Columns ``stage`` (what its layers do, in their order), ``output`` (shape), ``parameters``,
         ``multiplications`` (for one image).
@@ -169,9 +166,6 @@ def architecture(model: keras.Model) -> Axes:
 
     Each block is what a stage returns: its front grows with the image, its depth with the channels.
     Above stands the shape, below what the stage does and its number of parameters.
-
-    Args:
-        model: Network without nested networks.
     """
     found = stages(model)
     ax = plt.subplots(figsize=(1.06 * len(found) + 0.2, 3.3))[1]

@@ -121,12 +121,7 @@ def _told(predictions, positions):
 
 
 def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
-    """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag.
-
-    Args:
-        dataset: What was audited.
-        images: ``Audit.images``, one row an image.
-    """
+    """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag."""
     splits = {split.name: split for split in dataset.splits}
 
     def row(name, chosen, titled):

@@ -217,12 +217,7 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
 
 
 def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) -> Figure:
-    """Draw each case with the faces found in it; missed and invented faces are titled in red.
-
-    Args:
-        cases: From `hard_cases`.
-        read: From `read_cases`.
-    """
+    """Draw each case with the faces found in it; missed and invented faces are titled in red."""
     fig, axes = plt.subplots(-(-len(cases) // 4), 4, figsize=(10, 4.6), squeeze=False)
     for ax in axes.flat[len(cases) :]:
         ax.remove()
