@@ -9,7 +9,9 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import skimage.data
 import trust
 
 from ferlib.data import fer2013, readers
@@ -108,6 +110,43 @@ def real_dataset(shared_cache):
     if found is None:
         pytest.skip("FER-2013 is neither at FERLIB_DATA nor in data/")
     return _load(shared_cache, lambda: fer2013.load(found))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Return a small network that knows the faces of `scenes`."""
+    import scenes
+
+    from ferlib.live.network import load_model
+
+    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    """Return a photograph with one face, uint8 (512, 512, 3), blue first."""
+    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return what is displayed to the report: pairs of data and metadata."""
+    from ferlib.report import display
+
+    displayed = []
+    monkeypatch.setattr(
+        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
+    )
+    return displayed
+
+
+@pytest.fixture
+def fig():
+    fig, ax = plt.subplots(figsize=(4, 3))
+    ax.plot([0, 1, 4])
+    ax.set(xlabel="epoch", ylabel="loss")
+    yield fig
+    plt.close(fig)
 
 
 @pytest.fixture

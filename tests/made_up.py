@@ -88,6 +88,21 @@ def dataset(images=120, is_demo=False):
     return Dataset(*splits, source="noise", fingerprint=FINGERPRINT, location=None, is_demo=is_demo, notes=())
 
 
+class Audit:
+    """Says that every second image of PrivateTest is leak-free."""
+
+    def leak_free(self, split_name):
+        assert split_name == "test"
+        return np.arange(len(dataset().test)) % 2 == 0
+
+
+class Poison:
+    """A test split that must not be touched."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"test.{name} was read")
+
+
 def directory(run: Run) -> Path:
     """The folder of a run in runs/."""
     return record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])

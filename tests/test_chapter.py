@@ -7,11 +7,10 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from test_display import a_dataset, a_run
 
 from ferlib.labels import FerlibError
-from ferlib.report import chapter, display
+from ferlib.report import chapter
 
 
 def test_tables_series_mappings_and_differences_get_dotted_names():
@@ -104,25 +103,6 @@ def test_evidence_fails_with_one_claim_and_is_unknown_with_one_unknown(claims, h
 
 def test_only_claims_that_fail_are_named():
     assert chapter.failed({"one": True, "two": False, "three": pd.NA}) == ["two"]
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What was displayed: pairs of data and metadata."""
-    displayed = []
-    monkeypatch.setattr(
-        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
-    )
-    return displayed
-
-
-@pytest.fixture
-def fig():
-    fig, ax = plt.subplots(figsize=(4, 3))
-    ax.plot([0, 1, 4])
-    ax.set(xlabel="epoch", ylabel="loss")
-    yield fig
-    plt.close(fig)
 
 
 def a_report(runs=("record",), profile="full", recorded=True, monkeypatch=None, **changes):

@@ -15,12 +15,6 @@ from ferlib.live import tracker
 BOX = (200, 120, 150, 150)
 
 
-@pytest.fixture(scope="module")
-def astronaut():
-    """Return a photograph with one face, uint8 (512, 512, 3), blue first."""
-    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
-
-
 def test_yunet_is_the_file_that_its_notice_names():
     path = paths.PACKAGE / "weights" / detectors.YUNET_FILE
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

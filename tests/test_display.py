@@ -21,25 +21,6 @@ from ferlib.report import display
 from ferlib.train import machine
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What was displayed: pairs of data and metadata."""
-    displayed = []
-    monkeypatch.setattr(
-        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
-    )
-    return displayed
-
-
-@pytest.fixture
-def fig():
-    fig, ax = plt.subplots(figsize=(4, 3))
-    ax.plot([0, 1, 4])
-    ax.set(xlabel="epoch", ylabel="loss")
-    yield fig
-    plt.close(fig)
-
-
 def cells(shown) -> list[list[str]]:
     rows = BeautifulSoup(shown[0][0]["text/html"], "html.parser").find_all("tr")
     return [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in rows]

@@ -10,13 +10,6 @@ from ferlib.data import portrait
 from ferlib.detectors import Found
 from ferlib.labels import CLASSES, FerlibError
 
-
-@pytest.fixture(scope="module")
-def astronaut():
-    """Return a photograph with one face, uint8 (512, 512, 3), blue first."""
-    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
-
-
 EYES = (205, 105), (250, 105)
 """Columns and rows, roughly, of the astronaut's eyes."""
 

@@ -18,11 +18,6 @@ from ferlib.tools import arguments
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
-
-
-@pytest.fixture(scope="module")
 def table(network):
     """Seven drawn faces, one of them with a wrong label, and a picture of nothing."""
     images = np.stack([*(scenes.face(emotion) for emotion in CLASSES), np.full((48, 48), 90, np.uint8)])

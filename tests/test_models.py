@@ -64,14 +64,10 @@ def count(network, kind):
     return sum(type(layer) is kind for layer in network.layers)
 
 
-def test_every_network_has_an_expected_size():
-    assert list(PARAMETERS) == list(models.MODELS)
-
-
-@pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
-def test_parameter_count_and_shapes(name, expected):
+@pytest.mark.parametrize("name", models.MODELS)
+def test_parameter_count_and_shapes(name):
     network = models.build(name, pretrained=False)
-    assert network.count_params() == expected
+    assert network.count_params() == PARAMETERS[name]
     assert [tensor.shape for tensor in network.inputs] == [(None, 48, 48, 1)]
     assert network.inputs[0].name == "images"
     assert network.output_shape == (None, 7)
@@ -91,15 +87,6 @@ def test_same_answer_for_stored_and_float_images_and_after_reloading(name, image
     network.save(tmp_path / "network.keras")
     again = keras.models.load_model(tmp_path / "network.keras", compile=False)
     np.testing.assert_allclose(probabilities(again, images), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["deep_cnn", "mobilenet"])
-def test_weights_alone_rebuild_a_network(name, images, tmp_path):
-    network = small(name)
-    network.save_weights(tmp_path / "network.weights.h5")
-    rebuilt = small(name)
-    rebuilt.load_weights(tmp_path / "network.weights.h5")
-    np.testing.assert_array_equal(probabilities(rebuilt, images), probabilities(network, images))
 
 
 @pytest.mark.parametrize(
@@ -157,13 +144,6 @@ def test_switches(name):
     without = models.build(name, dropout=0.0)
     assert all(layer.rate == 0 for layer in without.layers if type(layer) is layers.Dropout)
     assert models.build(name, width=0.5).count_params() < 0.3 * full.count_params()
-
-
-def test_deep_network_has_the_layers_it_promises():
-    network = models.build("deep_cnn")
-    assert count(network, layers.Conv2D) == 4
-    assert count(network, layers.Dense) == 3  # two, and the scores
-    assert count(network, BatchNormalization) == 6
 
 
 def test_shortcuts_pass_each_pair_of_convolutions(images):

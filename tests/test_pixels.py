@@ -11,7 +11,6 @@ from PIL import Image
 import ferlib
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.live.network import load_model
 
 BOX = (200, 120, 150, 150)
 GREY = scenes.scene([(scenes.face("happy"), BOX)])[..., 0]
@@ -53,11 +52,6 @@ KINDS = {
     "bytes of a PNG": lambda: encoded(".png"),
     "bytearray": lambda: bytearray(encoded(".bmp")),
 }
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
 
 
 @pytest.mark.parametrize("kind", KINDS)

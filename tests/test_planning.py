@@ -14,17 +14,12 @@ def measured(monkeypatch):
     monkeypatch.setattr(planning.trainer, "has_gpu", lambda: False)
 
 
-def finish(run):
-    folder = record.directory(run.experiment, run.seed, run.profile, run.result["fingerprint"])
-    record.save(run, folder / record.RUN_FILE)
-
-
 def planned(ids, profile="full", seeds=(0,)):
     return planning.plan(ids, seeds, profile, made_up.dataset()).set_index(["experiment", "seed"])
 
 
 def test_states():
-    finish(made_up.run("deep_plain"))
+    made_up.saved(made_up.run("deep_plain"))
     record.publish([made_up.run("shallow_plain")])
     table = planned(["deep_plain", "shallow_plain", "logistic"], "auto", seeds=(0, 1))
     assert table["state"].to_dict() == {
@@ -59,7 +54,7 @@ def test_finished_runs_tell_the_time(monkeypatch):
     monkeypatch.setattr(machine, "name", lambda: "some GPU")  # where made-up runs were made
     run = made_up.run("deep_plain", train_seconds=123.0)
     run = replace(run, history=run.history.assign(seconds=[5.0] + [2.0] * 9))
-    finish(run)
+    made_up.saved(run)
     table = planned(["deep_plain", "shallow_plain"], seeds=(0, 1))
     assert table.loc[("deep_plain", 1), "seconds"] == 123.0, "as long as the other seed"
     per_second = 3 * planning._macs("deep_cnn", ()) * 120 / 2.0
@@ -68,12 +63,12 @@ def test_finished_runs_tell_the_time(monkeypatch):
 
 
 def test_runs_of_another_device_tell_nothing(monkeypatch):
-    finish(made_up.run("deep_plain", train_seconds=123.0))
+    made_up.saved(made_up.run("deep_plain", train_seconds=123.0))
     assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0
 
 
 def test_description_sums_up():
-    finish(made_up.run("deep_plain"))
+    made_up.saved(made_up.run("deep_plain"))
     table = planning.plan(["deep_plain", "logistic"], (0,), "full", made_up.dataset())
     text = planning.describe_plan(table.assign(seconds=[0.0, 600.0]))
     assert "finished" in text and "10 min" in text

@@ -20,14 +20,6 @@ from ferlib.train.record import Run
 ROOT = Path(__file__).parent.parent
 
 
-class FakeAudit:
-    """Says that every second image of a split of 120 is leak-free."""
-
-    def leak_free(self, split_name):
-        assert split_name == "test"
-        return np.arange(120) % 2 == 0
-
-
 @pytest.fixture
 def dataset():
     return made_up.dataset()
@@ -48,7 +40,7 @@ def trained(monkeypatch):
 
 
 def test_private_test_is_predicted_once_and_kept(trained, dataset):
-    (opened,) = private_test.open_private_test([trained.run], dataset, FakeAudit())
+    (opened,) = private_test.open_private_test([trained.run], dataset, made_up.Audit())
     expected = predicting.predict(trained.model, dataset.test)
     np.testing.assert_allclose(opened.test.probabilities, expected.probabilities, atol=1e-3)
     averaged = predicting.predict(trained.model, dataset.test, views="ten")
@@ -60,14 +52,14 @@ def test_private_test_is_predicted_once_and_kept(trained, dataset):
     assert result["leak_free_images"] == 60
     assert 0 <= result["calibration_error"] <= 1
     assert result["parameters"] == trained.run.result["parameters"]
-    assert private_test.open_private_test([opened], dataset, FakeAudit()) == [opened]
+    assert private_test.open_private_test([opened], dataset, made_up.Audit()) == [opened]
     assert len(trained.loaded) == 1
 
 
 def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, dataset):
     row = replace(trained.run.experiment, valid_images=30)
     quick = replace(trained.run, profile="quick", experiment=row)
-    (opened,) = private_test.open_private_test([quick], dataset, FakeAudit())
+    (opened,) = private_test.open_private_test([quick], dataset, made_up.Audit())
     assert 25 <= len(opened.test) <= 35 and opened.result["views"] == "flip"
     even = np.isin(opened.test.names, np.arange(0, 120, 2).astype(str))
     assert opened.result["leak_free_images"] == even.sum()
@@ -77,7 +69,7 @@ def test_quick_runs_see_a_subset_and_top_four_rows_their_classes(trained, datase
 def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
     run = replace(trained.run, directory=tmp_path)
     record.save(run, tmp_path / record.RUN_FILE)
-    (opened,) = private_test.open_private_test([run], dataset, FakeAudit())
+    (opened,) = private_test.open_private_test([run], dataset, made_up.Audit())
     stored = record.load_run(tmp_path)
     np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
     assert stored.result["macro_f1"] == opened.test.macro_f1

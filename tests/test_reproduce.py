@@ -2,7 +2,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import made_up
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,11 +11,6 @@ from ferlib.labels import FerlibError
 from ferlib.tools import reproduce
 from ferlib.train import record
 from ferlib.train.record import Run, rounded
-
-
-class FakeAudit:
-    def leak_free(self, split_name):
-        return np.arange(len(made_up.dataset().test)) % 2 == 0
 
 
 class Shipped:
@@ -39,7 +33,7 @@ def recorded():
     parts = ("valid", "test", "test_tta")  # rounded, as a run keeps them
     runs = [replace(run, **{part: rounded(getattr(run, part)) for part in parts}) for run in runs]
     runs = [
-        replace(run, result=run.result | private_test.figures(run, made_up.dataset(), FakeAudit()))
+        replace(run, result=run.result | private_test.figures(run, made_up.dataset(), made_up.Audit()))
         for run in runs
     ]
     record.publish(runs)
@@ -47,7 +41,7 @@ def recorded():
 
 
 def checked(run, **options):
-    return reproduce.reproduce(made_up.dataset(), FakeAudit(), Shipped(run, **options))
+    return reproduce.reproduce(made_up.dataset(), made_up.Audit(), Shipped(run, **options))
 
 
 def test_an_honest_record_is_the_same(recorded):
@@ -99,4 +93,4 @@ def test_weights_in_the_record_predict_again(recorded, monkeypatch):
 
 def test_nothing_recorded_is_told():
     with pytest.raises(FerlibError, match="no run of these images"):
-        reproduce.reproduce(made_up.dataset(), FakeAudit(), SimpleNamespace())
+        reproduce.reproduce(made_up.dataset(), made_up.Audit(), SimpleNamespace())

@@ -20,13 +20,6 @@ from ferlib.train.fitting import Fitting
 SMALL = {"images": 64, "valid_images": 32, "batch_size": 32, "epochs": 2}
 
 
-class Poison:
-    """A test split that must not be touched."""
-
-    def __getattr__(self, name):
-        raise AssertionError(f"training read test.{name}")
-
-
 @pytest.fixture(autouse=True)
 def stored_after_each_epoch(monkeypatch):
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
@@ -34,7 +27,7 @@ def stored_after_each_epoch(monkeypatch):
 
 @pytest.fixture
 def dataset(demo_dataset):
-    return replace(demo_dataset, test=Poison())
+    return replace(demo_dataset, test=made_up.Poison())
 
 
 def row(id="tiny", model="logistic", **changes):

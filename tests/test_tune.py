@@ -2,6 +2,7 @@ import inspect
 import sys
 from dataclasses import replace
 
+import made_up
 import optuna
 import pytest
 
@@ -12,13 +13,6 @@ from ferlib.train import models, trainer
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 
 EPOCHS = 10
-
-
-class Poison:
-    """A test split that must not be touched."""
-
-    def __getattr__(self, name):
-        raise AssertionError(f"tuning read test.{name}")
 
 
 @pytest.fixture
@@ -65,7 +59,7 @@ def study(url=None):
 
 
 def test_a_real_study_reads_no_test_split_and_goes_on(row, demo_dataset, capsys):
-    dataset = replace(demo_dataset, test=Poison())
+    dataset = replace(demo_dataset, test=made_up.Poison())
     settings = {"epochs": 1, "model": "logistic", "switches": ()}
     EXPERIMENTS["tiny"] = replace(row, **settings)
     tune.tune("tiny", dataset, trials=1, profile="full")
