@@ -20,6 +20,14 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def short(number: float) -> str:
+    """Write a large number in a few characters: 1.12 M, 58.4 k."""
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:g}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names as English does: "a, b and c"."""
     names = list(names)

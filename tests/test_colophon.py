@@ -31,7 +31,7 @@ def test_banner_warns_of_demo_faces_and_quick_runs(facts, expected):
 def test_facts_are_told_once_or_with_their_chapters():
     commits = ["a", "b", "b", "b", "a", "c"]
     page = colophon.page([chapter(commit=commit) for commit in commits])
-    assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2–4); `c` (chapter 6)" in page
+    assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2, 3, 4); `c` (chapter 6)" in page
     assert "Hardware\n:   A processor, 2 cores, 8 GiB memory\n" in page
 
 

@@ -112,7 +112,7 @@ def test_a_parade_shows_every_face_at_its_place(split):
 def test_the_whole_chain_is_measured_with_intervals():
     alone = ["happy"] * 10
     chain = live_chain.whole_chain(["happy"] * 6 + ["sad"] * 2 + [None] * 2, alone)
-    assert chain["share"].to_dict() == {"found": 0.8, "same": 0.75}
+    assert chain["share"].to_dict() == {"found": 0.8, "same": 0.75, "both": 0.6}
     low, high = proportion.proportion_confint(6, 8, method="wilson")
     assert chain.loc["same", ["low", "high"]].tolist() == pytest.approx([low, high])
-    assert live_chain.whole_chain([None], ["sad"])["share"].tolist() == [0, 0]
+    assert live_chain.whole_chain([None], ["sad"])["share"].tolist() == [0, 0, 0]

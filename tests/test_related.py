@@ -68,7 +68,7 @@ def test_the_table_cites_and_says_how_each_figure_was_measured():
     assert told.loc["@yuan2021", "how it was measured"] == "PrivateTest; ten crops; chosen on it"
     assert (told["how it was measured"].str.contains("5 trainings").loc["@barsoum2016"]).all()
     assert list(told.loc[["@arriaga2017", "@khaireddin2021", "@tang2013"], "weights"]) == [
-        *("58 k", "29.9 M", "–")
+        *("58.4 k", "29.9 M", "–")
     ]
 
 

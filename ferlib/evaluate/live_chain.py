@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -114,14 +113,15 @@ def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataF
         alone: The emotion that the network gives to each image itself.
 
     Returns:
-        Rows ``found`` (of all) and ``same`` (answer, of those found); columns ``share`` with its 95 % Wilson
-        interval, ``low`` to ``high``.
+        Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
+        with its 95 % Wilson interval, ``low`` to ``high``.
     """
     found = np.array([emotion is not None for emotion in through])
     same = np.array([one == two for one, two in zip(through, alone, strict=True)])
     counts = {
         "found": (found.sum(), len(found)),
         "same": (same.sum(), max(found.sum(), 1)),
+        "both": (same.sum(), len(found)),
     }
     rows = {
         name: (count / total, *proportion.proportion_confint(count, total, method="wilson"))
@@ -199,9 +199,7 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
         .assign(
             faces=len(frames),
             pieces=len(pieces),
-            hardware=machine.hardware(),
-            commit=machine.commit(),
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            **machine.stamp(),
         )
     )
 

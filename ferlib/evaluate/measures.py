@@ -5,7 +5,7 @@ is right.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,33 +193,27 @@ def easiest(found: Rows) -> Finding:
     return Finding(measured, "lower recall of the two minus the highest of the others", effect)
 
 
-def _mistaken(found: Rows, true: Iterable[str], targets: Iterable[str]) -> tuple[str, Sampled]:
-    """Measure by how much mistakes go to certain classes beyond what their numbers of images explain."""
-    best = summary.best_row(run for runs in found.values() for run in runs)
-    tests = resampling.aligned([run.test for run in found[best]])
-    labels, classes = tests[0].labels, tests[0].classes
-    texts, effects = [], []
-    for name in true:
-        code, others = classes.index(name), [classes.index(target) for target in targets if target != name]
-        wrong = np.stack([(labels == code) & (one.predicted != code) for one in tests])
-        there = np.stack([np.isin(one.predicted, others) for one in tests])
-        expected = np.isin(labels, others).sum() / (labels != code).sum()
-        share = resampling.ratio(wrong & there, wrong, row=best)
-        names = " or ".join(classes[other] for other in others)
-        texts.append(
-            f"{name} to {names}: {percent(share.value)} of its mistakes, {percent(expected)} by chance"
-        )
-        effects.append(share - expected)
-    return f"{best}: " + "; ".join(texts), resampling.smallest(effects)
-
-
 def goes_to(true: Sequence[str], targets: Sequence[str]):
-    """Measure whether mistakes on each of some true classes go to certain others."""
+    """Measure by how much mistakes on some classes go to certain others beyond what their images explain."""
     test = "share of mistakes minus chance, which is the classes' share of the other images"
     test += ", the smallest" if len(true) > 1 else ""
 
     def measure(found: Rows) -> Finding:
-        measured, effect = _mistaken(found, true, targets)
-        return Finding(measured, test, effect)
+        best = summary.best_row(run for runs in found.values() for run in runs)
+        tests = resampling.aligned([run.test for run in found[best]])
+        labels, classes = tests[0].labels, tests[0].classes
+        texts, effects = [], []
+        for name in true:
+            code, others = classes.index(name), [classes.index(one) for one in targets if one != name]
+            wrong = np.stack([(labels == code) & (one.predicted != code) for one in tests])
+            there = np.stack([np.isin(one.predicted, others) for one in tests])
+            chance = np.isin(labels, others).sum() / (labels != code).sum()
+            share = resampling.ratio(wrong & there, wrong, row=best)
+            to = " or ".join(classes[other] for other in others)
+            texts.append(
+                f"{name} to {to}: {percent(share.value)} of its mistakes, {percent(chance)} by chance"
+            )
+            effects.append(share - chance)
+        return Finding(f"{best}: " + "; ".join(texts), test, resampling.smallest(effects))
 
     return measure

@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon
 
 from ferlib.figures.style import FAINT, INK
 from ferlib.train import models
+from ferlib.words import short
 
 COLORS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
 """Colour of each kind of stage."""
@@ -174,7 +175,7 @@ def architecture(model: keras.Model) -> Axes:
         text = {"ha": "center", "va": "top", "fontsize": 9}
         ax.text(position, 0.82, "×".join(map(str, stage.shape)), **text, weight="bold")
         if stage.parameters:
-            ax.text(position, 0.69, _short(stage.parameters), **text, color="#666666")
+            ax.text(position, 0.69, short(stage.parameters), **text, color="#666666")
         ax.text(position, -0.58, "\n".join(stage.lines()), **text, linespacing=1.25)
         if position:
             arrow = {"arrowstyle": "-|>", "color": FAINT, "shrinkA": 0, "shrinkB": 0}
@@ -184,14 +185,6 @@ def architecture(model: keras.Model) -> Axes:
     ax.set_title(f"{model.name}: {model.count_params():,} parameters")
     ax.set_axis_off()
     return ax
-
-
-def _short(parameters):
-    """Write a number of parameters in a few characters."""
-    for size, unit in [(1e6, " M"), (1e3, " k")]:
-        if parameters >= size:
-            return f"{parameters / size:.3g}{unit}"
-    return f"{parameters}"
 
 
 def _block(ax, position, stage):

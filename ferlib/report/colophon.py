@@ -81,19 +81,10 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
         chapters.setdefault(fact(facts), []).append(number)
     if len(chapters) == 1:
         return next(iter(chapters))
-    return "; ".join(f"{text} ({_chapters(numbers)})" for text, numbers in chapters.items())
-
-
-def _chapters(numbers: list[int]) -> str:
-    """Return "chapter 2" or "chapters 1, 3–5"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    texts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return f"chapter{'s' if len(numbers) > 1 else ''} {', '.join(texts)}"
+    return "; ".join(
+        f"{text} (chapter{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))})"
+        for text, numbers in chapters.items()
+    )
 
 
 def _profile(facts: dict) -> str:

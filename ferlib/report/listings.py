@@ -46,23 +46,15 @@ def source(module: Path, name: str) -> str:
         FerlibError: There is no such name.
     """
     text = module.read_text(encoding="utf-8")
-    lines, node = text.split("\n"), ast.parse(text)
+    node = ast.parse(text)
     for part in name.split("."):
         node = next((found for found in node.body if part in _names(found)), None)
         if node is None:
             raise FerlibError(f"{module} has no {name} to print")
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-    if (
-        isinstance(node, ast.FunctionDef)
-        and ast.get_docstring(node, clean=False)
-        and "\n" in ast.get_docstring(node)
-    ):
-        told = node.body[0]
-        lines[told.lineno - 1 : told.end_lineno] = [f'{lines[told.lineno - 1]}"""'] + [None] * (
-            told.end_lineno - told.lineno
-        )
-    printed = (line for line in lines[first - 1 : node.end_lineno] if line is not None)
-    return textwrap.dedent("\n".join(printed))
+    code = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
+    told = ast.get_docstring(node, clean=False) if isinstance(node, ast.FunctionDef) else None
+    return textwrap.dedent(code.replace(told, told.split("\n")[0], 1) if told else code)
 
 
 def _names(node: ast.stmt) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ferlib.train.experiments import EXPERIMENTS
+from ferlib.words import short
 
 FILE = Path(__file__).parent / "templates" / "published.csv"
 
@@ -88,15 +89,11 @@ def _row(figure) -> dict[str, str]:
         "who": f"@{figure.source}",
         "what": figure.method,
         "%": figure.accuracy + (f" ± {figure.spread}" if pd.notna(figure.spread) else ""),
-        "weights": _short(figure.parameters) if pd.notna(figure.parameters) else "–",
+        "weights": short(figure.parameters) if pd.notna(figure.parameters) else "–",
         "how it was measured": _measured(figure),
         "other data": figure.other_data,
         "can it be believed?": figure.belief,
     }
-
-
-def _short(parameters: int) -> str:
-    return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.0f} k"
 
 
 def _measured(figure) -> str:

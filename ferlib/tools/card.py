@@ -12,14 +12,12 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import load_model
 from ferlib.tools import export
 from ferlib.train import record
+from ferlib.train.experiments import PROFILES
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 from ferlib.words import listed, percent
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-PROFILES = ("full", "cpu", "quick")
-"""The better, the earlier: a network trained in full ships rather than one that was not."""
-
 BASELINES = ("prior", "logistic")
 """Networks that only show what others must be better than."""
 
@@ -44,7 +42,8 @@ def ship(id: str, dataset: Dataset) -> str:
     with_weights = [run for run in record.runs(dataset) if run.experiment.id == id and run.weights]
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
-    run = min(with_weights, key=lambda run: (PROFILES.index(run.profile), -run.result["valid_accuracy"]))
+    scale = list(PROFILES).index  # a network trained in full ships rather than one that was not
+    run = max(with_weights, key=lambda run: (scale(run.profile), run.result["valid_accuracy"]))
     elsewhere = os.environ.get("FERLIB_WEIGHTS")
     if not elsewhere and (reason := _unfit(run, dataset)):
         raise FerlibError(

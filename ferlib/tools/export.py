@@ -24,7 +24,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import GRAPH, METADATA, Network, weights_folder
 from ferlib.paths import scratch, written_atomically
-from ferlib.train import record, trainer
+from ferlib.train import experiments, record, trainer
 from ferlib.train.record import Run
 
 TOLERANCE = 1e-5
@@ -102,7 +102,7 @@ def _usable(runs: list[Run], profile: str) -> list[Run]:
         and run.result["parameters"] < summary.REAL_TIME_PARAMETERS
         and run.weights
     ]
-    for name in ("full", "cpu", "quick") if profile == "auto" else (profile,):
+    for name in reversed(experiments.PROFILES) if profile == "auto" else (profile,):
         if found := [run for run in small if run.profile == name]:
             return found
     return []

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -283,9 +282,7 @@ def live(
         ratio=ratio,
         fer_version=told["version"],
         images=len(split),
-        hardware=machine.hardware(),
-        commit=machine.commit(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        **machine.stamp(),
     )
 
 

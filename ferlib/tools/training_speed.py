@@ -6,13 +6,12 @@ the machine does slows both.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -80,7 +79,7 @@ def run(
         "device": machine.name(),
         "backend": keras.backend.backend(),
         "commit": machine.commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": machine.now(),
     }
     return pd.DataFrame(lines, columns=list(COLUMNS)).assign(**about)
 
@@ -197,7 +196,7 @@ def _latency(dataset: Dataset, networks: list[str], quick: bool):
 def _reading(dataset: Dataset, networks: list[str], quick: bool):
     """Read the same images from files and from a table."""
     some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
-    with paths.scratch() as place, _cache_in(str(place)):
+    with paths.scratch() as place, patch.dict(os.environ, FERLIB_CACHE=str(place)):
         folder, archive, table = _written(some, place)
         tasks = {
             "zip": lambda: readers.read(archive),
@@ -215,19 +214,6 @@ def _reading(dataset: Dataset, networks: list[str], quick: bool):
             if other in rates:
                 yield f"read from the {task}", rates[task], "images/s", other, rates[other]
     yield "read from the csv", rates["csv"], "images/s", "pandas", rates["pandas"]
-
-
-@contextmanager
-def _cache_in(folder: str) -> Iterator[None]:
-    before = os.environ.get("FERLIB_CACHE")
-    os.environ["FERLIB_CACHE"] = folder
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["FERLIB_CACHE"]
-        else:
-            os.environ["FERLIB_CACHE"] = before
 
 
 def _written(split: Split, where: Path) -> tuple[Path, Path, Path]:

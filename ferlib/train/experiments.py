@@ -80,8 +80,6 @@ class Profile:
     """A scale at which rows are trained.
 
     Attributes:
-        name: Stands beside every number made with it.
-        description: What it is, for people.
         images: Network name to training images; missing ones take all.
         epochs: Network name to most epochs; missing ones take as many as the row says.
         frozen: Training images and most epochs of rows that learn only a head.
@@ -89,8 +87,6 @@ class Profile:
         precision: Overrides the row's.
     """
 
-    name: str
-    description: str
     images: Mapping[str, int] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
     frozen: tuple[int | None, int | None] = (None, None)
@@ -116,8 +112,6 @@ SIZES = {
 }
 PROFILES = {
     "quick": Profile(
-        "quick",
-        "a stratified subset and few epochs: shows that everything works, in seconds",
         images={name: images for name, (images, _, _) in SIZES.items()},
         epochs={name: epochs for name, (_, epochs, _) in SIZES.items()},
         frozen=(512, 15),
@@ -125,14 +119,13 @@ PROFILES = {
         precision="float32",
     ),
     "cpu": Profile(
-        "cpu",
-        "all images, fewer epochs: how earlier runs were made; full ones take their place in the record",
         epochs={name: epochs for name, (_, _, epochs) in SIZES.items()},
         precision="float32",
     ),
-    "full": Profile("full", "the row as it stands: all images, all epochs, on any device"),
+    "full": Profile(),
 }
-"""Scales by name, the smallest first."""
+"""Scales by name, the smallest first. A quick run shows in seconds that everything works; those of a cpu were
+made earlier, full ones take their place in the record."""
 
 TRAINED = ("quick", "full")
 """Scales that runs are still made at."""

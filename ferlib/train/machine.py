@@ -4,6 +4,7 @@ import gc
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def commit() -> str:
         return "unknown"
     changes = _output_of("git", "status", "--porcelain", "--", ".", ":!reports", ":!figs")
     return f"{name}-dirty" if changes else name
+
+
+def stamp() -> dict[str, str]:
+    """Return ``hardware``, ``commit`` and ``date`` of what is measured now."""
+    return {"hardware": hardware(), "commit": commit(), "date": now()}
+
+
+def now() -> str:
+    """Return the time in ISO format, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _output_of(*command: str) -> str:

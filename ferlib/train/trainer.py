@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from time import monotonic, time
@@ -337,5 +336,5 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
         "fingerprint": dataset.fingerprint,
         "commit": machine.commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": machine.now(),
     }
