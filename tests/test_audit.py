@@ -165,17 +165,6 @@ def test_answers_are_kept_for_the_same_data_only(four, monkeypatch):
     assert len(searched) == 3
 
 
-@pytest.mark.parametrize("length", [0, 60, 700])
-def test_a_damaged_answer_is_found_again(four, length):
-    parts = [([image], [label]) for label, image in enumerate(four[:3])]
-    first = audit(dataset(*parts), progress=False)
-    (file,) = paths.cache().glob("audit-*")
-    file.write_bytes(file.read_bytes()[:length])
-    pd.testing.assert_frame_equal(audit(dataset(*parts), progress=False).images, first.images)
-    with np.load(file) as stored:
-        assert stored["contrast"].tolist() == first.images["contrast"].tolist(), "written anew"
-
-
 def test_answers_of_an_older_version_go(four):
     (paths.cache() / "x").parent.mkdir(parents=True)
     parts = [([image], [label]) for label, image in enumerate(four[:3])]

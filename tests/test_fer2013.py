@@ -18,9 +18,6 @@ from ferlib.labels import CLASSES, FerlibError
 
 SIZES = (100, 70, 70)
 
-HEADERS = ("emotion,pixels,Usage", "emotion, Usage, pixels", " Usage ,pixels,emotion")
-"""Spellings of the csv's header: fer2013.csv, icml_face_data.csv, and one in another order."""
-
 
 @pytest.fixture(scope="module")
 def drawn():
@@ -54,8 +51,7 @@ def test_zip_folders_and_every_csv_agree(drawn, table, tmp_path):
     assert [len(split) for split in zipped.splits] == list(SIZES)
     assert zipped.notes == () and not zipped.is_demo and zipped.source == "FER-2013 from archive.zip"
     others = [demo.write_folders(drawn, tmp_path / "folders")]
-    for number, header in enumerate(HEADERS):
-        others.append(demo.write_csv(drawn, tmp_path / f"{number}.csv", header))
+    others.append(demo.write_csv(drawn, tmp_path / "another.csv", " Usage ,pixels,emotion"))
     with zipfile.ZipFile(tmp_path / "csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(table, "challenge/fer2013.csv")
     with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz") as archive:

@@ -192,17 +192,6 @@ def test_unknown_profile_and_missing_notebooks_are_said_in_one_sentence(project)
         pipeline.build()
 
 
-def test_command_line_turns_problems_into_one_sentence(tmp_path):
-    missing = tmp_path / "nowhere.zip"
-    done = subprocess.run(
-        [sys.executable, "-m", "ferlib.cli", "data", "--data", str(missing)], capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "nowhere.zip" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     "words", [["nonsense"], ["train", "--seeds", "0"], ["train", "--profile", "huge"], ["train"]]
 )

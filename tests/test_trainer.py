@@ -124,12 +124,6 @@ def test_a_changed_row_is_a_new_run(dataset, table, counted, monkeypatch):
     assert len(list((paths.runs() / "first").iterdir())) == 2
 
 
-def test_other_data_is_a_new_run(dataset, table, counted):
-    trainer.obtain(["first"], dataset, profile="quick", progress=False)
-    trainer.obtain(["first"], replace(dataset, fingerprint="0" * 64), profile="quick", progress=False)
-    assert len(counted) == 2
-
-
 def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
     """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
     code = f"""

@@ -162,8 +162,3 @@ def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(FerlibError, match=r"pip install '\.\[tune\]"):
         tune.tune("tiny", demo_dataset)
-
-
-def test_an_unknown_row_is_told(demo_dataset):
-    with pytest.raises(FerlibError, match="no experiment 'deap'"):
-        tune.tune("deap", demo_dataset)
