@@ -31,8 +31,8 @@ def root() -> Path:
     ``FERLIB_ROOT`` wins; otherwise the nearest folder at or above the working directory that holds
     ``notebooks/`` and ``ferlib/``; otherwise the working directory itself (an installed ferlib).
     """
-    if override := os.environ.get("FERLIB_ROOT"):
-        return Path(override).expanduser().resolve()
+    if override := _chosen("ROOT"):
+        return override
     here = Path.cwd().resolve()
     for folder in (here, *here.parents):
         if (folder / "notebooks").is_dir() and (folder / "ferlib").is_dir():
@@ -47,16 +47,15 @@ def data() -> Path:
 
 def cache() -> Path:
     """Return the folder for decoded images and audits (``FERLIB_CACHE``, else the user's cache)."""
-    if override := os.environ.get("FERLIB_CACHE"):
-        return Path(override).expanduser().resolve()
+    if override := _chosen("CACHE"):
+        return override
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base).expanduser() / "ferlib"
 
 
 def figs() -> Path:
     """Return the folder of the report's figures (``FERLIB_FIGS``, else ``figs/``)."""
-    override = os.environ.get("FERLIB_FIGS")
-    return Path(override).expanduser().resolve() if override else root() / "figs"
+    return _chosen("FIGS") or root() / "figs"
 
 
 def notebooks() -> Path:
@@ -66,8 +65,7 @@ def notebooks() -> Path:
 
 def reports() -> Path:
     """Return the folder of the rendered reports (``FERLIB_REPORTS``, else ``reports/``)."""
-    override = os.environ.get("FERLIB_REPORTS")
-    return Path(override).expanduser().resolve() if override else root() / "reports"
+    return _chosen("REPORTS") or root() / "reports"
 
 
 def executed() -> Path:
@@ -77,14 +75,18 @@ def executed() -> Path:
 
 def record() -> Path:
     """Return the folder of the committed results (``FERLIB_RECORD``, else ``reports/record/``)."""
-    override = os.environ.get("FERLIB_RECORD")
-    return Path(override).expanduser().resolve() if override else root() / "reports" / "record"
+    return _chosen("RECORD") or root() / "reports" / "record"
 
 
 def runs() -> Path:
     """Return the folder of training runs (``FERLIB_RUNS``, else ``runs/``, ignored by git)."""
-    override = os.environ.get("FERLIB_RUNS")
-    return Path(override).expanduser().resolve() if override else root() / "runs"
+    return _chosen("RUNS") or root() / "runs"
+
+
+def _chosen(folder: str) -> Path | None:
+    """Return the folder that the user's environment names, if it does."""
+    override = os.environ.get(f"FERLIB_{folder}")
+    return Path(override).expanduser().resolve() if override else None
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -27,11 +27,17 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
         One row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
         most, seconds to go.
     """
-    speed = _Speed(dataset)
-    rows = [
-        _planned(row, seed, run, trainer.choose_profile(profile), speed)
-        for row, seed, run in trainer.lookup(ids, seeds, dataset, profile)
-    ]
+    here = machine.name()
+    finished = [run for run in record.runs(dataset) if run.result["device"] == here]
+    rows = []
+    for row, seed, run in trainer.lookup(ids, seeds, dataset, profile):
+        if run is not None:
+            state = "finished" if run.origin == "runs" else "recorded"
+            rows.append((row.id, seed, run.profile, state, run.result["epochs"], 0.0))
+            continue
+        scaled = experiments.at(row, trainer.choose_profile(profile))
+        seconds = _seconds(scaled, finished, len(dataset.train))
+        rows.append((row.id, seed, trainer.choose_profile(profile), "to train", scaled.epochs, seconds))
     return pd.DataFrame(rows, columns=["experiment", "seed", "profile", "state", "epochs", "seconds"])
 
 
@@ -43,39 +49,18 @@ def describe_plan(planned: pd.DataFrame) -> str:
     return f"{text.to_string(index=False)}\n\n{total} on {machine.name()}"
 
 
-def _planned(row: Experiment, seed: int, run: record.Run | None, profile: str, speed: "_Speed") -> tuple:
-    if run is not None:
-        state = "finished" if run.origin == "runs" else "recorded"
-        return row.id, seed, run.profile, state, run.result["epochs"], 0.0
-    scaled = experiments.at(row, profile)
-    return row.id, seed, profile, "to train", scaled.epochs, speed.seconds(scaled)
-
-
-class _Speed:
-    """How long runs take on this device."""
-
-    def __init__(self, dataset: Dataset):
-        self._images = len(dataset.train)
-        here = machine.name()
-        self._finished = [run for run in record.runs(dataset) if run.result["device"] == here]
-
-    def seconds(self, row: Experiment) -> float:
-        """Estimate the training time of a scaled row."""
-        for run in self._finished:
-            if experiments.key(run.experiment) == experiments.key(row):
-                return run.result["train_seconds"]
-        compiling, per_second = self._measured
-        return compiling + _computations(row, self._images, row.epochs) / per_second
-
-    @property
-    def _measured(self) -> tuple[float, float]:
-        """Seconds until the first step is done, and computations a second after that."""
-        samples = [
-            _sample(run.history["seconds"], _computations(run.experiment, self._images, 1))
-            for run in self._finished
-            if len(run.history) > 1 and not run.experiment.frozen
-        ]
-        return tuple(np.median(samples, axis=0)) if samples else _trial()
+def _seconds(row: Experiment, finished: list[record.Run], images: int) -> float:
+    """Estimate the training time of a scaled row from runs that were finished on this device."""
+    for run in finished:
+        if experiments.key(run.experiment) == experiments.key(row):
+            return run.result["train_seconds"]
+    samples = [
+        _sample(run.history["seconds"], _computations(run.experiment, images, 1))
+        for run in finished
+        if len(run.history) > 1 and not run.experiment.frozen
+    ]
+    compiling, per_second = np.median(samples, axis=0) if samples else _trial()
+    return compiling + _computations(row, images, row.epochs) / per_second
 
 
 def _sample(seconds: pd.Series, computations: float) -> tuple[float, float]:
