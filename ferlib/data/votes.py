@@ -130,11 +130,7 @@ def describe(dataset: Dataset) -> str:
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
-    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels.
-
-    Returns:
-        int64 (n, 12).
-    """
+    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels."""
     blocks = np.asarray(images).reshape(len(images), 6, 8, 6, 8).sum(axis=(2, 4), dtype=np.int64)
     return blocks.reshape(len(images), 36) @ _signs()
 

@@ -18,11 +18,7 @@ _HEADINGS = {
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
-    """Write the table of both truths for people to read, the network that is best by the crowd last.
-
-    Raises:
-        FerlibError: A row named is not among them.
-    """
+    """Write the table of both truths for people to read, the network that is best by the crowd last."""
     by_row = {one.row: one for one in judged}
     for id in ids:
         if experiments.find(id).id not in by_row:

@@ -145,11 +145,7 @@ PIECES, SIDE = 20, 480
 
 
 def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
-    """Cut pieces at random out of photographs that show no face.
-
-    Yields:
-        uint8 (480, 480, 3), blue, green, red.
-    """
+    """Cut pieces at random out of photographs that show no face."""
     generator = np.random.default_rng(0)
     for name in NOBODY:
         photo = pixels.in_colour(getattr(photos, name)())

@@ -110,9 +110,6 @@ def calibration_floor(predictions: Predictions) -> float:
     Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
     in a bin.
 
-    Returns:
-        The mean over 200 draws, 0 to 1.
-
     Source:
         Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
         consistency resampling.
@@ -126,9 +123,6 @@ def fit_temperature(predictions: Predictions) -> float:
     """Return the temperature that makes the labels most likely; above 1 it softens overconfident networks.
 
     Fit it on PublicTest and apply it elsewhere with ``with_temperature``.
-
-    Returns:
-        Temperature, 0.05 to 20.
 
     Source:
         Guo et al. (2017), "On calibration of modern neural networks".

@@ -40,12 +40,6 @@ def save_figure(fig: Figure, name: str) -> Path:
     """Save a figure as ``figs/<name>.svg``; the same figure gives the same bytes.
 
     Lines and letters stay lines, sharp at every size; photographs in it become JPEG.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        FerlibError: If the name is of another form.
     """
     _check_name(name)
     path = paths.figs() / f"{name}.svg"

@@ -82,9 +82,6 @@ def read_chapter(path: Path) -> Chapter:
     Args:
         path: An executed notebook whose first cell begins with a first-level heading.
 
-    Returns:
-        The chapter.
-
     Raises:
         FerlibError: If a cell failed or did not run, the title is missing, or a figure or table has no
             caption because it was not shown through :mod:`ferlib.report.display`.

@@ -40,11 +40,7 @@ def appendix() -> str:
 
 
 def source(module: Path, name: str) -> str:
-    """Return the source of a function or constant, of its docstring the first line, without importing it.
-
-    Raises:
-        FerlibError: There is no such name.
-    """
+    """Return the source of a function or constant, of its docstring the first line, without importing it."""
     text = module.read_text(encoding="utf-8")
     node = ast.parse(text)
     for part in name.split("."):

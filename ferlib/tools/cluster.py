@@ -37,9 +37,6 @@ def train_matrix(
     Workers write into the same ``runs/`` folder and read the data at the same path, so on several machines
     both lie on shared storage. A worker that dies loses at most an epoch: another takes its run up.
 
-    Returns:
-        The finished runs, see ``trainer.obtain``.
-
     Raises:
         FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
     """

@@ -24,9 +24,6 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
     Returns:
         One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
         many were compared), ``difference`` (the largest), ``of`` (its name) and ``same`` (bool).
-
-    Raises:
-        FerlibError: The record holds no run of these images.
     """
     runs = record.read_record(dataset)
     if not runs:

@@ -232,11 +232,7 @@ class Fitting:
 
 
 def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
-
-    Returns:
-        float32 (n, f).
-    """
+    """Compute what a frozen backbone makes of images, once: later calls read them from the cache."""
     digest = hashlib.sha256(backbone.to_json().encode())
     for array in (images, *backbone.weights):
         digest.update(np.ascontiguousarray(_numpy(array)))

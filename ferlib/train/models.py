@@ -251,9 +251,6 @@ def macs(part: keras.Model | layers.Layer) -> int:
 
     Convolutions and dense layers count; normalization, activations and pooling, about a hundredth of
     them, don't.
-
-    Returns:
-        Multiplications with accumulation per image.
     """
     if isinstance(part, keras.Model):
         return sum(macs(layer) for layer in part.layers)

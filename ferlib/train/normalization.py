@@ -22,9 +22,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             inputs: float (n, ..., c).
             training: Normalize by the batch and update the moving statistics, unless the layer is frozen.
             mask: Of the positions that count, or None.
-
-        Returns:
-            Tensor like `inputs`.
         """
         if mask is not None or not self._fuses(inputs):
             return super().call(inputs, training=training, mask=mask)

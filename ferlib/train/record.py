@@ -63,11 +63,7 @@ class Run:
         return recorded_file(self.experiment, self.seed, self.profile, self.result["fingerprint"])
 
     def model(self) -> keras.Model:
-        """Rebuild the network with its best weights, in float32.
-
-        Raises:
-            FerlibError: The weights are not here, or are damaged.
-        """
+        """Rebuild the network with its best weights, in float32."""
         remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
         file = self.weights
         if file is None:
@@ -258,9 +254,6 @@ def publish(runs: Iterable[Run]) -> Path:
 
     Rows of other runs, seeds and datasets stay; a run published before is replaced, and so is one of the same
     row and seed that was trained with fewer epochs.
-
-    Returns:
-        The record's ``results.csv``.
     """
     table = paths.record() / "results.csv"
     rows = []
@@ -308,11 +301,7 @@ def publish_finished(dataset: Dataset) -> str:
 
 
 def read_results() -> pd.DataFrame:
-    """Return the record's table, one row a run, of every dataset; empty where there is no record.
-
-    Raises:
-        FerlibError: The table is damaged.
-    """
+    """Return the record's table, one row a run, of every dataset; empty where there is no record."""
     table = paths.record() / "results.csv"
     if not table.exists():
         return pd.DataFrame()

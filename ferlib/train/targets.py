@@ -37,9 +37,6 @@ def taught(split: Split, target: str) -> Split:
         The same images for ``"label"``. Else those that the crowd gives an emotion: for ``"crowd"`` all, with
         their first emotion as the label; for ``"majority"`` those with a single first emotion, as the label;
         for ``"cleaned"`` those whose label has as many votes as any other answer, with that label.
-
-    Raises:
-        FerlibError: The images have no votes.
     """
     if target == "label":
         return split
