@@ -14,8 +14,9 @@ EYES = (205, 105), (250, 105)
 """Columns and rows, roughly, of the astronaut's eyes."""
 
 
-def test_the_astronauts_face_is_found_once(astronaut):
-    boxes = faces.detect(astronaut)
+@pytest.mark.parametrize("detector", faces.DETECTORS)
+def test_the_astronauts_face_is_found_once(astronaut, detector):
+    boxes = faces.detect(astronaut, detector)
     assert boxes.shape == (1, 4) and boxes.dtype == np.int64
     left, top, width, height = boxes[0]
     assert 60 < width < 180 and 60 < height < 180

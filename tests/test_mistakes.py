@@ -22,12 +22,6 @@ def facts(predictions, **columns):
     return table.sample(frac=1, random_state=0)
 
 
-def test_answers_name_what_was_asked_and_told(predictions):
-    table = mistakes.answers(predictions)
-    assert table["true"].map(CLASSES.index).tolist() == predictions.labels.tolist()
-    assert (table["true"] == table["predicted"]).tolist() == predictions.correct.tolist()
-
-
 def test_accuracy_is_split_by_flag(predictions):
     flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
     audit = facts(predictions, **dict.fromkeys(mistakes.FLAGS, False) | {"faceless": flagged})

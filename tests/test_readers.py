@@ -151,35 +151,37 @@ def test_a_bad_row_inside_an_archive_names_archive_member_and_line(table, tmp_pa
 # --- folders ----------------------------------------------------------------------------------------
 
 
-def test_an_empty_class_folder(folder):
-    shutil.rmtree(folder / "train" / "disgust")
-    (folder / "train" / "disgust").mkdir()
-    refused(folder, "train/disgust/ holds no images", "unpack the archive again")
-
-
-def test_an_image_beside_the_class_folders(folder):
-    (folder / "train" / "x.jpg").write_bytes(picture(48, 48))
-    refused(folder, "train/x.jpg", "class folder", "name it")
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_missing_folder(folder, split):
-    shutil.rmtree(folder / split)
-    refused(folder, f"the split {split}/ is missing", "unpack the archive again")
-
-
-@pytest.mark.parametrize("usage", ["PublicTest", "PrivateTest"])
-def test_a_missing_split(folder, usage):
-    for path in (folder / "test").rglob(f"{usage}_*"):
+def removed(folder, pattern):
+    for path in folder.rglob(pattern):
         path.unlink()
-    refused(folder, f"no {usage} images", "all three splits are needed")
 
 
-@pytest.mark.parametrize("usage", ["PublicTest", "PrivateTest"])
-def test_a_class_that_a_split_lacks(folder, usage):
-    for path in (folder / "test" / "disgust").glob(f"{usage}_*"):
-        path.unlink()
-    refused(folder, f"no {usage} images of disgust", "download it again")
+def misplaced(folder):
+    shutil.move(folder / HAPPY, folder / HAPPY.replace("train", "test"))
+    (folder / HAPPY).write_bytes(picture(48, 48))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda f: removed(f / "train" / "disgust", "*"), ["train/disgust/ holds no images", "unpack"]),
+        (lambda f: (f / "train" / "x.jpg").write_bytes(picture(48, 48)), ["train/x.jpg", "name it"]),
+        (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
+        (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
+        (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
+        (lambda f: removed(f, "PrivateTest_*"), ["no PrivateTest images", "all three splits are needed"]),
+        (lambda f: removed(f / "test" / "disgust", "Pub*"), ["no PublicTest images of disgust", "download"]),
+        (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no PrivateTest images of disgust", "download"]),
+        (misplaced, ["test/happy/Training_00000003.jpg stands in test/", "move it"]),
+        (
+            lambda f: (f / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48)),
+            ["test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove"],
+        ),
+    ],
+)
+def test_an_unsound_folder_is_named(folder, change, words):
+    change(folder)
+    refused(folder, *words)
 
 
 def test_a_link_that_leads_nowhere(folder):
@@ -192,17 +194,6 @@ def test_a_link_that_leads_nowhere(folder):
     shutil.rmtree(paths.cache())
     (folder.parent / "elsewhere.jpg").unlink()
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
-
-
-def test_an_image_in_the_wrong_folder(folder):
-    shutil.move(folder / HAPPY, folder / HAPPY.replace("train", "test"))
-    (folder / HAPPY).write_bytes(picture(48, 48))
-    refused(folder, "test/happy/Training_00000003.jpg stands in test/", "move it")
-
-
-def test_an_unnamed_image_among_named_ones(folder):
-    (folder / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48))
-    refused(folder, "test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove")
 
 
 def test_an_image_that_cannot_be_opened(folder, monkeypatch):

@@ -26,20 +26,6 @@ NO_EMOTION = votes.COLUMNS[len(CLASSES) :]
 """What could be voted for beside the seven emotions."""
 
 
-def answers(predictions: Predictions) -> pd.DataFrame:
-    """Return one row an image: ``name``, ``true``, ``predicted``, ``confidence`` and ``correct``."""
-    classes = np.array(predictions.classes)
-    return pd.DataFrame(
-        {
-            "name": predictions.names,
-            "true": classes[predictions.labels],
-            "predicted": classes[predictions.predicted],
-            "confidence": predictions.confidence,
-            "correct": predictions.correct,
-        }
-    )
-
-
 def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy on images with each audit flag and on all others.
 
@@ -92,8 +78,9 @@ def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.nd
     """
     voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
     tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    said = answers(predictions)
-    kinds = [tied, winner == said["true"], winner == said["predicted"], np.isin(winner, NO_EMOTION)]
+    names = np.array(predictions.classes)
+    label, told = names[predictions.labels], names[predictions.predicted]
+    kinds = [tied, winner == label, winner == told, np.isin(winner, NO_EMOTION)]
     side = np.select(kinds, ["tied", "label", "prediction", "no emotion"], "another emotion")
     order = ["label", "prediction", "another emotion", "no emotion", "tied"]
     rows = []

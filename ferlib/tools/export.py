@@ -42,7 +42,7 @@ def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None)
 
     Args:
         run: A run that still has its weights.
-        temperature: Calibration fitted on PublicTest with `ferlib.evaluate.calibrate.fit_temperature`.
+        temperature: Calibration fitted on PublicTest with `ferlib.evaluate.metrics.fit_temperature`.
         folder: Where to write; None replaces the network that ships with ferlib.
 
     Raises:

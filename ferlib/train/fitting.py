@@ -35,7 +35,7 @@ class Fitting:
         seed: Seed of initial weights, order of images, dropout and augmentation.
         train: Training images, all that shall be seen, labelled by what they teach, see ``targets.taught``.
         valid: PublicTest images: they choose the best epoch and the moment to stop, by the row's target.
-        scanned: Train without leaving the device, see `fast`; None does so where it pays.
+        scanned: Train without leaving the device, see `compiled`; None does so where it pays.
 
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
