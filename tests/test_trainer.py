@@ -81,7 +81,7 @@ def test_a_matrix_of_tiny_rows(dataset, table, counted, capsys):
 
 
 def test_result_tells_all_about_the_run(dataset, table):
-    (run,) = trainer.obtain(["cnn"], dataset, profile="quick", progress=False)
+    (run,) = trainer.obtain(["cnn"], dataset, profile="quick")
     network = run.model()
     best = run.history.iloc[run.result["best_epoch"] - 1]
     expected = {
@@ -109,17 +109,17 @@ def test_result_tells_all_about_the_run(dataset, table):
 
 
 def test_what_is_finished_is_not_trained_again(dataset, table, counted):
-    first = trainer.obtain(["first"], dataset, profile="quick", progress=False)
-    again = trainer.obtain(["first", "second"], dataset, profile="quick", progress=False)
+    first = trainer.obtain(["first"], dataset, profile="quick")
+    again = trainer.obtain(["first", "second"], dataset, profile="quick")
     assert counted == [("first", 0), ("second", 0)]
     assert again[0].result == first[0].result
     np.testing.assert_array_equal(again[0].valid.probabilities, first[0].valid.probabilities)
 
 
 def test_a_changed_row_is_a_new_run(dataset, table, counted, monkeypatch):
-    trainer.obtain(["first"], dataset, profile="quick", progress=False)
+    trainer.obtain(["first"], dataset, profile="quick")
     monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
-    trainer.obtain(["first"], dataset, profile="quick", progress=False)
+    trainer.obtain(["first"], dataset, profile="quick")
     assert len(counted) == 2
     assert len(list((paths.runs() / "first").iterdir())) == 2
 
@@ -317,23 +317,23 @@ def test_a_run_stopped_from_outside_goes_on(dataset):
 
 def test_auto_takes_full_runs_before_others(dataset, table, counted, monkeypatch):
     full = made_up.run("first", fingerprint=dataset.fingerprint)
-    (quick,) = trainer.obtain(["first"], dataset, progress=False)
+    (quick,) = trainer.obtain(["first"], dataset)
     assert quick.profile == "quick"
     record.publish([full])
-    (recorded,) = trainer.obtain(["first"], dataset, progress=False)
+    (recorded,) = trainer.obtain(["first"], dataset)
     assert (recorded.profile, recorded.origin) == ("full", "record")
     record.save(full, record.directory(full.experiment, 0, "full", dataset.fingerprint) / record.RUN_FILE)
-    (here,) = trainer.obtain(["first"], dataset, progress=False)
+    (here,) = trainer.obtain(["first"], dataset)
     assert (here.profile, here.origin) == ("full", "runs")
     assert len(counted) == 1
 
 
 def test_auto_takes_cpu_runs_only_without_a_gpu(dataset, table, counted, monkeypatch):
     record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
-    (run,) = trainer.obtain(["first"], dataset, progress=False)
+    (run,) = trainer.obtain(["first"], dataset)
     assert run.profile == "cpu" and not counted
     monkeypatch.setattr(trainer, "has_gpu", lambda: True)
-    (run,) = trainer.obtain(["first"], dataset, progress=False)
+    (run,) = trainer.obtain(["first"], dataset)
     assert run.profile == "full" and counted == [("first", 0)]
 
 
@@ -352,11 +352,11 @@ def test_seeds_of_a_smaller_scale_are_left_out(dataset, table, counted, capsys):
 def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
     record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     other = replace(dataset, fingerprint="0" * 64)
-    assert trainer.obtain(["first"], other, progress=False)[0].origin == "runs"
-    assert trainer.obtain(["first"], dataset, seeds=[1], progress=False)[0].origin == "runs"
-    assert trainer.obtain(["first"], dataset, profile="full", progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], other)[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset, seeds=[1])[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset, profile="full")[0].origin == "runs"
     monkeypatch.setitem(EXPERIMENTS, "first", row("first", learning_rate=0.5))
-    assert trainer.obtain(["first"], dataset, progress=False)[0].origin == "runs"
+    assert trainer.obtain(["first"], dataset)[0].origin == "runs"
     assert len(counted) == 4
 
 
@@ -371,7 +371,7 @@ def test_without_imagenet_weights_the_variant_runs_under_its_own_name(dataset, t
 
 def test_recorded_runs_need_no_imagenet_weights(dataset, table, counted):
     record.publish([made_up.run("resnet50_finetuned", fingerprint=dataset.fingerprint)])
-    (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
+    (run,) = trainer.obtain(["resnet50_finetuned"], dataset)
     assert run.experiment.id == "resnet50_finetuned" and not counted
 
 
@@ -381,12 +381,12 @@ def test_a_variant_trained_in_full_is_better_than_the_row_trained_quickly(
     monkeypatch.setattr(trainer, "_weights_available", lambda model: True)
     full = made_up.run("resnet50_scratch", fingerprint=dataset.fingerprint)
     record.publish([full])
-    (run,) = trainer.obtain(["resnet50_finetuned"], dataset, progress=False)
+    (run,) = trainer.obtain(["resnet50_finetuned"], dataset)
     assert (run.experiment.id, run.profile) == ("resnet50_scratch", "full") and not counted
-    _, missing = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick", False)
+    _, missing = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick")
     assert missing is None
     monkeypatch.setattr(trainer, "has_gpu", lambda: True)
-    row, _ = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto", False)
+    row, _ = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto")
     assert row.id == "resnet50_finetuned", "a GPU trains the row itself"
 
 

@@ -89,7 +89,6 @@ def _distribute(
     missing: list[tuple[Experiment, int]],
     dataset: Dataset,
     profile: str,
-    progress: bool,
     until: float | None,
 ) -> dict[tuple[Experiment, int], Run]:
     """Train runs on workers and read them from the shared folder as they finish."""
@@ -105,7 +104,7 @@ def _distribute(
         for number, (row, seed) in enumerate(missing)
     }
     found = {}
-    with trainer.progress_bar(len(missing), progress) as bar:
+    with trainer.progress_bar(len(missing)) as bar:
         for future in as_completed(futures):
             row, seed = futures[future]
             if future.status != "finished":

@@ -92,7 +92,6 @@ def obtain(
     *,
     seeds: Iterable[int] = (0,),
     profile: str = "auto",
-    progress: bool = True,
     until: float | None = None,
     trainer: Callable | None = None,
 ) -> list[Run]:
@@ -108,9 +107,8 @@ def obtain(
         dataset: Images.
         seeds: Seeds of each row.
         profile: ``"auto"`` or a key of ``experiments.PROFILES``.
-        progress: Show one bar for all and one line a run on stderr.
         until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
-        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile, progress and until,
+        trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile and until,
             and returns those that it finished in a dict by pair; None trains one after the other here.
 
     Returns:
@@ -121,15 +119,15 @@ def obtain(
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
-            row, run = _stand_in(row, seed, dataset, profile, progress)
+            row, run = _stand_in(row, seed, dataset, profile)
         found[row, seed] = run
-    found = _of_one_scale(found, choose_profile(profile), progress)
+    found = _of_one_scale(found, choose_profile(profile))
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
-    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), progress, until)
+    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), until)
     return [run for run in found.values() if run is not None]
 
 
-def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
+def _of_one_scale(found: dict, profile: str) -> dict:
     """Leave out seeds of a row that are not run, or would be trained, at the best scale of its others."""
     scales = list(experiments.PROFILES)
 
@@ -139,7 +137,7 @@ def _of_one_scale(found: dict, profile: str, progress: bool) -> dict:
     best = {row: max(scale(pair) for pair in found if pair[0] == row) for row, _ in found}
     kept = {pair: run for pair, run in found.items() if scale(pair) == best[pair[0]]}
     left = [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]
-    if left and progress:
+    if left:
         print(f"left out, for other seeds were run at a larger scale: {listed(left)}", file=sys.stderr)
     return kept
 
@@ -190,9 +188,7 @@ def _finished(row: Experiment, seed: int, profile: str, dataset: Dataset) -> Run
     return run
 
 
-def _stand_in(
-    row: Experiment, seed: int, dataset: Dataset, profile: str, progress: bool
-) -> tuple[Experiment, Run | None]:
+def _stand_in(row: Experiment, seed: int, dataset: Dataset, profile: str) -> tuple[Experiment, Run | None]:
     """Return the row, or its variant from random weights.
 
     The variant stands in where ImageNet weights can't be had, and where it was trained at a better scale
@@ -203,9 +199,8 @@ def _stand_in(
     better = run is not None and run.profile != choose_profile(profile)
     if not better and _weights_available(row.model):
         return row, None
-    if progress:
-        reason = "was run at a larger scale" if better else "runs, as there are no ImageNet weights to be had"
-        print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
+    reason = "was run at a larger scale" if better else "runs, as there are no ImageNet weights to be had"
+    print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
     return variant, run
 
 
@@ -218,11 +213,10 @@ def _train_all(
     missing: list[tuple[Experiment, int]],
     dataset: Dataset,
     profile: str,
-    progress: bool,
     until: float | None = None,
 ) -> dict[tuple[Experiment, int], Run]:
     done = {}
-    with progress_bar(len(missing), progress) as bar, suppress(OutOfTime):
+    with progress_bar(len(missing)) as bar, suppress(OutOfTime):
         for row, seed in missing:
             done[row, seed] = _train_shown(row, seed, dataset, profile, until, bar)
     return done
@@ -243,18 +237,16 @@ def _train_shown(
 
     run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
     bar.update(before + 1 - bar.n)
-    if not bar.disable:
-        tqdm.write(summary(run), file=sys.stderr)
+    tqdm.write(summary(run), file=sys.stderr)
     return run
 
 
-def progress_bar(runs: int, shown: bool) -> tqdm:
+def progress_bar(runs: int) -> tqdm:
     """Return a bar for some runs on stderr, shown if there are any."""
     # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
     interval = 0.2 if sys.stderr.isatty() else 30
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    hidden = not (shown and runs)
-    return tqdm(total=runs, bar_format=layout, mininterval=interval, maxinterval=60, disable=hidden)
+    return tqdm(total=runs, bar_format=layout, mininterval=interval, maxinterval=60, disable=not runs)
 
 
 def summary(run: Run) -> str:
