@@ -140,6 +140,8 @@ PARTIAL = ".partial"
 class Rows:
     """Where results go as soon as they are known: a table on stdout, and CSV and JSON lines if wanted.
 
+    Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
+
     The files are called ``NAME.partial`` until they are whole; interrupted ones keep that name, and the lines
     that were finished.
     """
@@ -156,6 +158,7 @@ class Rows:
         self._csv_file, self._json_file = csv_file, json_file
         self._csv = self._json = None
         self._opened, self._count = [], 0
+        self._film: tuple[Path, dict[int, str]] | None = None
         self._name = max(NARROW, min(WIDE, shutil.get_terminal_size((80, 24)).columns)) - 55
 
     def __enter__(self) -> "Rows":
@@ -221,7 +224,12 @@ class Rows:
     def _print_table(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
         room = self._name
         name = str(path) if len(str(path)) <= room else "…" + str(path)[1 - room :]
-        moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}" if media.is_video(path) else ""
+        moment = ""
+        if media.is_video(path):
+            moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}"
+            if (news := self._news(path, people)) is None:
+                return
+            people = news
         start = f"{name:{room}} {moment:>7}"
         for face in people:
             box = "{},{} {}x{}".format(*face.box)
@@ -230,6 +238,19 @@ class Rows:
             )
         if not people:
             self._print(f"{start}       {nobody}")
+
+    def _news(self, film: Path, people: Faces) -> Faces | None:
+        """Return faces that came or changed since the frame before, none if all left, None if nothing is new.
+
+        A line a frame would be thousands of lines of the same.
+        """
+        before = self._film[1] if self._film and self._film[0] == film else None
+        now = {face.number: face.said(self._least) for face in people}
+        self._film = film, now
+        if now == before:
+            return None
+        news = Faces(face for face in people if (before or {}).get(face.number) != now[face.number])
+        return news if news or not people else None
 
     def _print(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"  # a Windows pipe cannot show every file name
