@@ -91,9 +91,10 @@ def predict_files(
 ) -> Summary:
     """Name the emotions in photos and videos; print a table, and write what is asked for.
 
-    Faces are followed through videos; the table tells when one comes or changes its emotion. A file that cannot be read gets one line on stderr and the others are
-    done all the same. Every file that is written appears under its name only when it is whole; a call that
-    is interrupted leaves its finished lines in ``NAME.partial``.
+    Faces are followed through videos; the table tells when one comes or changes its emotion. A file that
+    cannot be read gets one line on stderr and the others are done all the same. Every file that is written
+    appears under its name only when it is whole; a call that is interrupted leaves its finished lines in
+    ``NAME.partial``.
 
     Args:
         patterns: Files, folders (with all folders below) and glob patterns such as ``holiday/*.jpg``.
