@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BOX = ("x", "y", "width", "height")
 """Columns of a box: left, top, width and height, pixels."""
 
+FACE_COLUMNS = ("face", *BOX, "emotion", "confidence")
+"""Columns of a face; the probabilities follow, one column an emotion."""
+
 
 @dataclass(frozen=True)
 class Face:
@@ -72,7 +75,7 @@ class Faces(list[Face]):
         Raises:
             FerlibError: pandas is not installed.
         """
-        return _table(face.row() for face in self)
+        return _table((face.row() for face in self), FACE_COLUMNS)
 
 
 class Photos(list[Faces]):
@@ -89,7 +92,8 @@ class Photos(list[Faces]):
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table, one row a face: ``photo``, then as `Faces.to_frame`."""
         pairs = zip(self.names, self, strict=True)
-        return _table({"photo": name} | face.row() for name, people in pairs for face in people)
+        rows = ({"photo": name} | face.row() for name, people in pairs for face in people)
+        return _table(rows, ("photo", *FACE_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -112,22 +116,25 @@ class Film(list[Moment]):
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table, one row a face and frame: ``frame``, ``seconds``, then as for `Faces`."""
-        return _table(
+        rows = (
             {"frame": moment.frame, "seconds": moment.seconds} | face.row()
             for moment in self
             for face in moment.faces
         )
+        return _table(rows, ("frame", "seconds", *FACE_COLUMNS))
 
 
-def _table(rows: Iterable[dict[str, object]]) -> "pd.DataFrame":
+def _table(rows: Iterable[dict[str, object]], columns: tuple[str, ...]) -> "pd.DataFrame":
+    """Return a table; one without rows has at least the columns that all have."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
         raise FerlibError("tables need pandas: run pip install pandas, or read the list itself") from None
-    return pd.DataFrame(list(rows))
+    rows = list(rows)
+    return pd.DataFrame(rows, columns=None if rows else columns)
 
 
-COLUMNS = ("file", "frame", "seconds", "face", *BOX, "emotion", "confidence")
+COLUMNS = ("file", "frame", "seconds", *FACE_COLUMNS)
 """First columns of the CSV; the probabilities follow, one column an emotion."""
 
 NARROW, WIDE = 60, 100
