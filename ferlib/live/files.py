@@ -291,7 +291,8 @@ def _film(path: Path, wanted: Wanted) -> Iterator[Read]:
     with ExitStack() as stack:
         write = None
         if target:
-            write = in_time(video, stack.enter_context(video_writer(target, video.rate)))
+            append = stack.enter_context(video_writer(target, video.rate))
+            write = in_time(append, video.rate, video.irregular)
         frames = video.read(wanted.every, all_frames=write is not None)
         for frame, people in follow(frames, wanted.network, wanted.detector, wanted.roi):
             if write:
