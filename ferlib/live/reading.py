@@ -218,5 +218,5 @@ def why_nobody(frame: Frame, detector: str, roi: Region | None = None) -> str:
     if roi is not None:
         width, height = min(width, round(roi[2] / frame.scale)), min(height, round(roi[3] / frame.scale))
     if max(width, height) <= LOOKS_LIKE_A_CROP:
-        return "no face; is the picture nothing but a face? then use --crops"
+        return "no face; nothing but a face? --crops"
     return f"no face from {smallest_searched(width, height, detector) * frame.scale} pixels on"
