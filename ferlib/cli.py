@@ -202,7 +202,8 @@ def _predict(chosen) -> int:
     )
     if summary.frames:
         rate = summary.frames / summary.seconds
-        print(f"{summary.frames} frames analysed, {rate:.0f} a second", file=sys.stderr)
+        silent = "; annotated copies of videos have no sound" if chosen.out else ""
+        print(f"{summary.frames} frames analysed, {rate:.0f} a second{silent}", file=sys.stderr)
     return 1 if summary.failed else 0
 
 

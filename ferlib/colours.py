@@ -1,5 +1,8 @@
 """One colour an emotion, told apart with any colour vision, also for pictures drawn without matplotlib."""
 
+from collections.abc import Sequence
+from itertools import cycle
+
 EMOTIONS = {
     "angry": "#D55E00",
     "disgust": "#009E73",
@@ -16,6 +19,12 @@ UNSURE = "#D9D9D9"
 
 PAPER, DARK_TEXT = (255, 255, 255), (40, 40, 40)
 """Background and text, blue green red."""
+
+
+def palette(classes: Sequence[str]) -> dict[str, str]:
+    """Return class to colour: emotions have their own, other classes those that are left over, in turns."""
+    left = cycle([colour for name, colour in EMOTIONS.items() if name not in classes] or EMOTIONS.values())
+    return {name: EMOTIONS.get(name) or next(left) for name in classes}
 
 
 def bgr(colour: str) -> tuple[int, int, int]:

@@ -4,6 +4,10 @@ import numpy as np
 
 from ferlib.labels import FerlibError
 
+DARKEST = 16
+"""Brightest float from which a picture counts from 0 to 255 for sure; one that counts from 0 to 1 may reach a
+little beyond 1 after it was resized, and would become black."""
+
 ORDERS = ("rgb", "bgr")
 """Orders of colours that pictures come in: Pillow, scikit-image and imageio give rgb, OpenCV gives bgr."""
 
@@ -12,9 +16,8 @@ def as_bytes(image) -> np.ndarray:
     """Return a picture as uint8 with one or three channels, their order unchanged; transparency is dropped.
 
     Args:
-        image: (height, width) or (height, width, 1, 3 or 4): an array or nested list of whole numbers from 0
-            to 255, uint16, or float from 0 to 1; or an image of Pillow in any mode, which its EXIF data may
-            turn upright.
+        image: (height, width) or (height, width, 1, 3 or 4): an array or nested list of numbers as for
+            `eight_bit`; or an image of Pillow in any mode, which its EXIF data may turn upright.
 
     Returns:
         uint8 (height, width) or (height, width, 3).
@@ -25,7 +28,8 @@ def as_bytes(image) -> np.ndarray:
     image = from_pillow(image) if is_pillow(image) else _as_array(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
         raise FerlibError(
-            f"an array of shape {image.shape} is no picture: pass (height, width) or (height, width, 3)"
+            f"an array of shape {image.shape} is no picture: pass (height, width) or (height, width, 3), "
+            "several pictures as a list"
         )
     image = eight_bit(image)
     if image.ndim == 3 and image.shape[2] == 4:
@@ -59,8 +63,8 @@ def eight_bit(values) -> np.ndarray:
     """Return pixels as uint8, whatever they are counted in.
 
     Args:
-        values: uint8; uint16; other whole numbers, from 0 to 255; float, from 0 to 1, or whole numbers
-            from 0 to 255.
+        values: uint8; uint16, from 0 to 65535, or to 255; other whole numbers, from 0 to 255; float, from 0
+            to 1 or from 0 to 255.
 
     Returns:
         uint8 of the same shape.
@@ -71,17 +75,17 @@ def eight_bit(values) -> np.ndarray:
     values = _as_array(values)
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if values.size == 0:
         return values.astype(np.uint8)
     kind = values.dtype.kind
     low, high = (values.min(), values.max()) if kind in "iuf" else (-1, -1)
+    if values.dtype == np.uint16 and high > 255:  # else it is 8 bits in a wider type, for it would be black
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if kind == "f" and 0 <= low <= high <= 1:
         return np.rint(values * 255).astype(np.uint8)
-    whole = kind in "iu" or (kind == "f" and bool((values == np.rint(values)).all()))
-    if whole and 0 <= low <= high <= 255:
-        return values.astype(np.uint8)
+    sure = kind in "iu" or high > DARKEST or (kind == "f" and bool((values == np.rint(values)).all()))
+    if sure and 0 <= low <= high <= 255:
+        return np.rint(values).astype(np.uint8)
     reach = f" from {low:g} to {high:g}" if kind in "iuf" else ""
     raise FerlibError(
         f"pixels of type {values.dtype}{reach} are not understood: "
@@ -103,7 +107,9 @@ def from_pillow(image) -> np.ndarray:
         values = np.asarray(image)
         deep = image.mode.startswith("I") and values.size and 255 < values.max() <= 65535
         return values.astype(np.uint16) if deep or image.mode.startswith("I;16") else values
-    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+    if image.mode == "La":  # Pillow turns it into one other mode
+        image = image.convert("LA")
+    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def _as_array(image) -> np.ndarray:

@@ -6,7 +6,11 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 
-MEASURED = {"tbl-how-made": "seconds of each notebook", "tbl-latency": "milliseconds of each stage"}
+MEASURED = {
+    "tbl-how-made": "seconds of each notebook",
+    "tbl-latency": "milliseconds of each stage",
+    "tbl-detectors": "milliseconds of each search",
+}
 """Tables of measured times, by their labels."""
 
 

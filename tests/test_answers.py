@@ -1,7 +1,9 @@
 """Answers become tables where pandas is there, and predict takes whatever holds faces."""
 
+import inspect
 import subprocess
 import sys
+import typing
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 import ferlib
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.live import reading
 from ferlib.live.network import load_model
 
 BOXES = {"sad": (30, 40, 110, 110), "angry": (250, 60, 170, 170)}
@@ -82,6 +85,7 @@ def test_an_emotion_below_the_least_is_unsure(network, photo):
 def test_without_pandas_one_learns_what_to_install():
     code = """
 import sys
+import typing
 sys.modules["pandas"] = None
 import ferlib
 assert set(ferlib.__all__) <= set(dir(ferlib))
@@ -103,3 +107,23 @@ def test_the_network_says_what_it_is(tmp_path):
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "ferlib", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == f"ferlib {ferlib.__version__}\n"
+
+
+def test_a_table_without_faces_has_the_columns_of_one_with_faces(network, photo):
+    blank = np.full_like(photo, 90)
+    one = ["face", "x", "y", "width", "height", "emotion", "confidence"]
+    assert list(ferlib.predict(blank, model=network).to_frame()) == one
+    assert list(ferlib.predict([blank, blank], model=network).to_frame()) == ["photo", *one]
+    assert list(ferlib.Film().to_frame()) == ["frame", "seconds", *one]
+
+
+def test_a_film_among_photos_is_shown_the_right_door(network):
+    with pytest.raises(FerlibError, match=r"film\.mp4: a video; pass it to ferlib\.predict_video"):
+        ferlib.predict("film.mp4", model=network)
+
+
+def test_the_types_name_the_options_that_there_are():
+    taken = inspect.signature(reading.predict).parameters.values()
+    known = [one.name for one in taken if one.kind is one.KEYWORD_ONLY]
+    assert list(reading.Options.__annotations__) == known
+    assert len(typing.get_overloads(reading.predict)) == 2

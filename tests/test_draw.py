@@ -91,3 +91,13 @@ def test_numbers_are_written_where_there_are_several_faces():
     assert (draw.annotated(PICTURE, numbered) != draw.annotated(PICTURE, [one, two])).any()
     np.testing.assert_array_equal(draw.annotated(PICTURE, numbered[:1]), draw.annotated(PICTURE, [one]))
     assert (draw.annotated(PICTURE, numbered[:1], numbered=True) != draw.annotated(PICTURE, [one])).any()
+
+
+def test_labels_say_less_where_a_small_picture_has_no_room_for_more():
+    picture = np.full((64, 320, 3), 128, np.uint8)
+    boxes = [(16 + 64 * n, 14, 30, 37) for n in range(5)]
+    faces = [replace(person(box, "surprise", 0.99), number=n) for n, box in enumerate(boxes, 1)]
+    marked = blue(draw.annotated(picture, faces))
+    for x, y, width, height in boxes:
+        assert not marked[y + 2 : y + height - 2, x + 2 : x + width - 2].any()
+        assert marked[:, x - 16 : x - 2].any(), "its number is beside the face"

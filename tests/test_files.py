@@ -115,6 +115,28 @@ def test_a_moving_face_is_followed_through_a_video(tmp_path, network, walk):
     assert (picture[..., 0] - picture[..., 2] > 60).sum() > 500
 
 
+def test_the_table_of_a_film_has_a_line_when_a_face_comes_changes_or_leaves(tmp_path, network, capsys):
+    happy, angry, empty = (
+        *(scenes.scene([(scenes.face(emotion), (200, 100, 150, 150))]) for emotion in ("happy", "angry")),
+        np.full((480, 640, 3), scenes.GREY, np.uint8),
+    )
+    film = scenes.video(tmp_path / "a.avi", [happy] * 20 + [angry] * 30 + [empty] * 20, codec="MJPG")
+    for _ in range(2):  # another call, another table
+        files.predict_files([film], csv_file=tmp_path / "a.csv", model=network)
+        told = [line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]]
+        assert [(line[1], line[-2]) for line in told] == [("1", "happy"), ("1", "angry"), ("no", "no")]
+        assert told[0][0] == "0:00.0" and told[1][0] > "0:00.8" and told[2][0] >= "0:02.0"
+    assert len(rows(tmp_path / "a.csv")) == 70, "the file has every frame"
+
+
+def test_the_command_tells_the_rate_of_films_and_that_copies_are_silent(tmp_path, walk, monkeypatch, capsys):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path / "network")))
+    for words, told in (([], "a second"), (["--out", str(tmp_path / "out")], "videos have no sound")):
+        assert cli.main(["predict", str(walk[0]), *words]) == 0
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("40 frames analysed, ") and line.endswith(told)
+
+
 def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset, monkeypatch):
     monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
     some = real_dataset.valid.take(np.arange(24))
@@ -401,7 +423,8 @@ def test_pictures_that_are_faces_are_read_whole(tmp_path, network, capsys):
     assert summary.faces == 2 and [row["emotion"] for row in rows(tmp_path / "a.csv")] == ["happy", "sad"]
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((48, 48), 128, np.uint8))
     files.predict_files([tmp_path / "grey.png"], model=network)
-    assert "--crops" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.endswith("--crops") and len(told) <= 80
 
 
 def test_uncertain_faces_are_called_unsure(tmp_path, network, couple):

@@ -253,11 +253,34 @@ def test_a_copy_of_uneven_frames_lasts_as_long_as_the_film(tmp_path):
     path, times = uneven(tmp_path / "a.mkv")
     film = videos.Video(path)
     with videos.video_writer(tmp_path / "out.mp4", film.rate) as append:
-        write = videos.in_time(film, append)
+        write = videos.in_time(append, film.rate, film.irregular)
         for frame in film.read():
             write(frame.image, frame.seconds)
     copy = videos.Video(tmp_path / "out.mp4")
     assert copy.frames / copy.rate == pytest.approx(times[-1], rel=0.05)
+
+
+def test_a_copy_keeps_in_time_with_a_film_that_slows_down(tmp_path):
+    times = np.concatenate([np.arange(0, 3, 0.04), np.arange(3, 8, 0.1)])
+    greys = np.linspace(10, 240, len(times)).astype(np.uint8)
+    frames = [np.full((96, 128, 3), grey, np.uint8) for grey in greys]
+    film = videos.Video(scenes.matroska(tmp_path / "a.mkv", frames, times))
+    with videos.video_writer(tmp_path / "out.mp4", film.rate) as append:
+        write = videos.in_time(append, film.rate, film.irregular)
+        for frame in film.read():
+            write(frame.image, frame.seconds)
+    seen = np.array([frame.image.mean() for frame in videos.Video(tmp_path / "out.mp4").read()])
+    expected = np.interp(np.arange(len(seen)) / film.rate, times, greys)
+    assert len(seen) / film.rate == pytest.approx(8, abs=0.2)
+    assert np.abs(seen - expected).max() < 10, "it is never 0.3 seconds early or late"
+
+
+def test_times_that_stand_still_lose_no_frame():
+    kept = []
+    write = videos.in_time(kept.append, 25, False)
+    for _ in range(10):
+        write(np.zeros((2, 2, 3), np.uint8), 7.0)
+    assert len(kept) == 10
 
 
 @pytest.mark.parametrize("rate", [0.5, 12.5, 500])

@@ -124,7 +124,13 @@ def test_the_wheel_carries_all_that_the_package_needs(wheel):
     for name in PROJECT["license-files"]:
         assert any(entry.endswith(f".dist-info/licenses/{name}") for entry in names)
     assert {"ferlib/py.typed", "ferlib/weights/face_detection_yunet_2023mar.onnx"} <= names
-    assert "Typing :: Typed" in metadata and "Keywords: emotion" in metadata
+    for line in (
+        "Classifier: Typing :: Typed",
+        "Keywords: emotion",
+        "Author: The ferlib authors",
+        "Project-URL",
+    ):
+        assert f"\n{line}" in metadata
     assert wheel.stat().st_size < 10e6
 
 
@@ -159,6 +165,13 @@ def test_version_changes_and_citation_agree():
     assert PROJECT["version"] == ferlib.__version__ == cited["version"]
     assert re.findall(r"^## ([\d.]+)$", changes, re.M)[0] == ferlib.__version__
     assert cited["license"] == PROJECT["license"] == "MIT"
+    assert cited["authors"] == PROJECT["authors"]
+
+
+def test_the_notices_name_what_the_package_carries_of_others():
+    notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
+    others = [*(ROOT / "ferlib" / "weights").glob("*.onnx"), *(ROOT / "ferlib").rglob("*.npz")]
+    assert len(others) == 3 and all(path.relative_to(ROOT).as_posix() in notices for path in others)
 
 
 def test_every_python_that_is_allowed_is_named():

@@ -1,6 +1,7 @@
 """The live page shows itself to this computer alone, and no client can hold it up."""
 
 import http.client
+import json
 import socket
 import threading
 import time
@@ -201,3 +202,11 @@ def test_other_trouble_is_news(page, capsys, monkeypatch):
     with pytest.raises(http.client.RemoteDisconnected):
         fetch(f"{page.address}state")
     assert until(lambda: "ZeroDivisionError" in capsys.readouterr().err)
+
+
+def test_the_page_knows_the_shape_of_the_view_so_that_a_tall_one_fits_the_window(page):
+    for height, width in ((48, 64), (64, 48)):
+        page.show(np.zeros((height, width, 3), np.uint8), [], 25)
+        assert json.loads(fetch(f"{page.address}state"))["shape"] == width / height
+    html = fetch(page.address).decode()
+    assert '"--shape", state.shape' in html and "var(--shape" in html

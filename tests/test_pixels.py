@@ -41,11 +41,14 @@ KINDS = {
     "float in 0..1": lambda: GREY / 255,
     "float32 in 0..1": lambda: (GREY / 255).astype(np.float32),
     "whole floats": lambda: GREY.astype(np.float32),
+    "floats in 0..255": lambda: np.clip(GREY + 0.3, 0, 255),
+    "uint16 in 0..255": lambda: GREY.astype(np.uint16),
     "one channel": lambda: GREY[..., None],
     "three channels": lambda: np.dstack([GREY] * 3),
     "transparency": lambda: np.dstack([GREY] * 3 + [np.zeros_like(GREY)]),
     "strided": lambda: GREY[:, ::-1][:, ::-1],
     **{f"Pillow {mode}": lambda mode=mode: pillow(mode) for mode in ("L", "RGB", "RGBA", "LA", "I", "F")},
+    "Pillow premultiplied": lambda: pillow("LA").convert("La"),
     "Pillow palette": lambda: pillow("L").quantize(256),
     "Pillow 16 bits": lambda: Image.fromarray(GREY.astype(np.uint16) * 257),
     "Pillow turned by EXIF": turned,
@@ -92,9 +95,9 @@ def test_every_value_of_sixteen_bits_is_rounded_to_the_nearest_of_eight():
     np.testing.assert_array_equal(pixels.eight_bit(deep), np.rint(deep / 257).astype(np.uint8))
 
 
-@pytest.mark.parametrize("wrong", [300, -1, 1.5, np.nan, np.inf])
-def test_crops_that_would_wrap_or_vanish_are_refused(network, wrong):
-    crop = np.stack([scenes.face("sad")]).astype(float)
+@pytest.mark.parametrize(("wrong", "most"), [(300, 255), (-1, 255), (np.nan, 255), (np.inf, 255), (1.5, 1)])
+def test_crops_that_would_wrap_or_vanish_are_refused(network, wrong, most):
+    crop = np.stack([scenes.face("sad")]) * (most / 255)
     crop[0, 5, 5] = wrong
     with pytest.raises(FerlibError, match="are not understood"):
         network.probabilities(crop if wrong != 300 else crop.astype(int))

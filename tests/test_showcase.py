@@ -7,7 +7,7 @@ from skimage import data as photos
 from ferlib.evaluate import live_chain
 from ferlib.figures import showcase, style
 from ferlib.labels import CLASSES
-from ferlib.live import reading, tracker
+from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.network import load_model
 
@@ -99,17 +99,24 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
     assert colours["as it is"] == colours["a cat"] == style.RIGHT and colours["far away"] == style.WRONG
 
 
-def test_the_steps_show_box_crop_and_bars():
-    fig = showcase.steps(PICTURE, person("fear"))
+def test_the_steps_are_shown_for_the_classic_pipeline_and_for_the_one_in_use():
+    picture = PICTURE.copy()
+    picture[..., 2] //= 2  # some colour
+    x, y, width, height = BOX
+    fig = showcase.steps(
+        picture, {"haar": person("sad"), "yunet": person("fear", (x, y, width, height - 20))}
+    )
     titles = [ax.get_title("left") for ax in fig.axes]
-    assert [title[0] for title in titles] == ["1", "2", "3", "4"]
-    assert fig.axes[1].images[0].get_array().shape == (150, 150, 3)
-    assert fig.axes[2].images[0].get_array().shape == (48, 48)
-    bars = {
-        tick.get_text(): bar.get_width()
-        for tick, bar in zip(fig.axes[3].get_yticklabels(), fig.axes[3].patches, strict=True)
-    }
-    assert bars["fear"] == 0.7 and bars["sad"] == 0.05
+    assert titles[:5] == ["1  grey", "2  Haar finds", "3  cut out", "4  resized", "5  blue window"]
+    assert titles[5:7] == ["1  colour", "2  YuNet finds"] and titles[8] == "4  grey, resized"
+    views = [ax.images[0].get_array() for ax in fig.axes]
+    coloured = [bool((np.ptp(view, axis=2) > 0).any()) for view in views]
+    assert coloured == [False, True, False, False, True] + [True, True, True, False, True], "boxes are blue"
+    assert [view.shape[:2] for view in (views[2], views[7])] == [(150, 150), (150, 150)]
+    assert views[3].shape[:2] == views[8].shape[:2] == (48, 48)
+    for row in (views[:5], views[5:]):
+        blue = [(view == draw.BLUE[::-1]).all(axis=2).sum() for view in row]
+        assert blue[0] == blue[2] == blue[3] == 0 < blue[1] and blue[4] > 1500, "a window and its label"
 
 
 def test_the_figure_of_margins_marks_median_and_margin_in_use():

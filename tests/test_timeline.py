@@ -65,3 +65,15 @@ def test_colours_differ_in_lightness_too():
     values = np.array([colours.bgr(colour) for colour in (*colours.EMOTIONS.values(), colours.UNSURE)])
     apart = np.abs(values[:, None] - values[None]).sum(axis=2) + 999 * np.eye(len(values))
     assert apart.min() > 60
+
+
+def test_classes_of_ones_own_have_colours_of_their_own():
+    names = ("bored", "happy", "sleepy")
+    line = Timeline(names)
+    for second, name in enumerate(names):
+        line.add(Path("a.mp4"), second, Faces([Face((0, 0, 9, 9), {name: 1.0}, 1)]))
+    row = line.picture()[TOP + ROW // 2, LEFT : WIDTH - 20]
+    seen = [tuple(row[round(len(row) * (n + 0.5) / 3)].tolist()) for n in range(3)]
+    assert len({*seen, colours.bgr(colours.UNSURE)}) == 4
+    assert seen[1] == colours.bgr(colours.EMOTIONS["happy"])
+    assert len(colours.palette([str(n) for n in range(9)])) == 9

@@ -103,6 +103,14 @@ def test_nobody_voted_on_faces_that_are_read_from_elsewhere(demo_dataset):
     assert votes.of(replace(demo_dataset.valid, votes=None)) is None
 
 
+def test_nobody_voted_for_classes_of_ones_own(drawn, table, tmp_path):
+    folder = demo.write_folders(drawn, tmp_path / "sorted")
+    for happy in folder.glob("*/happy"):
+        happy.rename(happy.with_name("content"))
+    dataset = fer2013.load(folder, own_classes=True)
+    assert votes.of(dataset.train) is None and "none" in votes.describe(dataset)
+
+
 def test_votes_of_other_images_are_refused(drawn, table, tmp_path):
     train = fer2013.load(demo.write_zip(drawn, tmp_path / "archive.zip")).train
     shuffled = np.random.default_rng(0).permutation(len(train))

@@ -44,7 +44,8 @@ def of(split: Split) -> np.ndarray | None:
 
     Returns:
         uint8 (n, 10), columns as in ``COLUMNS``, about ten votes a row; rows of images that FER+ leaves out
-        are zero. None where fewer than half of the images are known: these are not FER-2013's.
+        are zero. None where fewer than half of the images are known, for these are not FER-2013's, and where
+        somebody sorted them into classes that nobody voted for.
 
     Raises:
         FerlibError: The votes contradict the labels so often that they must belong to other images.
@@ -54,6 +55,8 @@ def of(split: Split) -> np.ndarray | None:
     """
     if split.votes is not None:
         return split.votes
+    if not set(split.classes) <= set(CLASSES):
+        return None
     found = _joined(split)
     if 2 * (found >= 0).sum() < max(len(split), 1):
         return None

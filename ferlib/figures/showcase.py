@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ferlib import faces
 from ferlib.detectors import DETECTORS
-from ferlib.figures.style import EMOTION_COLORS, FAINT, RIGHT, WRONG
+from ferlib.figures.style import FAINT, RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.media import Frame
@@ -148,42 +148,46 @@ def _at(people: list[Face], box: tuple) -> Face | None:
 # --- figures ----------------------------------------------------------------------------------------
 
 
-def steps(picture: np.ndarray, face: Face) -> Figure:
-    """Draw the way of a face through the pipeline: found, cut out, small and grey, classified.
+def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
+    """Draw the way of a face through the classic pipeline, and below it through the one in use, step by step.
 
     Args:
         picture: uint8 (height, width, 3), blue, green, red.
-        face: The face in it.
+        found: ``"haar"`` and ``"yunet"`` to the face that each found in it.
     """
-    fig, axes = plt.subplots(1, 4, figsize=(10, 2.7), width_ratios=(4 / 3, 1, 1, 1.3))
-    x, y, width, height = face.box
-    crop = faces.crop(picture, np.array(face.box))
-    _show(axes[0], draw.annotated(picture, [face]), "1  find")
-    _show(axes[1], picture[y : y + height, x : x + width], "2  cut out")
-    axes[2].imshow(crop, cmap="gray", vmin=0, vmax=255)
-    axes[2].set(title="3  grey, 48×48", xticks=[], yticks=[])
-    probabilities(face, ax=axes[3]).set_title("4  classify")
+    fig, axes = plt.subplots(2, 5, figsize=(10, 3.6), width_ratios=(4, 4, 3, 3, 4))
+    grey = cv2.cvtColor(faces.as_grey(picture), cv2.COLOR_GRAY2BGR)
+    ways = {
+        "haar": (grey, ("grey", "Haar finds", "cut out", "resized", "blue window")),
+        "yunet": (picture, ("colour", "YuNet finds", "cut out", "grey, resized", "blue window")),
+    }
+    for row, (detector, (searched, titles)) in zip(axes, ways.items(), strict=True):
+        face = found[detector]
+        x, y, width, height = face.box
+        boxed = cv2.rectangle(searched.copy(), (x, y), (x + width, y + height), draw.BLUE, 4)
+        small = cv2.cvtColor(faces.crop(picture, np.array(face.box)), cv2.COLOR_GRAY2BGR)
+        window = _around(draw.annotated(picture, [face]), face.box, (8 / 3, 2))
+        views = (searched, boxed, _around(searched, face.box, (1, 1)), small, window)
+        for number, (ax, view, title) in enumerate(zip(row, views, titles, strict=True), 1):
+            _show(ax, view, f"{number}  {title}")
+    axes[0, 0].set_ylabel("classic")
+    axes[1, 0].set_ylabel("in use")
     return fig
+
+
+def _around(picture: np.ndarray, box: tuple, reach: tuple[float, float]) -> np.ndarray:
+    """Return what lies about a box, so many times its longer side across and down, within the picture."""
+    x, y, width, height = box
+    across, down = (round(share * max(width, height)) for share in reach)
+    left = int(np.clip(x + (width - across) // 2, 0, max(0, picture.shape[1] - across)))
+    top = int(np.clip(y + (height - down) // 2, 0, max(0, picture.shape[0] - down)))
+    return picture[top : top + down, left : left + across]
 
 
 def _show(ax: Axes, picture: np.ndarray, title: str, **style) -> None:
     ax.imshow(picture[..., ::-1])
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, **style)
-
-
-def probabilities(face: Face, *, ax: Axes | None = None) -> Axes:
-    """Draw a bar an emotion, as long as its probability."""
-    ax = ax or plt.gca()
-    names = list(face.probabilities)[::-1]
-    values = [face.probabilities[name] for name in names]
-    bars = ax.barh(names, values, color=[EMOTION_COLORS[name] for name in names])
-    ax.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3, fontsize=9)
-    ax.set(xlim=(0, 1.18), xlabel="probability")
-    ax.xaxis.set_major_formatter(_PERCENT)
-    ax.xaxis.set_major_locator(ticker.FixedLocator([0, 0.5, 1]))
-    ax.grid(axis="y", visible=False)
-    return ax
 
 
 def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:

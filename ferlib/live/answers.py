@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BOX = ("x", "y", "width", "height")
 """Columns of a box: left, top, width and height, pixels."""
 
+FACE_COLUMNS = ("face", *BOX, "emotion", "confidence")
+"""Columns of a face; the probabilities follow, one column an emotion."""
+
 
 @dataclass(frozen=True)
 class Face:
@@ -72,7 +75,7 @@ class Faces(list[Face]):
         Raises:
             FerlibError: pandas is not installed.
         """
-        return _table(face.row() for face in self)
+        return _table((face.row() for face in self), FACE_COLUMNS)
 
 
 class Photos(list[Faces]):
@@ -89,7 +92,8 @@ class Photos(list[Faces]):
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table, one row a face: ``photo``, then as `Faces.to_frame`."""
         pairs = zip(self.names, self, strict=True)
-        return _table({"photo": name} | face.row() for name, people in pairs for face in people)
+        rows = ({"photo": name} | face.row() for name, people in pairs for face in people)
+        return _table(rows, ("photo", *FACE_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -112,22 +116,25 @@ class Film(list[Moment]):
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table, one row a face and frame: ``frame``, ``seconds``, then as for `Faces`."""
-        return _table(
+        rows = (
             {"frame": moment.frame, "seconds": moment.seconds} | face.row()
             for moment in self
             for face in moment.faces
         )
+        return _table(rows, ("frame", "seconds", *FACE_COLUMNS))
 
 
-def _table(rows: Iterable[dict[str, object]]) -> "pd.DataFrame":
+def _table(rows: Iterable[dict[str, object]], columns: tuple[str, ...]) -> "pd.DataFrame":
+    """Return a table; one without rows has at least the columns that all have."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
         raise FerlibError("tables need pandas: run pip install pandas, or read the list itself") from None
-    return pd.DataFrame(list(rows))
+    rows = list(rows)
+    return pd.DataFrame(rows, columns=None if rows else columns)
 
 
-COLUMNS = ("file", "frame", "seconds", "face", *BOX, "emotion", "confidence")
+COLUMNS = ("file", "frame", "seconds", *FACE_COLUMNS)
 """First columns of the CSV; the probabilities follow, one column an emotion."""
 
 NARROW, WIDE = 60, 100
@@ -139,6 +146,8 @@ PARTIAL = ".partial"
 
 class Rows:
     """Where results go as soon as they are known: a table on stdout, and CSV and JSON lines if wanted.
+
+    Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
 
     The files are called ``NAME.partial`` until they are whole; interrupted ones keep that name, and the lines
     that were finished.
@@ -156,6 +165,7 @@ class Rows:
         self._csv_file, self._json_file = csv_file, json_file
         self._csv = self._json = None
         self._opened, self._count = [], 0
+        self._film: tuple[Path, dict[int, str]] | None = None
         self._name = max(NARROW, min(WIDE, shutil.get_terminal_size((80, 24)).columns)) - 55
 
     def __enter__(self) -> "Rows":
@@ -221,7 +231,12 @@ class Rows:
     def _print_table(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
         room = self._name
         name = str(path) if len(str(path)) <= room else "…" + str(path)[1 - room :]
-        moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}" if media.is_video(path) else ""
+        moment = ""
+        if media.is_video(path):
+            moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}"
+            if (news := self._news(path, people)) is None:
+                return
+            people = news
         start = f"{name:{room}} {moment:>7}"
         for face in people:
             box = "{},{} {}x{}".format(*face.box)
@@ -230,6 +245,19 @@ class Rows:
             )
         if not people:
             self._print(f"{start}       {nobody}")
+
+    def _news(self, film: Path, people: Faces) -> Faces | None:
+        """Return faces that came or changed since the frame before, none if all left, None if nothing is new.
+
+        A line a frame would be thousands of lines of the same.
+        """
+        before = self._film[1] if self._film and self._film[0] == film else None
+        now = {face.number: face.said(self._least) for face in people}
+        self._film = film, now
+        if now == before:
+            return None
+        news = Faces(face for face in people if (before or {}).get(face.number) != now[face.number])
+        return news if news or not people else None
 
     def _print(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"  # a Windows pipe cannot show every file name

@@ -39,26 +39,32 @@ def annotated(
     for x, y, width, height in boxes:
         cv2.rectangle(image, (x, y), (x + width, y + height), BLUE, thickness, cv2.LINE_AA)
     taken = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    told = len(faces) > 1 if numbered is None else numbered
     for face, box in zip(faces, boxes, strict=True):
-        number = (
-            f"{face.number} " if face.number and (len(faces) > 1 if numbered is None else numbered) else ""
-        )
-        text = f"{number}{face.said(least)} {face.confidence:.0%}"
         size = float(np.clip(box[2] / 200, *(limit * max(unit, 1) for limit in TEXT_SIZES)))
-        taken.append(_label(image, text, box, size, thickness, taken))
+        tried = [_placed(image, text, box, size, thickness, taken) for text in _wordings(face, least, told)]
+        taken.append(_label(image, *min(tried, key=lambda one: one[0])[1:]))
     return image
 
 
-def _label(image: np.ndarray, text: str, box: tuple, size: float, edge: int, taken: list[tuple]) -> tuple:
-    """Write white on blue beside a box, where it hides least of the faces and labels there are.
+def _wordings(face: Face, least: float, numbered: bool) -> list[str]:
+    """Return what a label may say, from the whole to the least; the first that hides nothing is taken."""
+    number = f"{face.number} " if face.number and numbered else ""
+    emotion = number + face.said(least)
+    return [f"{emotion} {face.confidence:.0%}", emotion, *([number.strip()] if number else [])]
+
+
+def _placed(
+    image: np.ndarray, text: str, box: tuple, size: float, edge: int, taken: list[tuple]
+) -> tuple[int, str, float, int, int]:
+    """Look for the place beside a box where a label hides least of the faces and labels there are.
 
     Returns:
-        Left, top, right and bottom of the label, inside the picture where it fits.
+        Pixels hidden, the text, the size of its letters, left and top; inside the picture where it fits.
     """
-    stroke = max(1, round(1.6 * size))
-    while size > TEXT_SIZES[0] / 2 and _extent(text, size, stroke)[0] > image.shape[1]:
-        size, stroke = 0.9 * size, max(1, round(1.6 * size))
-    width, height, below, pad = _extent(text, size, stroke)
+    while size > TEXT_SIZES[0] / 2 and _extent(text, size)[0] > image.shape[1]:
+        size *= 0.9
+    width, height, *_ = _extent(text, size)
     x, y, box_width, box_height = box
     left, right = x - edge // 2, x + box_width - width + edge // 2
     over, under = y - height, y + box_height
@@ -75,16 +81,26 @@ def _label(image: np.ndarray, text: str, box: tuple, size: float, edge: int, tak
         sum(_common((across, down, across + width, down + height), other) for other in taken)
         for across, down in inside
     ]
-    left, top = inside[int(np.argmin(hidden))]
+    best = int(np.argmin(hidden))
+    return hidden[best], text, size, *inside[best]
+
+
+def _label(image: np.ndarray, text: str, size: float, left: int, top: int) -> tuple:
+    """Write white on blue; return left, top, right and bottom of the label."""
+    width, height, below, pad = _extent(text, size)
     cv2.rectangle(image, (left, top), (left + width, top + height), BLUE, cv2.FILLED)
     origin = (left + pad, top + height - below - pad)
-    cv2.putText(image, text, origin, FONT, size, WHITE, stroke, cv2.LINE_AA)
+    cv2.putText(image, text, origin, FONT, size, WHITE, _stroke(size), cv2.LINE_AA)
     return left, top, left + width, top + height
 
 
-def _extent(text: str, size: float, stroke: int) -> tuple[int, int, int, int]:
+def _stroke(size: float) -> int:
+    return max(1, round(1.6 * size))
+
+
+def _extent(text: str, size: float) -> tuple[int, int, int, int]:
     """Return width and height of a label, the depth of its letters below the line, and its rim, pixels."""
-    (width, height), below = cv2.getTextSize(text, FONT, size, stroke)
+    (width, height), below = cv2.getTextSize(text, FONT, size, _stroke(size))
     pad = max(2, round(6 * size))
     return width + 2 * pad, height + below + 2 * pad, below, pad
 

@@ -91,9 +91,10 @@ def predict_files(
 ) -> Summary:
     """Name the emotions in photos and videos; print a table, and write what is asked for.
 
-    Faces are followed through videos. A file that cannot be read gets one line on stderr and the others are
-    done all the same. Every file that is written appears under its name only when it is whole; a call that
-    is interrupted leaves its finished lines in ``NAME.partial``.
+    Faces are followed through videos; the table tells when one comes or changes its emotion. A file that
+    cannot be read gets one line on stderr and the others are done all the same. Every file that is written
+    appears under its name only when it is whole; a call that is interrupted leaves its finished lines in
+    ``NAME.partial``.
 
     Args:
         patterns: Files, folders (with all folders below) and glob patterns such as ``holiday/*.jpg``.
@@ -290,7 +291,8 @@ def _film(path: Path, wanted: Wanted) -> Iterator[Read]:
     with ExitStack() as stack:
         write = None
         if target:
-            write = in_time(video, stack.enter_context(video_writer(target, video.rate)))
+            append = stack.enter_context(video_writer(target, video.rate))
+            write = in_time(append, video.rate, video.irregular)
         frames = video.read(wanted.every, all_frames=write is not None)
         for frame, people in follow(frames, wanted.network, wanted.detector, wanted.roi):
             if write:

@@ -41,7 +41,7 @@ class Page:
         address: What to open in a browser.
         stopped: Set when somebody presses q or the button on the page.
         path: The part of the address behind the port, which nobody can guess.
-        state: What the page says in words: faces and rate, or why it stopped.
+        state: What the page is told: faces, rate, and width / height of the view; or why it stopped.
     """
 
     def __init__(self, port: int = 0):
@@ -75,7 +75,7 @@ class Page:
             for face in people
         ]
         with self._changed:
-            self.state = {"faces": said, "rate": round(rate, 1)}
+            self.state = {"faces": said, "rate": round(rate, 1), "shape": image.shape[1] / image.shape[0]}
             self._jpeg, self._number = jpeg, self._number + 1
             self._changed.notify_all()
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -18,26 +18,39 @@ from ferlib.live.network import Network, load_model
 from ferlib.live.tracker import follow, region
 from ferlib.live.video import Video
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
 Region = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
 
-Image = object
-"""A path, the bytes of a file, an array, a nested list, or an image of Pillow."""
+Photo: TypeAlias = "str | Path | bytes | bytearray | memoryview | np.ndarray | PillowImage"
+"""A path, the bytes of a file, pixels, or an image of Pillow."""
 
 LOOKS_LIKE_A_CROP = 120
 """Longer side, pixels, below which a picture without a face found may be nothing but a face."""
 
 
-@overload
-def predict(image: str | Path | bytes | np.ndarray, **options) -> Faces: ...
+class Options(TypedDict, total=False):
+    """What `predict` takes beside the photo, for those who check types."""
+
+    detector: str
+    roi: Region | None
+    faces: Literal["find", "given"] | Sequence[Region]
+    order: Literal["rgb", "bgr"]
+    model: Network | None
 
 
 @overload
-def predict(image: Sequence[str | Path | bytes | np.ndarray], **options) -> Photos: ...
+def predict(image: Photo, **options: Unpack[Options]) -> Faces: ...
+
+
+@overload
+def predict(image: Sequence[Photo], **options: Unpack[Options]) -> Photos: ...
 
 
 def predict(
-    image: Image,
+    image: object,
     *,
     detector: str = DETECTORS[0],
     roi: Region | None = None,
@@ -113,7 +126,7 @@ def predict_video(
     return Film(Moment(frame.index, frame.seconds, people) for frame, people in read)
 
 
-def _is_several(image: Image) -> bool:
+def _is_several(image: object) -> bool:
     if isinstance(image, np.ndarray):
         return image.ndim == 4
     if not isinstance(image, (list, tuple)):
@@ -123,8 +136,10 @@ def _is_several(image: Image) -> bool:
     return whole or (isinstance(one, np.ndarray) and one.ndim > 1)
 
 
-def _frame(image: Image, order: str) -> Frame:
+def _frame(image: object, order: str) -> Frame:
     if isinstance(image, (str, Path)):
+        if media.is_video(Path(image)):
+            raise FerlibError(f"{image}: a video; pass it to ferlib.predict_video")
         frame = media.read_photo(Path(image))
     elif isinstance(image, (bytes, bytearray, memoryview)):
         frame = media.decode(np.frombuffer(image, np.uint8), "these bytes")
@@ -203,5 +218,5 @@ def why_nobody(frame: Frame, detector: str, roi: Region | None = None) -> str:
     if roi is not None:
         width, height = min(width, round(roi[2] / frame.scale)), min(height, round(roi[3] / frame.scale))
     if max(width, height) <= LOOKS_LIKE_A_CROP:
-        return "no face; is the picture nothing but a face? then use --crops"
+        return "no face; nothing but a face? --crops"
     return f"no face from {smallest_searched(width, height, detector) * frame.scale} pixels on"

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ferlib.colours import DARK_TEXT, EMOTIONS, PAPER, UNSURE, bgr
+from ferlib.colours import DARK_TEXT, PAPER, UNSURE, bgr, palette
 from ferlib.live.answers import Faces
 from ferlib.live.media import write_photo
 from ferlib.paths import written_atomically
@@ -28,6 +28,7 @@ class Timeline:
 
     def __init__(self, classes: tuple[str, ...], least: float = 0.0):
         self._classes, self._least = classes, least
+        self._colours = palette(classes) | {"unsure": UNSURE}
         self._films: dict[Path, list[tuple[float, Faces]]] = {}
 
     def add(self, film: Path, seconds: float, people: Faces) -> None:
@@ -99,7 +100,7 @@ class Timeline:
             _write(image, name, 12, top + 17)
             for start, stop, emotion in row:
                 left, right = (round(LEFT + (WIDTH - LEFT - 20) * moment / end) for moment in (start, stop))
-                colour = bgr(EMOTIONS.get(emotion, UNSURE))
+                colour = bgr(self._colours[emotion])
                 cv2.rectangle(
                     image, (left, top + 3), (max(left, right - 1), top + ROW - 4), colour, cv2.FILLED
                 )
@@ -112,7 +113,7 @@ class Timeline:
         step = (WIDTH - 24) // (len(self._classes) + 1)
         for number, name in enumerate((*self._classes, "unsure")):
             left = 12 + step * number
-            cv2.rectangle(image, (left, 18), (left + 14, 32), bgr(EMOTIONS.get(name, UNSURE)), cv2.FILLED)
+            cv2.rectangle(image, (left, 18), (left + 14, 32), bgr(self._colours[name]), cv2.FILLED)
             _write(image, name, left + 20, 30)
 
 

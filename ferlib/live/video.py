@@ -17,6 +17,9 @@ CODEC = "mp4v"
 SLOWEST, FASTEST, USUAL = 0.05, 1000.0, 25.0
 """Frames a second that a header may announce, and what is taken where it announces others."""
 
+ESTIMATED = (".webm", ".mkv", ".ts", ".mts", ".ogv")
+"""Containers that give every frame a time of its own; their rate and number of frames are estimates."""
+
 TIMED_FRAMES = 60
 """Frames whose times tell the rate of a video that may not announce it rightly."""
 
@@ -40,9 +43,9 @@ class Video:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._duration = self.frames / rate if rate > 0 else 0.0
         self.rate, self.irregular = rate if SLOWEST <= rate <= FASTEST else USUAL, False
-        self._guessed = False  # whether the header announces a rate and number that are not so
-        # Only these containers give every frame a time of its own, and announce a guess of their rate.
-        if path.suffix.lower() in (".webm", ".mkv", ".ts", ".mts", ".ogv") or self.rate != rate:
+        # Whether the header announces a rate and number that may not be so.
+        self._guessed = path.suffix.lower() in ESTIMATED
+        if self._guessed or self.rate != rate:
             self._time_frames()
 
     def _time_frames(self) -> None:
@@ -55,8 +58,8 @@ class Video:
         if len(steps) and times[-1] > times[0]:
             mean = len(steps) / (times[-1] - times[0])
             self.irregular = bool(steps.max() > 1.5 * np.median(steps) + 0.002)
-            self._guessed = self.irregular or abs(mean - self.rate) > 0.1 * self.rate
-            if self._guessed:
+            if self.irregular or abs(mean - self.rate) > 0.1 * self.rate:
+                self._guessed = True
                 self.frames = round(self._duration * mean) + 1
                 self.rate = float(np.clip(max(mean, USUAL) if self.irregular else mean, SLOWEST, FASTEST))
 
@@ -105,19 +108,24 @@ def _opened(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-def in_time(video: Video, append):
-    """Return a function that takes a frame of a video and its time, and appends it as often as it is due.
+def in_time(append, rate: float, irregular: bool):
+    """Return a function that takes a picture and its time, and appends it as often as it is due.
 
     Args:
-        video: Where the frames come from.
-        append: From `video_writer`, at the rate of the video.
+        append: From `video_writer`, at that rate.
+        rate: Frames a second.
+        irregular: Whether pictures come at any time. Where they come one after the other, times are only
+            followed where they go away from the rate, as in films of phones, which slow down in the dark.
     """
-    written, start = 0, None
+    written, start, before = 0, None, None
 
     def take(image: np.ndarray, seconds: float) -> None:
-        nonlocal written, start
+        nonlocal written, start, before
         start = seconds if start is None else start
-        due = round((seconds - start) * video.rate) + 1 if video.irregular else written + 1
+        due = round((seconds - start) * rate) + 1
+        if not irregular and (abs(due - written - 1) <= 1 or seconds == before):
+            due = written + 1
+        before = seconds
         while written < due:
             append(image)
             written += 1

@@ -19,7 +19,7 @@ from ferlib.live import draw, media
 from ferlib.live.network import Network, load_model
 from ferlib.live.page import Page
 from ferlib.live.tracker import Tracker
-from ferlib.live.video import Video, video_writer
+from ferlib.live.video import Video, in_time, video_writer
 
 FIRST_PICTURE_SECONDS, NEXT_PICTURE_SECONDS = 15.0, 5.0
 """How long a camera may take to start, and to send the next picture, before it counts as lost."""
@@ -70,10 +70,10 @@ def webcam(
     if record and file and Path(record).resolve() == Path(source).resolve():
         raise FerlibError(f"{record} is the source: give the recording a name of its own")
     faces.check(detector)  # before a page opens
-    pictures, rate, total = _opened(camera, source, paced=page)
+    pictures, rate, irregular, total = _opened(camera, source, paced=page)
     with ExitStack() as stack:
         stack.callback(pictures.close)
-        shown = stack.enter_context(_Shown(record, rate, irregular=not file, port=port if page else None))
+        shown = stack.enter_context(_Shown(record, rate, irregular, port=port if page else None))
         if shown.page:
             print(f"Live view: {shown.page.address} (q stops it there, Ctrl-C here)", flush=True)
             if browser:
@@ -116,12 +116,13 @@ class _Shown:
         self._record, self._rate, self._irregular = record, rate, irregular
         self.page = Page(port) if port is not None else None
         self.problem: FerlibError | None = None
-        self._write, self._start, self._written = None, None, 0
+        self._write = None
 
     def __enter__(self) -> "_Shown":
         self._files = ExitStack()
         if self._record:
-            self._write = self._files.enter_context(video_writer(Path(self._record), self._rate))
+            append = self._files.enter_context(video_writer(Path(self._record), self._rate))
+            self._write = in_time(append, self._rate, self._irregular)
         return self
 
     def show(self, view: np.ndarray, people: list, rate: float, seconds: float) -> None:
@@ -129,12 +130,7 @@ class _Shown:
         if self.page:
             self.page.show(view, people, rate)
         if self._write:
-            self._start = seconds if self._start is None else self._start
-            # A camera's pictures come irregularly: repeating and leaving out some keeps the time right.
-            due = int((seconds - self._start) * self._rate) + 1 if self._irregular else self._written + 1
-            while self._written < due:
-                self._write(view)
-                self._written += 1
+            self._write(view, seconds)
 
     def __exit__(self, *problem) -> None:
         try:
@@ -153,13 +149,14 @@ class _Shown:
 
 
 def _opened(camera: int, source: str | Path | None, paced: bool):
-    """Return an iterator over pictures, the rate of a recording, and the number of pictures if known."""
+    """Return an iterator over pictures; rate of a recording, whether they come irregularly; their number."""
     if source is not None and "://" not in str(source):
         video = Video(Path(source))
-        return _of_file(video, paced), video.rate, video.frames or None
+        return _of_file(video, paced), video.rate, video.irregular, video.frames or None
     return (
         _of_camera(_capture(camera, source), f"camera {camera}" if source is None else str(source)),
         RECORDED_RATE,
+        True,
         None,
     )
 

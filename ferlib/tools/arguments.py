@@ -7,14 +7,14 @@ from argparse import ArgumentParser, ArgumentTypeError
 from ferlib.labels import FerlibError
 
 PREDICT_EXAMPLES = """examples:
-  ferlib predict party.jpg                          a table of faces and emotions
-  ferlib predict holiday/ --out marked --csv h.csv  a folder, with annotated copies and a table
+  ferlib predict party.jpg                          faces and emotions, here
+  ferlib predict holiday/ --out marked --csv h.csv  marked copies, and a table
   ferlib predict film.mp4 --out marked --summary s.csv --every 3
-  ferlib predict faces/*.png --crops                pictures that are nothing but a face
+  ferlib predict faces/*.png --crops                nothing but faces
 """
 
 WEBCAM_EXAMPLES = """examples:
-  ferlib webcam                                     the first camera, in a page of this computer
+  ferlib webcam                                     the first camera, in a page
   ferlib webcam --source film.mp4 --record view.mp4
   ferlib webcam --source rtsp://camera.local/live
 """
