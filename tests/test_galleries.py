@@ -1,8 +1,10 @@
 import made_up
 import numpy as np
+import pandas as pd
 import pytest
 
 from ferlib.figures import galleries
+from ferlib.labels import CLASSES
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -75,3 +77,23 @@ def test_voted_faces_stand_beside_their_votes_and_who_says_what(split, predictio
         for name, one in (("one", predictions), ("two", other)):
             assert f"{name} 80 %" in said[one.classes[one.predicted[index]]].get_text()
     assert not fig.axes[7].patches, "the place of a fourth face stays empty"
+
+
+def test_flagged_faces_have_a_row_a_flag_and_only_contradictions_have_labels():
+    dataset = made_up.dataset(images=90)
+    audited = pd.DataFrame(
+        {
+            "split": "valid",
+            "index": range(6),
+            "label": dataset.valid.labels[:6],
+            "exact_group": [0, 0, *[-1] * 4],
+        }
+    )
+    flags = {"conflicting": [0, 1], "leaked": [2], "low_contrast": [], "blank": [3], "faceless": [4, 5]}
+    for flag, rows in flags.items():
+        audited[flag] = audited.index.isin(rows)
+    fig = galleries.flagged(dataset, audited)
+    names = [ax.texts[0].get_text() for ax in fig.axes if ax.texts]
+    assert names == ["same image", "also in train", "blank", "no face"]
+    titles = [title for _, title in drawn(fig)]
+    assert titles == [*(CLASSES[label] for label in dataset.valid.labels[:2]), "", "", "", ""]

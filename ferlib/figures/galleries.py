@@ -126,7 +126,7 @@ def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
 
     def row(name, chosen, titled):
         shown = [splits[image["split"]].images[image["index"]] for image in chosen.to_dict("records")]
-        titles = list(np.array(CLASSES)[chosen["label"]]) if titled else None
+        titles = list(np.array(CLASSES)[chosen["label"]]) if titled else ()
         return Row(np.array(shown), name, titles)
 
     conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(_EXAMPLES)
