@@ -89,7 +89,11 @@ def locate(
 
 
 def check(detector: str) -> None:
-    """Refuse a detector that there is not."""
+    """Refuse a detector that there is not.
+
+    Raises:
+        FerlibError: It is none of `DETECTORS`.
+    """
     if detector not in DETECTORS:
         raise FerlibError(f"there is no face detector {detector!r}; use {' or '.join(DETECTORS)}")
 

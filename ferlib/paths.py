@@ -147,6 +147,10 @@ def _prefix() -> str:
 def reserve(file: Path, size: int) -> None:
     """Write zeros where a library is about to write that ends the process when the disk is full (HDF5).
 
+    Args:
+        file: What it will write over.
+        size: Bytes that it will need at most.
+
     Raises:
         OSError: There is no room for them.
     """
@@ -187,7 +191,12 @@ def _runs(process: int) -> bool:
 
 
 def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
-    """Read what a cache holds; make it first where reading fails: damage raises errors of any kind."""
+    """Read what a cache holds; make it first where it is missing or damaged.
+
+    Args:
+        read: Returns what is kept. Damage makes readers raise errors of any kind.
+        make: Writes it anew.
+    """
     for _ in range(2):  # another process may take it away at once, for a source that has changed since
         with suppress(Exception):
             return read()

@@ -122,6 +122,9 @@ def _as_array(image) -> np.ndarray:
 def jpeg_pixels(content: bytes | memoryview) -> int:
     """Return the number of pixels that the header of a JPEG file announces, 0 for any other file.
 
+    Args:
+        content: The file, bytes or a memoryview of them.
+
     Source:
         ITU-T T.81, annex B: segments of marker and length; a frame header is C0 to CF but C4, C8 and CC.
     """

@@ -98,6 +98,11 @@ _PIXELS = IMAGE_SIZE * IMAGE_SIZE
 def read(file: BinaryIO, size: int, where: str) -> Faces:
     """Read ``fer2013.csv`` or ``icml_face_data.csv``.
 
+    Args:
+        file: The open file.
+        size: Bytes that it announces.
+        where: Its name, for messages.
+
     Returns:
         The images in the order of the rows, named row_000000 and so on.
 

@@ -173,7 +173,12 @@ def subset(split: Split, n: int, seed: int) -> Split:
 
 
 def describe(dataset: Dataset, *more: str) -> str:
-    """Describe where the data came from and how many images it has, for people to read."""
+    """Describe where the data came from and how many images it has, for people to read.
+
+    Args:
+        dataset: The images.
+        *more: Further lines about it.
+    """
     table = counts(dataset)
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}

@@ -92,6 +92,10 @@ def is_image_of_split(member: str) -> bool:
 def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, ...]]:
     """Find the images that stand in ``<split>/<class>/`` folders, at any depth.
 
+    Args:
+        members: Paths of files, with slashes, inside the data set.
+        where: Name of the data set, for messages.
+
     Returns:
         The images, sorted, and notes on what was left out.
 
@@ -156,6 +160,10 @@ def _refuse_two_spellings(found: list[Place], where: str) -> None:
 
 def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
     """Read the class folders: FER-2013's seven under any usual name, or a data set's own.
+
+    Args:
+        found: What `places` returned.
+        where: Name of the data set, for messages.
 
     Returns:
         Class names in code order, class name of each folder as it is spelled, and notes.

@@ -63,6 +63,9 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
             at most `DEPTH` folders deeper.
         missing_ok: Return None, instead of raising, for a folder with nothing of the kind.
 
+    Returns:
+        The file, or the folder that holds ``train/`` or ``test/``.
+
     Raises:
         FerlibError: Nothing, or more than one possible file or folder, stands there.
     """
@@ -132,6 +135,12 @@ def _looks_like_data(file: Path) -> bool:
 
 def read(path: Path) -> Reading:
     """Read all images of a data set.
+
+    Args:
+        path: What ``locate`` returned.
+
+    Returns:
+        The images, notes on what was left out or is doubtful, and the class names.
 
     Raises:
         FerlibError: The first problem found, naming file, member or row.

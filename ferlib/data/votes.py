@@ -133,7 +133,14 @@ def describe(dataset: Dataset) -> str:
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
-    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels."""
+    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels.
+
+    Args:
+        images: uint8 (n, 48, 48, 1), 0..255.
+
+    Returns:
+        int64 (n, 12).
+    """
     blocks = np.asarray(images).reshape(len(images), 6, 8, 6, 8).sum(axis=(2, 4), dtype=np.int64)
     return blocks.reshape(len(images), 36) @ _signs()
 

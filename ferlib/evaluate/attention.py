@@ -131,6 +131,10 @@ def class_means(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def split_at_last_map(model: keras.Model, least: int = LEAST) -> tuple[keras.Model, keras.Model]:
     """Split a network at its last feature map that is not too coarse, also inside a nested backbone.
 
+    Args:
+        model: Network that convolves, and then flattens or pools.
+        least: Height that the map should have, pixels; if none has it, the last map of two or more serves.
+
     Returns:
         The network from images to feature maps (n, h, w, c), and the one from those to the output.
 

@@ -18,7 +18,15 @@ _HEADINGS = {
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
-    """Write the table of both truths for people to read, the network that is best by the crowd last."""
+    """Write the table of both truths for people to read, the network that is best by the crowd last.
+
+    Args:
+        judged: From `judge`.
+        ids: Rows to tell class by class as well.
+
+    Raises:
+        FerlibError: A row named is not among them.
+    """
     by_row = {one.row: one for one in judged}
     for id in ids:
         if experiments.find(id).id not in by_row:

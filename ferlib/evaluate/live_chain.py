@@ -145,7 +145,14 @@ PIECES, SIDE = 20, 480
 
 
 def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
-    """Cut pieces at random out of photographs that show no face."""
+    """Cut pieces at random out of photographs that show no face.
+
+    Args:
+        pieces: How many of each photograph.
+
+    Yields:
+        uint8 (480, 480, 3), blue, green, red.
+    """
     generator = np.random.default_rng(0)
     for name in NOBODY:
         photo = pixels.in_colour(getattr(photos, name)())
@@ -158,6 +165,11 @@ def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
 
 def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
     """Paste faces into pictures of 640x480 pixels, find and read them with each detector.
+
+    Args:
+        network: Reads the faces.
+        split: Images of faces.
+        quick: Measure a tenth of it.
 
     Returns:
         Indexed by ``detector``: ``found`` and ``right`` (shares of all faces: found at their place; found and

@@ -26,6 +26,9 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
         runs: Finished runs of this dataset.
         dataset: The images.
         audit: Its audit, for the accuracy on images that don't stand in the training split too.
+
+    Returns:
+        The runs with test predictions, in the same order.
     """
     runs = list(runs)
     waiting = sum(run.test is None for run in runs)

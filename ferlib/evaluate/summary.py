@@ -57,7 +57,11 @@ _MEANS = (
 
 
 def every_run(dataset: Dataset) -> list[Run]:
-    """Return all finished runs on a dataset, recorded ones too: of each row those of its largest profile."""
+    """Return all finished runs on a dataset, recorded ones too: of each row those of its largest profile.
+
+    Raises:
+        FerlibError: There are none.
+    """
     found = [*record.read_record(dataset), *record.runs(dataset)]
     if not found:
         raise FerlibError("no network was trained on this data; train one with: ferlib train lean")
@@ -242,6 +246,9 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> str:
     Args:
         table: From `results_table`; PrivateTest columns are not looked at.
         valid_images: Number of PublicTest images, which gives the standard error.
+
+    Returns:
+        Id of the row.
 
     Source:
         One-standard-error rule: Breiman et al. (1984), "Classification and regression trees".

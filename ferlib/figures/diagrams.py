@@ -68,7 +68,11 @@ class Stage:
 
 
 def stages(model: keras.Model) -> list[Stage]:
-    """Gather a network's layers into stages: convolutions at one resolution, or one dense layer."""
+    """Gather a network's layers into stages: convolutions at one resolution, or one dense layer.
+
+    Args:
+        model: Network without nested networks.
+    """
     found = [Stage("input", tuple(model.input.shape[1:]))]
     for layer in model.operations:  # layers and bare functions, such as resizing
         if isinstance(layer, (layers.InputLayer, *_SILENT)) or _is_stride(layer):

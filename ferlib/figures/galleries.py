@@ -62,7 +62,12 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figur
 
 
 def draw_face(ax: Axes, image: np.ndarray) -> None:
-    """Draw one image, grey."""
+    """Draw one image, grey.
+
+    Args:
+        ax: Where to draw.
+        image: (48, 48) or (48, 48, 1), 0 to 255.
+    """
     image = np.asarray(image).reshape(IMAGE_SIZE, IMAGE_SIZE)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 

@@ -98,6 +98,9 @@ def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> di
         photo: uint8 (height, width, 3), red, green, blue, with one frontal face.
         profile: Likewise or grey, a face seen from the side.
         animal: Likewise, no human face.
+
+    Returns:
+        Name to picture.
     """
     picture, place = webcam_picture(photo), cv2.getRotationMatrix2D((SIZE[0] / 2, SIZE[1] / 2), 45, 0.8)
     x, y, width, height = box = tuple(int(side) for side in faces.detect(picture)[0])

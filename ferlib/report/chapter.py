@@ -77,6 +77,10 @@ def written(value, form: str = "") -> str:
 def filled(text: str, values: Mapping[str, object]) -> str:
     """Put values into the holes of a text.
 
+    Args:
+        text: What a person wrote.
+        values: Dotted names to values, as from `named`.
+
     Raises:
         FerlibError: A hole has a name that nothing gave a value, or a format that does not fit its value.
     """

@@ -12,7 +12,11 @@ MIXED = "some numbers come from quick, small-scale runs"
 
 
 def banner(chapters: Sequence[Chapter]) -> str:
-    """Return what every page must warn of, empty for a full report on FER-2013."""
+    """Return what every page must warn of, empty for a full report on FER-2013.
+
+    Args:
+        chapters: All chapters of the report.
+    """
     profiles = {profile for chapter in chapters for profile in chapter.facts.get("profiles", ())}
     warnings = [DEMO] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
     if "quick" in profiles:
@@ -21,7 +25,12 @@ def banner(chapters: Sequence[Chapter]) -> str:
 
 
 def summary(chapters: Sequence[Chapter], date: str) -> str:
-    """Return one line for the title page: date, data, profile, commit, hardware."""
+    """Return one line for the title page: date, data, profile, commit, hardware.
+
+    Args:
+        chapters: All chapters of the report.
+        date: Date of the report as it is printed.
+    """
     told = [chapter for chapter in chapters if chapter.facts]
     if not told:
         return f"Made on {date}."
@@ -37,7 +46,11 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
 
 
 def page(chapters: Sequence[Chapter]) -> str:
-    """Return the chapter "How this report was made" as Markdown."""
+    """Return the chapter "How this report was made" as Markdown.
+
+    Args:
+        chapters: All chapters of the report.
+    """
     told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
     notes = any(facts["notes"] for _, facts in told)
     rows = {

@@ -40,6 +40,16 @@ def save_figure(fig: Figure, name: str) -> Path:
     """Save a figure as ``figs/<name>.svg``; the same figure gives the same bytes.
 
     Lines and letters stay lines, sharp at every size; photographs in it become JPEG.
+
+    Args:
+        fig: Figure to save, cropped to what is drawn.
+        name: File name without suffix: small letters, digits and underscores.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        FerlibError: If the name is of another form.
     """
     _check_name(name)
     path = paths.figs() / f"{name}.svg"
@@ -169,7 +179,12 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
 
 
 def show_markdown(markdown: str, facts: dict) -> None:
-    """Show Markdown."""
+    """Show Markdown.
+
+    Args:
+        markdown: What a notebook shows.
+        facts: What the report needs to know of it, ``role`` among them.
+    """
     display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
 
 

@@ -62,6 +62,9 @@ def unfinished_cells(notebook: nbformat.NotebookNode) -> list[int]:
 
     Papermill calls a notebook completed when its kernel exits cleanly, even if a cell called
     ``sys.exit(0)``, so each cell's own status is looked at.
+
+    Args:
+        notebook: An executed notebook, format version 4.
     """
     return [
         position
@@ -81,6 +84,9 @@ def read_chapter(path: Path) -> Chapter:
 
     Args:
         path: An executed notebook whose first cell begins with a first-level heading.
+
+    Returns:
+        The chapter.
 
     Raises:
         FerlibError: If a cell failed or did not run, the title is missing, or a figure or table has no
@@ -128,13 +134,22 @@ def section_label(name: str) -> str:
 
 
 def fence(text: str, kind: str) -> str:
-    """Return text as a fenced block that no backquotes in it can end."""
+    """Return text as a fenced block that no backquotes in it can end.
+
+    Args:
+        text: Code or output.
+        kind: Class of the block, such as ``python``.
+    """
     marks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{marks} {kind}\n{text}\n{marks}"
 
 
 def as_terminal(text: str) -> str:
-    """Return what a terminal would show in the end: no colours, no overwritten lines."""
+    """Return what a terminal would show in the end: no colours, no overwritten lines.
+
+    Args:
+        text: Printed text with ANSI sequences and carriage returns.
+    """
     text = _ESCAPES.sub("", text).replace("\r\n", "\n")
     text = _OVERWRITTEN.sub("", text).replace("\r", "")
     while "\b" in text:
@@ -143,7 +158,11 @@ def as_terminal(text: str) -> str:
 
 
 def clipped(text: str) -> str:
-    """Return a log cut to :data:`LOG_LINES`, saying how much was left out."""
+    """Return a log cut to :data:`LOG_LINES`, saying how much was left out.
+
+    Args:
+        text: Log of any length.
+    """
     lines, half = text.split("\n"), LOG_LINES // 2
     if len(lines) <= LOG_LINES + 1:
         return text

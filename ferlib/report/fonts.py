@@ -28,7 +28,11 @@ _PRINT_ONLY = (_SANS / "SourceSansPro-Bold.ttf", _SANS / "SourceSansPro-Semibold
 
 
 def copy(folder: Path) -> None:
-    """Copy the font files that typst needs, and no other cut of the same families."""
+    """Copy the font files that typst needs, and no other cut of the same families.
+
+    Args:
+        folder: Existing folder.
+    """
     for path in (*_FACES.values(), *_PRINT_ONLY):
         shutil.copyfile(path, folder / path.name)
 

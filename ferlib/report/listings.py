@@ -40,7 +40,15 @@ def appendix() -> str:
 
 
 def source(module: Path, name: str) -> str:
-    """Return the source of a function or constant, of its docstring the first line, without importing it."""
+    """Return the source of a function or constant, of its docstring the first line, without importing it.
+
+    Args:
+        module: Python file.
+        name: What stands at its top level, or ``Class.method``.
+
+    Raises:
+        FerlibError: There is no such name.
+    """
     text = module.read_text(encoding="utf-8")
     node = ast.parse(text)
     for part in name.split("."):

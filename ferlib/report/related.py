@@ -38,6 +38,9 @@ def table(**blocks: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         **blocks: Figures from `published`, by what they were judged by; underscores stand for blanks.
+
+    Returns:
+        Each block under a row that names it.
     """
     rows = []
     for name, figures in blocks.items():

@@ -51,6 +51,9 @@ def render(executed: Sequence[Path], out_directory: Path, *, meta: Path | None =
         meta: YAML file with title, subtitle, authors, course and, if wanted, institution, date and
             keywords; None takes ``reports/meta.yaml`` of the project.
 
+    Returns:
+        Paths of the HTML and the PDF file.
+
     Raises:
         FerlibError: If a notebook failed or is incomplete, a figure or table has no caption, a reference
             or citation leads nowhere, or the title page's file is wrong.

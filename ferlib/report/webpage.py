@@ -55,7 +55,11 @@ def finished(html: str, folder: Path) -> str:
 
 
 def for_dark_screens(svg: str) -> str:
-    """Add to a drawing how it looks on a dark screen: light on dark, hues kept, photographs as they are."""
+    """Add to a drawing how it looks on a dark screen: light on dark, hues kept, photographs as they are.
+
+    Args:
+        svg: As matplotlib writes it, with each colour in a ``style`` attribute.
+    """
     rules = {
         f'[style*="{kind}: {colour}"]{{{kind}:{_on_dark(colour)}!important}}'
         for kind, colour in _PAINT.findall(svg)

@@ -55,7 +55,15 @@ def share(text: str) -> float:
 
 
 def command(commands, name: str, run, help: str, data: bool = True) -> ArgumentParser:
-    """Add a command."""
+    """Add a command.
+
+    Args:
+        commands: What ``add_subparsers`` returned.
+        name: As the user types it.
+        run: Does it, given the parsed words; returns an exit code or None.
+        help: What it does, in a line.
+        data: Whether it takes ``--data``.
+    """
     parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
     parser.set_defaults(run=run)
     if data:

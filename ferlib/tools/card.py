@@ -33,6 +33,9 @@ def ship(id: str, dataset: Dataset) -> str:
         id: Row of the experiment table.
         dataset: What it was trained on.
 
+    Returns:
+        A sentence that says what was written where.
+
     Raises:
         FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
     """

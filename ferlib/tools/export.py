@@ -45,6 +45,9 @@ def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None)
         temperature: Calibration fitted on PublicTest with `ferlib.evaluate.metrics.fit_temperature`.
         folder: Where to write; None replaces the network that ships with ferlib.
 
+    Returns:
+        Path of the ONNX file; its metadata lies beside it.
+
     Raises:
         FerlibError: If the run has no weights, or export is not possible here (see `export_model`).
     """
@@ -70,6 +73,9 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
         dataset: Images.
         seeds: Seeds to train where nothing is there.
         profile: As for `ferlib.train.trainer.obtain`.
+
+    Returns:
+        Folder for `ferlib.load_model`.
     """
     shipped = weights_folder()
     if (shipped / METADATA).exists():
@@ -128,6 +134,9 @@ def export_model(
         temperature: What log-probabilities are divided by, above 0.
         classes: Names of the outputs.
         source: What to write down about the origin of the weights.
+
+    Returns:
+        Path of the ONNX file.
 
     Raises:
         FerlibError: If Keras does not run on TensorFlow, tf2onnx is missing, a weight does not fit

@@ -21,9 +21,17 @@ CLOSE = 0.01
 def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
     """Recompute what the record says of a dataset.
 
+    Args:
+        dataset: The images.
+        audit: Its audit, for the accuracy without leaked images.
+        shipped: The network that ferlib ships.
+
     Returns:
         One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
         many were compared), ``difference`` (the largest), ``of`` (its name) and ``same`` (bool).
+
+    Raises:
+        FerlibError: The record holds no run of these images.
     """
     runs = record.read_record(dataset)
     if not runs:

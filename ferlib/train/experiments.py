@@ -258,14 +258,22 @@ WITHOUT_WEIGHTS = {
 
 
 def find(id: str) -> Experiment:
-    """Return a row by its name."""
+    """Return a row by its name.
+
+    Raises:
+        FerlibError: No row has that name.
+    """
     if id not in EXPERIMENTS:
         raise FerlibError(f"there is no experiment {id!r}; choose from {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[id]
 
 
 def at(experiment: Experiment, profile: str) -> Experiment:
-    """Return a row scaled to a profile: what will really run."""
+    """Return a row scaled to a profile: what will really run.
+
+    Raises:
+        FerlibError: There is no such profile.
+    """
     if profile not in PROFILES:
         raise FerlibError(f"there is no profile {profile!r}; choose from {', '.join(PROFILES)}")
     scale = PROFILES[profile]

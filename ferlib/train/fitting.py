@@ -232,7 +232,15 @@ class Fitting:
 
 
 def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Compute what a frozen backbone makes of images, once: later calls read them from the cache."""
+    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
+
+    Args:
+        backbone: From images to features, see ``models.split_backbone``.
+        images: uint8 (n, 48, 48, 1).
+
+    Returns:
+        float32 (n, f).
+    """
     digest = hashlib.sha256(backbone.to_json().encode())
     for array in (images, *backbone.weights):
         digest.update(np.ascontiguousarray(_numpy(array)))

@@ -115,6 +115,9 @@ def precision(depthwise: bool) -> str:
 
     That is bfloat16 on a GPU, and on processors that multiply matrices of it (AMX, AVX-512 BF16) for networks
     without depthwise convolutions, for which TensorFlow has no fast kernel there; float32 elsewhere.
+
+    Args:
+        depthwise: Whether the network has depthwise convolutions.
     """
     half = bool(gpus()) or (
         keras.backend.backend() == "tensorflow" and multiplies_bfloat16() and not depthwise

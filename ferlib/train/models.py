@@ -251,6 +251,12 @@ def macs(part: keras.Model | layers.Layer) -> int:
 
     Convolutions and dense layers count; normalization, activations and pooling, about a hundredth of
     them, don't.
+
+    Args:
+        part: Network or one of its layers, with a fixed output size.
+
+    Returns:
+        Multiplications with accumulation per image.
     """
     if isinstance(part, keras.Model):
         return sum(macs(layer) for layer in part.layers)

@@ -22,6 +22,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             inputs: float (n, ..., c).
             training: Normalize by the batch and update the moving statistics, unless the layer is frozen.
             mask: Of the positions that count, or None.
+
+        Returns:
+            Tensor like `inputs`.
         """
         if mask is not None or not self._fuses(inputs):
             return super().call(inputs, training=training, mask=mask)
@@ -61,5 +64,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def make_fast(layer: keras.layers.BatchNormalization) -> None:
-    """Turn a layer of Keras' own into this module's, in place: weights and place in a network stay."""
+    """Turn a layer of Keras' own into this module's, in place: its weights and its place in a network stay.
+
+    Args:
+        layer: Of a network that is built already, such as one of ``keras.applications``.
+    """
     layer.__class__ = BatchNormalization

@@ -8,7 +8,12 @@ from ferlib.train.experiments import Experiment
 
 
 def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer of a row, its schedule and average included."""
+    """Return the optimizer of a row, its schedule and average included.
+
+    Args:
+        experiment: Row scaled to its profile.
+        steps: Steps an epoch.
+    """
     total = steps * experiment.epochs
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
@@ -31,7 +36,13 @@ def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
 
 
 def cosine(experiment: Experiment, steps: int, done: int) -> float:
-    """Return the learning rate of a cosine schedule after some steps, as Keras' ``CosineDecay`` gives it."""
+    """Return the learning rate of a cosine schedule after some steps, as Keras' ``CosineDecay`` gives it.
+
+    Args:
+        experiment: Row scaled to its profile.
+        steps: Steps an epoch.
+        done: Steps taken so far.
+    """
     total = steps * experiment.epochs
     warmup = round(experiment.warmup * total)
     if done < warmup:
@@ -41,6 +52,11 @@ def cosine(experiment: Experiment, steps: int, done: int) -> float:
 
 
 def averaging(experiment: Experiment, steps: int) -> float:
-    """Return the decay of the weights' average in a run; 0 where the weights are kept as they are."""
+    """Return the decay of the weights' average in a run; 0 where the weights are kept as they are.
+
+    Args:
+        experiment: Row scaled to its profile.
+        steps: Of the whole run.
+    """
     # The average must forget the random start long before a short run ends.
     return min(experiment.ema, max(0.0, 1 - 10 / steps))

@@ -23,6 +23,12 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
     the computations of the network and the speed of runs that were finished here, or, without any, of two
     batches trained now. Rows without ImageNet weights to be had count as they stand.
 
+    Args:
+        ids: Rows of the experiment table.
+        seeds: Seeds of each row.
+        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        dataset: Images.
+
     Returns:
         One row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
         most, seconds to go.

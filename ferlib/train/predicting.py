@@ -118,6 +118,9 @@ def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: s
         batch_size: Images a step. The last batch is padded to this size, so that nothing compiles twice.
         views: Test-time augmentation, a key of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
             mirror image; ``"ten"`` averages the ten-crop of the image padded by two pixels at each edge.
+
+    Raises:
+        FerlibError: The network's number of classes is not the split's.
     """
     return predict_views(model, split, batch_size=batch_size, views=views)[1]
 

@@ -63,7 +63,11 @@ class Run:
         return recorded_file(self.experiment, self.seed, self.profile, self.result["fingerprint"])
 
     def model(self) -> keras.Model:
-        """Rebuild the network with its best weights, in float32."""
+        """Rebuild the network with its best weights, in float32.
+
+        Raises:
+            FerlibError: The weights are not here, or are damaged.
+        """
         remedy = f"train it with: ferlib train {self.experiment.id} --profile {self.profile}"
         file = self.weights
         if file is None:
@@ -254,6 +258,12 @@ def publish(runs: Iterable[Run]) -> Path:
 
     Rows of other runs, seeds and datasets stay; a run published before is replaced, and so is one of the same
     row and seed that was trained with fewer epochs.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        The record's ``results.csv``.
     """
     table = paths.record() / "results.csv"
     rows = []
@@ -278,7 +288,11 @@ def publish(runs: Iterable[Run]) -> Path:
 
 
 def keep_weights(run: Run) -> None:
-    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others."""
+    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others.
+
+    Args:
+        run: The run whose network ships.
+    """
     target = weights_beside(run.recorded_file)
     with paths.written_atomically(target) as temporary:
         shutil.copyfile(run.weights, temporary)
@@ -301,7 +315,11 @@ def publish_finished(dataset: Dataset) -> str:
 
 
 def read_results() -> pd.DataFrame:
-    """Return the record's table, one row a run, of every dataset; empty where there is no record."""
+    """Return the record's table, one row a run, of every dataset; empty where there is no record.
+
+    Raises:
+        FerlibError: The table is damaged.
+    """
     table = paths.record() / "results.csv"
     if not table.exists():
         return pd.DataFrame()

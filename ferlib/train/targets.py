@@ -15,7 +15,13 @@ answer has more votes. All but the first leave out images with too few votes for
 
 
 def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
-    """Return the images of training and of PublicTest that a run sees."""
+    """Return the images of training and of PublicTest that a run sees.
+
+    Args:
+        row: Scaled to its profile.
+        seed: Of the run; where fewer than all training images are wanted, it draws them.
+        dataset: Its test split is not touched.
+    """
     splits = (dataset.train, dataset.valid)
     if row.classes is not None:
         splits = tuple(split.only(row.classes) for split in splits)
@@ -37,6 +43,9 @@ def taught(split: Split, target: str) -> Split:
         The same images for ``"label"``. Else those that the crowd gives an emotion: for ``"crowd"`` all, with
         their first emotion as the label; for ``"majority"`` those with a single first emotion, as the label;
         for ``"cleaned"`` those whose label has as many votes as any other answer, with that label.
+
+    Raises:
+        FerlibError: The images have no votes.
     """
     if target == "label":
         return split

@@ -54,6 +54,9 @@ def train(
         until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
+    Returns:
+        The finished run, best weights beside it.
+
     Raises:
         OutOfTime: The next epoch would end after `until`; the same call goes on from here.
     """
@@ -145,7 +148,11 @@ def _of_one_scale(found: dict, profile: str) -> dict:
 def lookup(
     ids: Iterable[str], seeds: Iterable[int], dataset: Dataset, profile: str
 ) -> list[tuple[Experiment, int, Run | None]]:
-    """Return each row with each seed and the finished run that serves, if there is one; see `obtain`."""
+    """Return each row with each seed and the finished run that serves, if there is one; see `obtain`.
+
+    Raises:
+        FerlibError: There is no such row or profile.
+    """
     wanted = [(experiments.find(id), seed) for id in ids for seed in seeds]
     return [(row, seed, _existing(row, seed, dataset, profile)) for row, seed in wanted]
 
