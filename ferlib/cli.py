@@ -162,7 +162,7 @@ def _add_live_commands(commands) -> None:
     predict.add_argument(
         "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
-    _add_detector(predict)
+    _add_network_and_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
     webcam = arguments.command(
         commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False
@@ -172,10 +172,16 @@ def _add_live_commands(commands) -> None:
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
     arguments.add_number(webcam, "--port", 0, "port of the page (default: any)", arguments.index)
-    _add_detector(webcam)
+    _add_network_and_detector(webcam)
 
 
-def _add_detector(parser) -> None:
+def _add_network_and_detector(parser) -> None:
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="crowd, taught what ten people see in the faces of FER-2013 (default); labels, taught its "
+        "labels; or the folder of a network of your own",
+    )
     parser.add_argument(
         "--detector",
         choices=("yunet", "haar"),
@@ -186,6 +192,7 @@ def _add_detector(parser) -> None:
 
 def _predict(chosen) -> int:
     from ferlib.live import files
+    from ferlib.live.network import load_model
 
     summary = files.predict_files(
         chosen.paths,
@@ -199,6 +206,7 @@ def _predict(chosen) -> int:
         roi=chosen.roi,
         detector=chosen.detector,
         progress=not chosen.no_progress,
+        model=load_model(chosen.network),
     )
     if summary.frames:
         rate = summary.frames / summary.seconds
@@ -209,9 +217,15 @@ def _predict(chosen) -> int:
 
 def _webcam(chosen) -> None:
     from ferlib.live import webcam
+    from ferlib.live.network import load_model
 
     webcam.webcam(
-        chosen.camera, source=chosen.source, record=chosen.record, detector=chosen.detector, port=chosen.port
+        chosen.camera,
+        source=chosen.source,
+        record=chosen.record,
+        detector=chosen.detector,
+        port=chosen.port,
+        model=load_model(chosen.network),
     )
 
 

@@ -99,9 +99,12 @@ except ferlib.FerlibError as error:
 
 
 def test_the_network_says_what_it_is(tmp_path):
-    source = {"experiment": "lean", "valid_accuracy": 0.6876}
-    told = repr(load_model(scenes.write_network(tmp_path, source=source)))
-    assert "lean" in told and "68.8%" in told and all(name in told for name in CLASSES)
+    source = {"experiment": "lean", "valid_accuracy": 0.6876, "crowd_accuracy": 0.6908}
+    told = repr(load_model(scenes.write_network(tmp_path / "both", source=source)))
+    assert all(name in told for name in ("lean", *CLASSES))
+    assert "69.1% by ten people" in told and "68.8% by its labels" in told
+    del source["crowd_accuracy"]
+    assert "people" not in repr(load_model(scenes.write_network(tmp_path / "one", source=source)))
 
 
 def test_the_module_is_the_command():

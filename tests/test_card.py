@@ -37,10 +37,10 @@ def runs(dataset, tmp_path, monkeypatch):
         tested = {
             name: record.rounded(predicting.predict(model, dataset.valid)) for name in ("valid", "test")
         }
-        facts = made.result | FACTS | {"valid_accuracy": 0.5 + seed / 10}
+        facts = made.result | FACTS | {"judged_accuracy": 0.5 + seed / 10}
         runs.append(replace(made, directory=folder, result=facts, **tested))
     monkeypatch.setattr(record, "runs", lambda _: runs)
-    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "package")
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "weights"))
     return runs
 
@@ -68,11 +68,31 @@ def test_a_card_says_that_private_test_was_not_opened(runs, dataset, tmp_path):
     assert "images of PublicTest" in text and "has not been opened for this run" in text
 
 
+def test_a_card_tells_both_truths(runs, demo_dataset, tmp_path):
+    """People see the neighbour of each label, and that is what the network says; so it was taught."""
+    valid = demo_dataset.valid
+    seen = (valid.labels + 1) % 7
+    cast = np.zeros((len(valid), 10), np.uint8)
+    cast[np.arange(len(valid)), seen], cast[np.arange(len(valid)), (seen + 1) % 7] = 7, 3
+    voted = replace(demo_dataset, valid=replace(valid, votes=cast))
+    said = np.full((len(valid), 7), 0.02, "float32")
+    said[np.arange(len(valid)), seen] = 0.88
+    said[::4] = np.roll(said[::4], -1, axis=1)  # a quarter as labelled
+    predictions = replace(runs[0].valid, labels=valid.labels, probabilities=said, names=valid.names)
+    row = replace(runs[0].experiment, target="crowd")
+    run = replace(runs[0], valid=predictions, test=None, experiment=row)
+    metadata = {"bytes": 10**6, "sha256": "0" * 64, "temperature": 2.0}
+    text = card.model_card(run, metadata, voted)
+    share = (np.arange(len(valid)) % 4 > 0).mean()
+    assert f"By ten people: {100 * share:.1f} %" in text and f"labels: {100 - 100 * share:.1f} %" in text
+    assert "what ten people see (FER+)" in text and "against the shares of people's votes" in text
+    happy = next(line for line in text.splitlines() if line.startswith("| happy |")).split(" | ")
+    assert [int(happy[place]) for place in (1, 4)] == [(truth == 3).sum() for truth in (seen, valid.labels)]
+
+
 def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(runs, dataset, tmp_path):
-    shipped = tmp_path / "MODEL_CARD.md"
-    shipped.write_text("of the shipped network")
     card.ship("logistic", dataset)
-    assert shipped.read_text() == "of the shipped network"
+    assert not list((tmp_path / "package").rglob("*"))
     beside = tmp_path / "weights" / "MODEL_CARD.md"
     assert "no number here is a finding" not in beside.read_text()
     card.ship("logistic", replace(dataset, is_demo=True, source=fer2013.DEMO_SOURCE))
@@ -95,7 +115,7 @@ def test_poor_networks_do_not_ship(runs, dataset, tmp_path, monkeypatch, model, 
     runs[:] = [replace(run, profile=profile, experiment=row) for run in runs]
     with pytest.raises(FerlibError, match=f"{reason}.*FERLIB_WEIGHTS"):
         card.ship("logistic", replace(dataset, is_demo=is_demo))
-    assert not (tmp_path / "MODEL_CARD.md").exists()
+    assert not list((tmp_path / "package").rglob("*"))
 
 
 @pytest.mark.parametrize("profile", ["full", "cpu"])
@@ -103,12 +123,11 @@ def test_good_networks_ship_with_their_card_in_the_project(runs, dataset, tmp_pa
     row = replace(runs[0].experiment, model="shallow_cnn")
     runs[:] = [replace(run, profile=profile, experiment=row) for run in runs]
     monkeypatch.delenv("FERLIB_WEIGHTS")
-    folder = tmp_path / "shipped"
     monkeypatch.setattr(models, "build", lambda _, classes, **__: models.MODELS["logistic"](classes))
-    monkeypatch.setattr(card.export, "weights_folder", lambda: folder)
     assert f"profile {profile}" in card.ship("logistic", dataset)
     assert len(list(paths.record().glob("logistic-*.weights.h5"))) == 1
-    assert (tmp_path / "MODEL_CARD.md").exists() and not (folder / "MODEL_CARD.md").exists()
+    folder = tmp_path / "package" / "weights" / "labels"
+    assert {file.name for file in folder.iterdir()} == {"network.onnx", "network.json", "MODEL_CARD.md"}
 
 
 def test_without_weights_nothing_ships(runs, dataset):
@@ -116,10 +135,11 @@ def test_without_weights_nothing_ships(runs, dataset):
         card.ship("best", dataset)
 
 
-def test_the_committed_card_describes_the_committed_network():
-    text = (paths.PACKAGE.parent / "MODEL_CARD.md").read_text()
-    folder = paths.PACKAGE / "weights"
-    assert network.load_model(folder).metadata["sha256"] in text
+@pytest.mark.parametrize("name", network.SHIPPED)
+def test_the_committed_card_describes_the_committed_network(name):
+    text = (network.weights_folder(name) / "MODEL_CARD.md").read_text()
+    assert network.load_model(name).metadata["sha256"] in text
+    assert "By ten people: " in text and "By FER-2013's labels: " in text
 
 
 def test_the_command_names_what_can_not_be_shipped(demo_dataset, capsys):

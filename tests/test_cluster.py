@@ -54,6 +54,7 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     runs = cluster.train_matrix(rows, [0], "full", dataset, workers=2)
+    assert {run.result["sharing"] for run in runs} == {2}
     assert len(killed) == 2 and len(seen) == 1
     assert [run.experiment.id for run in runs] == rows
     for run in runs:

@@ -187,8 +187,14 @@ def test_what_leaks_do_to_augmentation_is_a_difference_of_differences(leaked):
         known = np.where(half[:, None], np.eye(7)[plain.test.labels], plain.test.probabilities)
         test = replace(plain.test, probabilities=known.astype("float32"))
         rows += [replace(plain, test=test), augmented]
-    shift = comparison.gain_on_leak_free(rows, ~half)
+    shift, pairs = comparison.gain_on_leak_free(rows, ~half)
     by_hand = [run.test.correct[~half].mean() - run.test.correct.mean() for run in rows]
     assert shift.value == pytest.approx(np.mean(by_hand[1::2]) - np.mean(by_hand[::2]))
     assert shift.above and shift.low < shift.value < shift.high
-    assert comparison.gain_on_leak_free(rows[:4], ~half).above is pd.NA
+    assert pairs == 4
+    mixed = [replace(rows[0], profile="cpu"), *rows[1:]]
+    shift, pairs = comparison.gain_on_leak_free(mixed, ~half)
+    assert pairs == 3, "rows of two scales are no pair"
+    assert shift.value == pytest.approx(np.mean(by_hand[3::2]) - np.mean(by_hand[2::2]))
+    nothing, pairs = comparison.gain_on_leak_free(rows[:1], ~half)
+    assert nothing.above is pd.NA and pairs == 0

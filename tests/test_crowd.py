@@ -8,7 +8,7 @@ import pytest
 
 from ferlib import cli
 from ferlib.data import audit, fer2013, votes
-from ferlib.evaluate import crowd, private_test, summary
+from ferlib.evaluate import crowd, metrics, private_test, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train.predicting import Predictions
 
@@ -44,6 +44,33 @@ def voted(cast, monkeypatch):
 def judged(voted):
     runs = [made_up.run("lean", 0.8, seed, images=IMAGES, tested=False) for seed in (0, 1)]
     return crowd.judge([*runs, made_up.run("mobilenet_top4", images=IMAGES)], voted)
+
+
+def test_the_network_for_a_camera_is_chosen_by_the_crowd(voted, monkeypatch):
+    def run(id, hits, **facts):
+        seen = votes.majority(votes.of(voted.valid))
+        answers = np.where(hits(seen, voted.valid.labels), seen, (seen + 3) % 7)
+        said = np.eye(7, dtype="float32")[answers]
+        made = made_up.run(id, images=IMAGES, tested=False, parameters=10**6, macs=10**7)
+        return replace(made, valid=replace(made.valid, probabilities=said))
+
+    by_people, by_labels = (
+        run("lean_crowd", lambda seen, _: seen >= 0),
+        run("lean", lambda seen, own: seen == own),
+    )
+    assert crowd.choose([by_labels, by_people], voted) == "lean_crowd"
+    monkeypatch.setattr(votes, "of", lambda split: None)
+    assert crowd.choose([by_labels, by_people], voted) == "lean", "nobody voted: the labels choose"
+
+
+def test_a_network_is_made_as_sure_as_its_teachers_are(voted, cast):
+    sharp = votes.distribution(cast) ** 2 + 1e-6
+    sharp /= sharp.sum(axis=1, keepdims=True)
+    made = made_up.run("lean_crowd", images=IMAGES, tested=False)
+    run = replace(made, valid=replace(made.valid, probabilities=sharp.astype("float32")))
+    assert 1.5 < crowd.temperature(run, voted) < 2.1, "squared shares are about twice as sure"
+    by_labels = replace(run, experiment=made_up.run("lean").experiment)
+    assert crowd.temperature(by_labels, voted) == metrics.fit_temperature(run.valid)
 
 
 def test_rows_of_seven_classes_meet_their_votes(judged, cast):

@@ -107,8 +107,8 @@ def test_table_formats_and_aligns_numbers(shown):
     display.table(frame, "scores", caption="Scores.", formats={"accuracy": "{:.1%}", "p": ".5f"})
     assert cells(shown) == [
         ["train images", "accuracy", "p", "spread", "note"],
-        ["28,709", "73.1%", "0.00002", "65.1 ± 0.4", "a<b"],
-        ["12", "−2.0%", "–", "", "–"],
+        ["28,709", "73.1\u00a0%", "0.00002", "65.1 ± 0.4", "a<b"],
+        ["12", "−2.0\u00a0%", "–", "", "–"],
     ]
     html = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
     sides = [cell["style"].split(": ")[1] for cell in html.find_all("tr")[1].find_all("td")]

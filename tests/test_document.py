@@ -23,7 +23,8 @@ def test_the_first_cell_gives_title_and_box(read):
         "# Shallow networks {#sec-shallow-cnn}\n\n::: card\nQuestion\n:   What is it?"
     )
     assert "Answer\n:   A test, see $x^2$." in chapter.body
-    assert "Needs\n:   Nothing.\n:::\n\nIntroduction." in chapter.body
+    assert "Answer\n:   A test, see $x^2$.\n:::\n\nIntroduction." in chapter.body
+    assert "Nothing." not in chapter.body, "who reads the report runs nothing"
 
 
 def test_setup_is_hidden_and_parameters_are_kept(read):
@@ -118,7 +119,7 @@ def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
         cell.metadata["jupyter"] = {"source_hidden": True}
     card = "# Networks\n\n**Question** What?\n\n**Needs** Nothing.\n\n**Runtime** None."
     chapter = read(status, answer, said, card=card)
-    assert "Question\n:   What?\n\nAnswer\n:   It is.\n\nNeeds\n:   Nothing." in chapter.body
+    assert "Question\n:   What?\n\nAnswer\n:   It is.\n:::" in chapter.body
     assert chapter.body.count("It is.") == 1
     assert "So *much*." in chapter.body
     assert "Three runs" not in chapter.body

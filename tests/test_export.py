@@ -9,12 +9,14 @@ import pytest
 import scenes
 from keras import layers
 
-from ferlib.evaluate import summary
+from ferlib import paths
+from ferlib.evaluate import crowd
 from ferlib.evaluate.metrics import fit_temperature, with_temperature
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import network
 from ferlib.tools import export
 from ferlib.train import models, predicting, record
+from ferlib.train.predicting import Predictions
 
 
 def trained(model):
@@ -87,19 +89,43 @@ def test_the_metadata_tells_where_the_weights_come_from(exported):
 def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
     run = made_up.run("deep_both", seed=1)
     monkeypatch.setattr(type(run), "model", lambda self: small_network())
-    export.export(run, 1.25, tmp_path)
+    export.export(run, made_up.dataset(), tmp_path)
     loaded = network.load_model(tmp_path)
-    assert loaded.temperature == 1.25 and loaded.classes == CLASSES
+    assert loaded.temperature == pytest.approx(fit_temperature(run.valid)) and loaded.classes == CLASSES
     source = loaded.metadata["source"]
     assert (source["experiment"], source["seed"], source["profile"]) == ("deep_both", 1, "full")
     assert source["valid_accuracy"] == pytest.approx(run.result["valid_accuracy"])
+    assert "crowd_accuracy" not in source, "nobody voted on these images"
+
+
+@pytest.mark.parametrize(("id", "home"), [("lean", "labels"), ("lean_crowd", "crowd")])
+def test_a_network_takes_the_place_of_one_with_the_same_teachers(
+    tmp_path, monkeypatch, demo_dataset, id, home
+):
+    monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path)
+    run = made_up.run(id)
+    said = np.random.default_rng(0).dirichlet(np.ones(7), len(demo_dataset.valid)).astype("float32")
+    known = Predictions(demo_dataset.valid.labels, said, demo_dataset.valid.names, CLASSES)
+    run = dataclasses.replace(run, valid=known)
+    monkeypatch.setattr(type(run), "model", lambda self: small_network())
+    assert export.export(run, demo_dataset).parent == tmp_path / "weights" / home
+    shipped = network.load_model(home)
+    assert shipped.temperature == pytest.approx(crowd.temperature(run, demo_dataset), abs=1e-6)
+    (judged,) = crowd.judge([run], demo_dataset)
+    assert shipped.metadata["source"]["crowd_accuracy"] == pytest.approx(judged.by_crowd.value)
+
+
+def _accuracy(run):
+    return run.valid.accuracy
 
 
 @pytest.fixture
 def finish(tmp_path, monkeypatch, demo_dataset):
     """Pretend that runs are finished; exporting one only writes down which."""
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "shipped"))
-    monkeypatch.setattr(export, "export", lambda run, temperature, folder: chosen.append((run, temperature)))
+    monkeypatch.setattr(export, "export", lambda run, dataset, folder: chosen.append(run))
+    monkeypatch.setattr(crowd, "choose", lambda runs, _: max(runs, key=_accuracy).experiment.id)
     chosen = []
 
     def pretend(*runs, weights=True):
@@ -125,15 +151,8 @@ def test_the_network_of_the_live_view_is_the_best_small_run_with_weights(finish,
     )
     folder = export.network_folder(demo_dataset)
     assert folder.name == "deep_plain-full-seed0"
-    assert chosen[0][1] == pytest.approx(fit_temperature(small.valid))
+    assert chosen[0].valid is small.valid
     assert export.network_folder(demo_dataset, profile="quick").name == "deep_both-quick-seed0"
-
-
-def test_where_private_test_was_opened_chapter_five_has_chosen(finish, demo_dataset, monkeypatch):
-    finish(*(made_up.run(id, parameters=10**6) for id in ("deep_plain", "mini_xception")))
-    monkeypatch.setattr(summary, "results_table", lambda runs: [run.experiment.id for run in runs])
-    monkeypatch.setattr(summary, "choose_for_real_time", lambda table, images: table[1])
-    assert export.network_folder(demo_dataset).name == "mini_xception-full-seed0"
 
 
 def test_without_weights_a_network_is_trained_quickly(finish, demo_dataset, monkeypatch):

@@ -54,6 +54,14 @@ def test_fitted_temperature_undoes_a_known_one(temperature):
     assert metrics.fit_temperature(distorted) == pytest.approx(temperature, rel=0.05)
 
 
+def test_the_shares_of_votes_can_be_the_truth():
+    true = np.random.default_rng(0).dirichlet(np.ones(7), 400)
+    sharp = true**2 / (true**2).sum(axis=1, keepdims=True)
+    said = Predictions(true.argmax(axis=1), sharp.astype("float32"), np.arange(400).astype(str), CLASSES)
+    assert metrics.fit_temperature(said, true) == pytest.approx(2, rel=0.01)
+    assert metrics.fit_temperature(said) < 1, "by the first emotion alone it is not sure enough"
+
+
 def test_temperature_changes_no_decision():
     one = calibrated(200)
     softer = metrics.with_temperature(one, 3)

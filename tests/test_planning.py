@@ -62,6 +62,12 @@ def test_finished_runs_tell_the_time(monkeypatch):
     assert table.loc[("shallow_plain", 1), "seconds"] == pytest.approx(3 + work / per_second)
 
 
+def test_runs_that_shared_the_device_tell_nothing(monkeypatch):
+    monkeypatch.setattr(machine, "name", lambda: "some GPU")
+    made_up.saved(made_up.run("deep_plain", train_seconds=123.0, sharing=3))
+    assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0
+
+
 def test_runs_of_another_device_tell_nothing(monkeypatch):
     made_up.saved(made_up.run("deep_plain", train_seconds=123.0))
     assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0

@@ -169,6 +169,11 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
     record.publish([again])
     assert second.weights is None, "only what ships keeps its weights"
     record.keep_weights(again)
+    crowd = made_up.saved(made_up.run("lean_crowd"))
+    (crowd.directory / record.WEIGHTS_FILE).write_bytes(b"taught by people")
+    record.publish([crowd])
+    record.keep_weights(crowd)
+    assert len(list(paths.record().glob("*.weights.h5"))) == 2, "one of either kind ships"
     second.weights.write_bytes(b"")
     with pytest.raises(FerlibError, match="weights.h5 can't be read whole .*git checkout -- /"):
         second.model()
@@ -292,11 +297,14 @@ def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
         row = named[line.split(" | ")[0].removeprefix("| ")]
         runs = results[results["experiment"] == row.id]
         means = runs[["parameters", "epochs", "valid_accuracy", "test_accuracy"]].mean()
+        by_people = runs["crowd_accuracy"].mean()
         (profile,) = set(runs["profile"])
-        public, private = 100 * means["valid_accuracy"], 100 * means["test_accuracy"]
-        elsewhere = f"{100 * row.reported:.1f}" if row.reported else "–"
-        told = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)} | "
-        assert line.endswith(f"| {told}{public:.1f} | {private:.1f} | {elsewhere} |"), row.id
+        shares = [f"{100 * means[column]:.1f}" for column in ("valid_accuracy", "test_accuracy")]
+        shares += [
+            f"{100 * share:.1f}" if share == share else "–" for share in (by_people, row.reported or np.nan)
+        ]
+        told = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)}"
+        assert line.endswith(f"| {' | '.join([told, *shares])} |"), row.id
 
 
 def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkeypatch):

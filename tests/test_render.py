@@ -156,7 +156,7 @@ def test_html_has_contents_skip_link_and_cards(html):
         "Faces & feelings 1 The data set 2 Shallow networks How this report was made"
     )
     assert html.find("a", class_="skip")["href"] == "#main"
-    assert words(html.find(class_="card")) == "Question What is it? Answer A test, see x2x^2. Needs Nothing."
+    assert words(html.find(class_="card")) == "Question What is it? Answer A test, see x2x^2."
 
 
 def test_the_report_says_how_it_was_made(html):

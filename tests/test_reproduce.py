@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import made_up
 import pandas as pd
@@ -41,7 +40,7 @@ def recorded():
 
 
 def checked(run, **options):
-    return reproduce.reproduce(made_up.dataset(), made_up.Audit(), Shipped(run, **options))
+    return reproduce.reproduce(made_up.dataset(), made_up.Audit(), [Shipped(run, **options)])
 
 
 def test_an_honest_record_is_the_same(recorded):
@@ -50,10 +49,19 @@ def test_an_honest_record_is_the_same(recorded):
     assert found["what"].tolist() == [
         "deep_both, seed 0 (full)",
         "lean, seed 0 (full)",
-        "shipped network, PublicTest",
-        "shipped network, PrivateTest",
+        "shipped lean, PublicTest",
+        "shipped lean, PrivateTest",
     ]
     assert reproduce.describe(found).endswith("4 of 4 are the same")
+
+
+def test_every_network_that_ships_is_compared(recorded):
+    both = [Shipped(run) for run in recorded]
+    found = reproduce.reproduce(made_up.dataset(), made_up.Audit(), both)
+    assert found["what"].str.extract(r"shipped (\w+),")[0].dropna().tolist() == [
+        *["lean"] * 2,
+        *["deep_both"] * 2,
+    ]
 
 
 def test_a_figure_that_was_changed_by_hand_is_found(recorded):
@@ -72,8 +80,8 @@ def test_a_network_that_answers_otherwise_is_found(recorded):
     assert found.set_index("what")["same"].to_dict() == {
         "deep_both, seed 0 (full)": True,
         "lean, seed 0 (full)": True,
-        "shipped network, PublicTest": False,
-        "shipped network, PrivateTest": False,
+        "shipped lean, PublicTest": False,
+        "shipped lean, PrivateTest": False,
     }
 
 
@@ -93,4 +101,4 @@ def test_weights_in_the_record_predict_again(recorded, monkeypatch):
 
 def test_nothing_recorded_is_told():
     with pytest.raises(FerlibError, match="no run of these images"):
-        reproduce.reproduce(made_up.dataset(), made_up.Audit(), SimpleNamespace())
+        reproduce.reproduce(made_up.dataset(), made_up.Audit(), [])

@@ -130,7 +130,10 @@ def test_the_figure_of_margins_marks_median_and_margin_in_use():
 
 def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
     raw, smooth = [person("happy"), None, person("sad"), person("happy")], [person("happy")] * 4
-    ax = showcase.smoothing(raw, smooth, "happy")
+    ax, labels = showcase.smoothing(raw, smooth, "happy").axes
+    marks = {tuple(patch.get_xy()): patch.get_facecolor() for patch in labels.patches}
+    assert len(marks) == 7, "a mark a frame and way in which the face was found"
+    assert marks[-0.5, 1.1] == marks[2.5, 1.1] != marks[1.5, 1.1]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.7, np.nan, 0.05, 0.7])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), 0.7)
     assert ax.get_ylim() == pytest.approx((0, 0.75)), "as much of the scale as is needed"
@@ -139,9 +142,10 @@ def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
     assert showcase.label_changes(raw) == 2 and showcase.label_changes(smooth) == 0
 
 
-def test_following_leaves_other_faces_out(network):
-    both = PICTURE.copy()
-    both[20:180, 20:180] = scenes.scene([(scenes.face("sad"), (20, 20, 160, 160))])[20:180, 20:180]
-    alone, tracked = showcase.follow([both] * 3, network, BOX)
-    assert [face.emotion for face in alone] == ["happy"] * 3
-    assert tracked[0] is None and [face.emotion for face in tracked[1:]] == ["happy"] * 2
+def test_a_running_average_forgets_with_time():
+    happy, sad = person("happy"), person("sad")
+    mean = showcase.averaged([happy, None, *[sad] * 12, *[sad] * 60])
+    assert mean[0].probabilities == happy.probabilities and mean[1] is None
+    left = [(one.probabilities["happy"] - 0.05) / 0.65 for one in mean[2:]]
+    assert left[0] == pytest.approx(np.exp(-1 / 12)) and left[11] == pytest.approx(np.exp(-1)), "0.4 seconds"
+    assert mean[-1].emotion == "sad" and sum(mean[5].probabilities.values()) == pytest.approx(1)

@@ -406,3 +406,11 @@ def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
     names = [[split.names.tolist() for split in splits] for splits in seen]
     assert names[0][0] != names[1][0] == names[2][0]
     assert names[0][1] == names[1][1] and len(names[0][1]) == 32
+
+
+def test_the_bar_of_a_run_that_goes_on_moves_with_every_epoch(capsys):
+    with trainer.progress_bar(2) as bar:
+        bar.mininterval = 0
+        bar.update(0.5)
+        bar.update(0.1)  # less than at first
+        assert "30%" in capsys.readouterr().err

@@ -125,6 +125,16 @@ def test_a_single_vote_is_noise():
     assert shares[0].sum() == 1 and not shares[1].any() and shares.dtype == np.float32
 
 
+def test_images_can_be_labelled_by_what_people_see(demo_dataset):
+    cast = np.zeros((len(demo_dataset.valid), 10), np.uint8)
+    cast[1:, 4], cast[1, 2], cast[2, 4] = 8, 9, 0  # all sad, but one fear, and two without an answer
+    seen = votes.as_people_see(replace(demo_dataset.valid, votes=cast))
+    assert seen.names.tolist() == demo_dataset.valid.names[[1, *range(3, len(cast))]].tolist()
+    assert seen.labels.tolist() == [2, *[4] * (len(cast) - 3)]
+    own = replace(demo_dataset.valid, votes=None)
+    assert (votes.as_people_see(own).labels == own.labels).all(), "nobody voted on these"
+
+
 def test_a_majority_is_a_unique_first_place_of_an_emotion():
     cast = [
         ballot(happy=4, sad=3, neutral=3),

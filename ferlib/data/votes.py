@@ -9,6 +9,7 @@ that look alike and were voted on differently are told apart by name or row.
 
 import hashlib
 import itertools
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def majority(votes: np.ndarray) -> np.ndarray:
     first = votes.argmax(axis=1)
     unique = ((votes == best).sum(axis=1) == 1) & (best[:, 0] > 0)
     return np.where(unique & (first < len(CLASSES)), first, -1)
+
+
+def as_people_see(split: Split) -> Split:
+    """Return the images that the crowd gives an emotion, labelled by it; all as they are where nobody voted.
+
+    Args:
+        split: As for `of`.
+    """
+    cast = of(split)
+    seen = split.labels if cast is None else majority(cast)
+    return replace(split, labels=np.asarray(seen, "int64")).take(np.flatnonzero(seen >= 0))
 
 
 def more_than_half(votes: np.ndarray) -> np.ndarray:

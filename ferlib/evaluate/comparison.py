@@ -212,7 +212,7 @@ AUGMENTED_ALONE = (
     ("deep_plain", "deep_augmented"),
     ("deep_tuned", "deep_both"),
 )
-"""Pairs of rows that differ in augmentation, and the epochs that it takes, alone."""
+"""Pairs of rows that differ in augmentation alone, and in the epochs that it takes."""
 
 
 def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
@@ -273,7 +273,7 @@ def _points(difference: float) -> str:
     return points(difference).removesuffix(" points")
 
 
-def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> Difference:
+def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Difference, int]:
     """Say what leaving out leaked images does to augmented rows, beside the same rows without augmentation.
 
     Args:
@@ -281,22 +281,25 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> Difference:
         clean: bool (n,), which of its images have no copy in training.
 
     Returns:
-        The gain by augmentation on leak-free images minus that on all images, mean over the pairs in
-        `AUGMENTED_ALONE` that were run, and its 95 % interval over images. Of one network on the same images,
-        the seed enters both in the same way.
+        The gain by augmentation on leak-free images minus that on all images, mean over those pairs in
+        `AUGMENTED_ALONE` of which both rows were run at the same scale, and its 95 % interval over images. Of
+        one network on the same images, the seed enters both in the same way. And how many pairs these are.
     """
     found = summary.rows(runs)
-    shifts = [
-        part * sign * (1 / len(AUGMENTED_ALONE))
+    pairs = [
+        pair
         for pair in AUGMENTED_ALONE
-        if set(pair) <= set(found)
+        if set(pair) <= set(found) and len({found[id][0].profile for id in pair}) == 1
+    ]
+    if not pairs:
+        return Difference(), 0
+    shift = sum(
+        part * (sign / len(pairs))
+        for pair in pairs
         for id, sign in zip(pair, (-1, 1), strict=True)
         for part in _moved(found[id], clean)
-    ]
-    if len(shifts) < 4 * len(AUGMENTED_ALONE):
-        return Difference()
-    shift = sum(shifts)
-    return Difference(shift.value, *shift.interval())
+    )
+    return Difference(shift.value, *shift.interval()), len(pairs)
 
 
 def _moved(runs: Sequence[Run], clean: np.ndarray) -> tuple[Sampled, Sampled]:

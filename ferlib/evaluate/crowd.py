@@ -108,6 +108,31 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
     return judged
 
 
+def choose(runs: Sequence[Run], dataset: Dataset) -> str:
+    """Return the id of the row that watches a camera, chosen by the crowd on PublicTest.
+
+    By the labels where nobody voted. See ``summary.choose_for_real_time``.
+    """
+    if votes.of(dataset.valid) is None:
+        shares = {id: summary.accuracy(of_row).value for id, of_row in summary.rows(runs).items()}
+        return summary.choose_for_real_time(runs, shares, len(dataset.valid))
+    judged = judge(runs, dataset)
+    counted = max(int((one.seen >= 0).sum()) for one in judged)
+    return summary.choose_for_real_time(runs, {one.row: one.by_crowd.value for one in judged}, counted)
+
+
+def temperature(run: Run, dataset: Dataset) -> float:
+    """Return the temperature that makes a run as sure on PublicTest as its teachers are.
+
+    Those are ten people where it was taught by votes, else the labels; see ``metrics.fit_temperature``.
+    """
+    if run.experiment.target == "label":
+        return metrics.fit_temperature(run.valid)
+    (one,) = judge([run], dataset)
+    enough = votes.enough(one.cast)
+    return metrics.fit_temperature(one.predictions[0].take(enough), votes.distribution(one.cast)[enough])
+
+
 def readers(one: Judged) -> list[Judged]:
     """Return the labels and the votes as if they were networks, to stand beside these in `table`."""
     names, by_label = one.predictions[0].names, np.eye(len(CLASSES), dtype="float32")[one.labels]

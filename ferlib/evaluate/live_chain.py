@@ -63,7 +63,7 @@ def accuracy_by_margin(
 
     Args:
         network: The network of the live view.
-        split: Images.
+        split: Images, labelled by what counts as right.
         boxes: From `find_boxes` of that split.
         margins: Added on every side of the box, as shares of its width; negative ones cut into the face.
 
@@ -168,12 +168,12 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
 
     Args:
         network: Reads the faces.
-        split: Images of faces.
+        split: Images of faces, labelled by what counts as right, such as what most people see.
         quick: Measure a tenth of it.
 
     Returns:
         Indexed by ``detector``: ``found`` and ``right`` (shares of all faces: found at their place; found and
-        read as labelled), each with a 95 % Wilson interval in ``_low`` and ``_high``; ``alone`` (share that
+        read rightly), each with a 95 % Wilson interval in ``_low`` and ``_high``; ``alone`` (share that
         the network reads rightly without any search); ``false_alarms`` (share of pieces without a face in
         which one is seen); ``milliseconds`` (median of a search); then in every row ``faces``, ``pieces``,
         ``hardware``, ``commit`` and ``date``.

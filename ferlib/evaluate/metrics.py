@@ -129,10 +129,14 @@ def calibration_floor(predictions: Predictions) -> float:
     return float(np.abs((drawn - sure) @ _in_bins(sure)).sum(axis=1).mean() / len(sure))
 
 
-def fit_temperature(predictions: Predictions) -> float:
-    """Return the temperature that makes the labels most likely; above 1 it softens overconfident networks.
+def fit_temperature(predictions: Predictions, shares: np.ndarray | None = None) -> float:
+    """Return the temperature that makes the truth most likely; above 1 it softens overconfident networks.
 
     Fit it on PublicTest and apply it elsewhere with ``with_temperature``.
+
+    Args:
+        predictions: Predictions of one split.
+        shares: What people say of each image, float (n, classes), rows sum to one; None asks the labels.
 
     Returns:
         Temperature, 0.05 to 20.
@@ -140,10 +144,11 @@ def fit_temperature(predictions: Predictions) -> float:
     Source:
         Guo et al. (2017), "On calibration of modern neural networks".
     """
-    logits, rows = _log_probabilities(predictions), np.arange(len(predictions))
+    logits = _log_probabilities(predictions)
+    truth = np.eye(logits.shape[1])[predictions.labels] if shares is None else shares
 
     def loss(log_temperature):
-        return -special.log_softmax(logits / np.exp(log_temperature), axis=1)[rows, predictions.labels].mean()
+        return -(truth * special.log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean()
 
     bound = np.log(20)
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))

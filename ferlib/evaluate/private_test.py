@@ -7,10 +7,11 @@ from datetime import date
 import numpy as np
 from tqdm import tqdm
 
-from ferlib.data import fer2013
+from ferlib.data import fer2013, votes
 from ferlib.data.audit import Audit
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.evaluate import metrics
+from ferlib.labels import CLASSES
 from ferlib.train import predicting, record
 from ferlib.train.record import Run
 
@@ -65,7 +66,17 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
         "calibration_error": metrics.expected_calibration_error(run.test),
         "temperature": temperature,
         "calibration_error_scaled": metrics.expected_calibration_error(scaled),
+        **_by_crowd(run, dataset),
     }
+
+
+def _by_crowd(run: Run, dataset: Dataset) -> dict[str, float]:
+    """Return how often a run of all classes gives the crowd's answer, if anybody voted."""
+    cast = votes.of(images_of(run, dataset.test))
+    if cast is None or run.test.classes != CLASSES:
+        return {}
+    seen = votes.majority(cast)
+    return {"crowd_accuracy": float((run.test.predicted == seen)[seen >= 0].mean())}
 
 
 def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:

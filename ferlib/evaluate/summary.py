@@ -36,17 +36,20 @@ ACCURACY_COLUMNS = {
 
 
 COST_COLUMNS = {
-    "parameters": "parameters",
-    "macs": "multiplications",
+    "parameters": "parameters, millions",
+    "macs": "multiplications, millions",
     "milliseconds": "ms an image",
     "epochs": "epochs",
-    "compute": "multiplications in training",
+    "compute": "those of the training, 10¹²",
     "calibration_error": "calibration error %",
     "calibration_floor": "by binning alone %",
     "temperature": "temperature",
     "calibration_error_scaled": "error after scaling %",
 }
 """Columns of `results_table` to headings of the tables that people read, for `display_table`."""
+
+_FACTORS = {"%": 100, "millions": 1e-6, "10¹²": 1e-12}
+"""How a heading ends to what its values are multiplied by."""
 
 
 _MEANS = (
@@ -126,6 +129,8 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     tested = resampling.aligned([getattr(run, split) for run in runs])
     share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
     deviation, freedom = seed_deviation(split)
+    if runs[0].experiment.model == "prior":
+        deviation = 0.0  # it draws nothing at random
     generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
     noise = generator.standard_t(freedom, resampling.RESAMPLES) * deviation / np.sqrt(len(runs))
     return resampling.ratio(share) + Sampled(0.0, noise)
@@ -240,12 +245,13 @@ def best_row(runs: Iterable[Run]) -> str:
     return max(found, key=lambda id: np.mean([run.result["valid_accuracy"] for run in found[id]]))
 
 
-def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> str:
-    """Choose the network of the real-time chapter: the cheapest of those as good as the best small one.
+def choose_for_real_time(runs: Iterable[Run], accuracy: Mapping[str, float], images: int) -> str:
+    """Choose the network that watches a camera: the cheapest of those as good as the best small one.
 
     Args:
-        table: From `results_table`; PrivateTest columns are not looked at.
-        valid_images: Number of PublicTest images, which gives the standard error.
+        runs: Finished runs, some of small networks with seven classes.
+        accuracy: Of each row on PublicTest, 0 to 1; of equally cheap rows the better one is chosen.
+        images: On how many images it was counted, which gives the standard error.
 
     Returns:
         Id of the row.
@@ -253,25 +259,33 @@ def choose_for_real_time(table: pd.DataFrame, valid_images: int) -> str:
     Source:
         One-standard-error rule: Breiman et al. (1984), "Classification and regression trees".
     """
-    small = table[(table["classes"] == len(CLASSES)) & (table["parameters"] < REAL_TIME_PARAMETERS)]
-    best = small["valid_accuracy"].idxmax()
-    top = small.loc[best, "valid_accuracy"]
-    error = np.sqrt(top * (1 - top) / valid_images)
-    return small["macs"][small["valid_accuracy"] >= top - error].idxmin()
+    costs = {
+        id: (of_row[0].result["macs"], -accuracy[id])
+        for id, of_row in rows(runs).items()
+        if of_row[0].valid.classes == CLASSES and of_row[0].result["parameters"] < REAL_TIME_PARAMETERS
+    }
+    top = max(accuracy[id] for id in costs)
+    error = np.sqrt(top * (1 - top) / images)
+    return min((id for id in costs if accuracy[id] >= top - error), key=costs.__getitem__)
 
 
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return named columns of `results_table` for people: accuracies in percent, empty columns left out.
+    """Return named columns of `results_table` for people, in the units of their headings.
+
+    Empty columns are left out, and a dagger marks rows that were cut short.
 
     Args:
         table: From `results_table`.
-        columns: Such as `ACCURACY_COLUMNS`; headings that end in ``%`` take a hundredfold value.
+        columns: Such as `ACCURACY_COLUMNS`.
     """
     shown = table[list(columns)].dropna(axis="columns", how="all")
     columns = {column: heading for column, heading in columns.items() if column in shown}
     for column, heading in columns.items():
-        if heading.endswith("%"):
-            shown[column] = 100 * shown[column].astype("float64")
+        for unit in _FACTORS:
+            if heading.endswith(unit):
+                shown[column] = _FACTORS[unit] * shown[column].astype("float64")
+    short = table["profile"] != "full"
+    shown = shown.set_axis([f"{row} †" if cut else row for row, cut in short.items()])
     return shown.rename(columns=columns).rename_axis("row")
 
 

@@ -83,10 +83,14 @@ def sample_faces(split: Split, *, per_class: int = 8) -> Figure:
 
 
 def mean_faces(split: Split) -> Figure:
-    """Draw the mean of all images of every class that occurs, and how it differs from the mean of all."""
+    """Draw the mean of all images of every class that occurs, and how it differs from the mean of all.
+
+    Differences are of shape alone: each mean has lost its brightness first.
+    """
     names = [name for name in sorted(split.classes) if split.classes.index(name) in split.labels]
     means = [split.images[split.labels == split.classes.index(name)].mean(axis=0)[..., 0] for name in names]
-    differences = np.array(means) - np.asarray(split.images).mean(axis=0)[..., 0]
+    shapes = [mean - mean.mean() for mean in (*means, np.asarray(split.images).mean(axis=0)[..., 0])]
+    differences = np.array(shapes[:-1]) - shapes[-1]
     reach = np.abs(differences).max()
     fig, axes = plt.subplots(2, len(names), squeeze=False, figsize=(0.94 * len(names), 2.2))
     for name, face, difference, (above, below) in zip(names, means, differences, axes.T, strict=True):

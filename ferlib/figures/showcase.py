@@ -1,6 +1,7 @@
 """Pictures and figures of the real-time chapter: the pipeline, margins, hard cases, smoothing."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -10,8 +11,10 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
 from ferlib import faces
+from ferlib.colours import palette
 from ferlib.detectors import DETECTORS
 from ferlib.figures.style import FAINT, RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
@@ -128,20 +131,20 @@ def read_cases(cases: Mapping[str, Case], network: Network) -> dict[str, list[Fa
     return dict(zip(cases, found, strict=True))
 
 
-def follow(frames: list[np.ndarray], network: Network, box: tuple) -> tuple[list, list]:
-    """Read a face in each frame on its own, and as the tracker does.
+def averaged(people: list[Face | None]) -> list[Face | None]:
+    """Average the probabilities of a face over frames, thirty a second, as the live view does.
 
     Args:
-        frames: uint8 (height, width, 3), blue, green, red, thirty a second.
-        network: Classifies the face.
-        box: About where the face is; other faces are left out.
-
-    Returns:
-        The `Face` of each frame on its own and from the tracker, None where it is not found.
+        people: The face in each frame, None where it was not found.
     """
-    followed = tracker.Tracker(network)
-    tracked = [followed.update(frame, number / 30) for number, frame in enumerate(frames)]
-    return answers_in(frames, [box] * len(frames), network), [_at(people, box) for people in tracked]
+    weight, mean, shown = 1 - np.exp(-1 / 30 / tracker.SMOOTHING_SECONDS), None, []
+    for face in people:
+        if face is not None:
+            now = np.array(list(face.probabilities.values()))
+            mean = now if mean is None else mean + weight * (now - mean)
+            face = replace(face, probabilities=dict(zip(face.probabilities, mean.tolist(), strict=True)))
+        shown.append(face)
+    return shown
 
 
 def _at(people: list[Face], box: tuple) -> Face | None:
@@ -233,29 +236,36 @@ def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) 
     return fig
 
 
-def smoothing(raw: list[Face | None], smooth: list[Face | None], emotion: str) -> Axes:
-    """Draw the probability of an emotion over the frames of a video, frame by frame and as a running average.
+def smoothing(raw: list[Face | None], smooth: list[Face | None], emotion: str) -> Figure:
+    """Draw what is read of a face frame by frame and as a running average: one probability, and the label.
 
     Args:
         raw: The face in each frame, classified on its own; None where it was not found.
-        smooth: The same face as the tracker shows it.
+        smooth: Likewise, averaged.
         emotion: Which probability to draw.
     """
-    ax, drawn = plt.gca(), []
-    for people, label, colour, width in (
-        (raw, "each frame", FAINT, 1.2),
-        (smooth, "running average", "#0072B2", 2.2),
-    ):
+    fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(7, 3.6), height_ratios=(4, 1))
+    ways, drawn = {"each frame": (raw, FAINT, 1.2), "running average": (smooth, "#0072B2", 2.2)}, []
+    for way, (people, colour, width) in ways.items():
         values = [np.nan if face is None else face.probabilities[emotion] for face in people]
-        ax.plot(values, label=label, color=colour, lw=width)
+        ax.plot(values, label=way, color=colour, lw=width)
         drawn += values
     # A face that is read in half a dozen ways stays within a few percent of the whole scale.
     ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)))
-    ax.set(xlabel="frame", ylabel=f"probability of {emotion}")
+    ax.set(ylabel=f"probability of {emotion}")
     ax.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.legend(loc="lower right")
-    return ax
+    told = {face.emotion for face in [*raw, *smooth] if face is not None}
+    colours = palette(sorted(told))
+    for height, (people, *_) in enumerate(reversed(ways.values())):
+        for frame, face in enumerate(people):
+            if face is not None:
+                labels.add_patch(Rectangle((frame - 0.5, height + 0.1), 1, 0.8, color=colours[face.emotion]))
+    labels.set(ylim=(0, 2), yticks=(0.5, 1.5), yticklabels=reversed(ways), xlabel="frame")
+    patches = [Patch(color=colours[name], label=name) for name in sorted(told)]
+    labels.legend(handles=patches, title="label", loc="upper center", bbox_to_anchor=(0.5, -0.7), ncols=7)
+    return fig
 
 
 def label_changes(people: list[Face | None]) -> int:

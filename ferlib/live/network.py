@@ -14,6 +14,9 @@ from ferlib.labels import IMAGE_SIZE, FerlibError
 from ferlib.live.answers import Face
 from ferlib.pixels import as_bytes, eight_bit
 
+SHIPPED = ("crowd", "labels")
+"""Networks that ship: taught what ten people see, and taught FER-2013's labels. The first is in use."""
+
 GRAPH, METADATA = "network.onnx", "network.json"
 """File names of a shipped network: the graph with its weights, and what is known about it."""
 
@@ -82,9 +85,11 @@ class Network:
     def __repr__(self) -> str:
         source = self.metadata.get("source", {})
         name = source.get("experiment", "network")
-        accuracy = source.get("valid_accuracy")
-        read = f", reads {accuracy:.1%} of PublicTest rightly" if accuracy is not None else ""
-        return f"<ferlib network {name}: {', '.join(self.classes)}{read}>"
+        read = {"by ten people": source.get("crowd_accuracy"), "by its labels": source.get("valid_accuracy")}
+        told = ", ".join(f"{share:.1%} {by}" for by, share in read.items() if share is not None)
+        return (
+            f"<ferlib network {name}: {', '.join(self.classes)}{told and f'; of PublicTest right: {told}'}>"
+        )
 
     def face(self, box, probabilities, number: int | None = None) -> Face:
         """Join a box (left, top, width, height) with one row of probabilities."""
@@ -92,17 +97,23 @@ class Network:
         return Face(tuple(round(float(side)) for side in box), values, number)
 
 
-def weights_folder() -> Path:
-    """Return the folder of the network in use (``FERLIB_WEIGHTS``, else the one shipped with ferlib)."""
-    override = os.environ.get("FERLIB_WEIGHTS")
-    return Path(override).expanduser().resolve() if override else paths.PACKAGE / "weights"
-
-
-def load_model(folder: str | Path | None = None) -> Network:
-    """Load the trained network; it is read once and then kept.
+def weights_folder(name: str | Path | None = None) -> Path:
+    """Return the folder of a network.
 
     Args:
-        folder: Folder that `ferlib.tools.export.export` wrote; None takes `weights_folder`.
+        name: One of `SHIPPED`, or a folder; None takes ``FERLIB_WEIGHTS``, else the first of `SHIPPED`.
+    """
+    name = name or os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0]
+    return paths.PACKAGE / "weights" / name if name in SHIPPED else Path(name).expanduser().resolve()
+
+
+def load_model(name: str | Path | None = None) -> Network:
+    """Load a trained network; it is read once and then kept.
+
+    Args:
+        name: ``"crowd"``, taught what ten people see; ``"labels"``, taught FER-2013's labels; or a folder
+            that `ferlib.tools.export.export` wrote. None takes the folder in ``FERLIB_WEIGHTS``, else
+            ``"crowd"``.
 
     Returns:
         The network.
@@ -110,12 +121,12 @@ def load_model(folder: str | Path | None = None) -> Network:
     Raises:
         FerlibError: If there is none, or its file is not the one that was exported (SHA-256).
     """
-    folder = Path(folder).resolve() if folder is not None else weights_folder()
+    folder = weights_folder(name)
     for path in (folder / GRAPH, folder / METADATA):
         if not path.is_file():
             raise FerlibError(
-                f"no trained network: {path} is missing; set FERLIB_WEIGHTS to the folder of one, "
-                "or train and export one with `ferlib train best` and `ferlib export best`"
+                f"no trained network: {path} is missing; name one that ships ({' or '.join(SHIPPED)}) or the "
+                "folder of another, or train and export one with `ferlib train lean` and `ferlib export lean`"
             )
     return _loaded(folder, (folder / METADATA).read_text(encoding="utf-8"))
 

@@ -26,7 +26,7 @@ HOLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*(?::([^}]*))?\}\}")
 MISSING = "–"
 """What is written for a value that these runs don't have."""
 
-UNKNOWN = "Quick runs, demo faces or rows of different scales: no conclusions."
+UNKNOWN = "Nothing is concluded here: not all of these networks were trained in full, alike, and on FER-2013."
 """What stands in place of a conclusion whose evidence is not known."""
 
 _OPENING = re.compile(r"\s*((?:#+ [^\n]*\n+)?(?:\*\*Answer\*\*)?)\s*")

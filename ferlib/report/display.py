@@ -258,7 +258,9 @@ def _formatted(value, form: str | Callable) -> str:
     if callable(form):
         return str(form(value))
     text = form.format(value) if "{" in form else format(value, form)
-    return "−" + text[1:] if text.startswith("-") and not isinstance(value, str) else text
+    if isinstance(value, str):
+        return text
+    return re.sub("^-", "−", text).replace("%", "\u00a0%")
 
 
 def _origin(run) -> dict:

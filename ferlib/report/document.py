@@ -10,7 +10,7 @@ import nbformat
 from ferlib.labels import FerlibError
 
 CARD = ("Question", "Answer", "Needs", "Runtime")
-"""What the first cell of a notebook states under its title."""
+"""What the first cell of a notebook states under its title; the last two are for those who run it."""
 
 LOG_LINES = 14
 """Lines of a printed log that are kept: half from its beginning, half from its end."""
@@ -186,7 +186,7 @@ def _is_setup(cell) -> bool:
 
 
 def _card(text: str) -> list[str]:
-    """Set Question, Answer, Needs and Runtime as definitions in a box; return the rest as it is."""
+    """Set Question and Answer as definitions in a box; return the rest as it is."""
     before, *pairs = _FIELD.split(text)
     if not pairs:
         return [_markdown(text)] if text.strip() else []
@@ -194,6 +194,7 @@ def _card(text: str) -> list[str]:
     definitions = "\n\n".join(
         f"{term}\n:   {_indented(_markdown(meaning.strip()))}"
         for term, meaning in zip(pairs[::2], pairs[1::2], strict=True)
+        if term in CARD[:2]
     )
     card = f"::: card\n{definitions}\n:::"
     return [block for block in (_markdown(before), card, _markdown(after)) if block.strip()]

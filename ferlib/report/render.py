@@ -163,7 +163,7 @@ def _html(work: Path) -> bytes:
 
 
 def _pdf(work: Path, settings: dict) -> bytes:
-    document = floats.read(_pandoc(work, "typst-citations", "main.typ"))
+    document = floats.read(_pandoc(work, "typst-citations-smart", "main.typ"))
     for name, text in document.parts().items():
         (work / name).write_text(text, encoding="utf-8")
     file = work / "report-main.typ"

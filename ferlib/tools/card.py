@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
+import pandas as pd
+
 from ferlib import paths
+from ferlib.data import votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import metrics, resampling
+from ferlib.evaluate import crowd, metrics, resampling
+from ferlib.evaluate.crowd import Judged
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import load_model
 from ferlib.tools import export
@@ -23,11 +28,11 @@ BASELINES = ("prior", "logistic")
 
 
 def ship(id: str, dataset: Dataset) -> str:
-    """Export the best finished run of a row as the network in use, and write its model card.
+    """Export the best finished run of a row as a network that ships, its model card beside it.
 
-    What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline. Once
-    chapter 5 has tested it, its results and Keras weights go into the record, too. With ``FERLIB_WEIGHTS``
-    any run goes into that folder, with a card beside it where it learned from FER-2013.
+    What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline; what people
+    taught takes the place of what people taught, and likewise for labels. Once a run was tested, its results
+    and Keras weights go into the record, too. With ``FERLIB_WEIGHTS`` any run goes into that folder.
 
     Args:
         id: Row of the experiment table.
@@ -39,26 +44,27 @@ def ship(id: str, dataset: Dataset) -> str:
     Raises:
         FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
     """
-    with_weights = [run for run in record.runs(dataset) if run.experiment.id == id and run.weights]
+    found = [*record.read_record(dataset), *record.runs(dataset)]
+    with_weights = [run for run in found if run.experiment.id == id and run.weights]
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
     scale = list(PROFILES).index  # a network trained in full ships rather than one that was not
-    run = max(with_weights, key=lambda run: (scale(run.profile), run.result["valid_accuracy"]))
+    run = max(with_weights, key=lambda run: (scale(run.profile), run.result.get("judged_accuracy", 0)))
     elsewhere = os.environ.get("FERLIB_WEIGHTS")
     if not elsewhere and (reason := _unfit(run, dataset)):
         raise FerlibError(
             f"{id} does not take the place of the network that ships: {reason}; to export it nevertheless, "
             "set FERLIB_WEIGHTS to another folder"
         )
-    graph = export.export(run, metrics.fit_temperature(run.valid))
-    if not elsewhere and run.test is not None:
+    graph = export.export(run, dataset)
+    if not elsewhere and run.test is not None and run.directory is not None:
         record.publish([run])
         record.keep_weights(run)  # Grad-CAM needs the network in Keras
     told = f"{id} (seed {run.seed}, profile {run.profile}) is now {graph}"
     if dataset.train.classes != CLASSES:
         return told  # the card speaks of FER-2013
-    target = (graph.parent if elsewhere else paths.root()) / "MODEL_CARD.md"
-    text = model_card(run, load_model(graph.parent).metadata)
+    target = graph.with_name("MODEL_CARD.md")
+    text = model_card(run, load_model(graph.parent).metadata, dataset)
     if dataset.is_demo:
         text = text.replace("\n", f"\n\n**It saw {dataset.source}: no number here is a finding.**\n", 1)
     with paths.written_atomically(target) as temporary:
@@ -77,15 +83,38 @@ def _unfit(run: Run, dataset: Dataset) -> str:
     return "it is a baseline" if run.experiment.model in BASELINES else ""
 
 
-def model_card(run: Run, metadata: Mapping) -> str:
-    """Describe an exported network in Markdown, with the figures of its run.
+def model_card(run: Run, metadata: Mapping, dataset: Dataset) -> str:
+    """Describe an exported network in Markdown, with the figures of its run by both truths.
 
-    PrivateTest speaks where chapter 5 has opened it for this run, PublicTest where not.
+    PrivateTest speaks where it was opened for this run, PublicTest where not.
+
+    Args:
+        run: What was exported.
+        metadata: Of the exported network.
+        dataset: What it was trained on.
     """
-    split, predictions = ("PublicTest", run.valid) if run.test is None else ("PrivateTest", run.test)
-    scaled = metrics.with_temperature(predictions, metadata["temperature"])
-    errors = [metrics.expected_calibration_error(each) for each in (predictions, scaled)]
-    facts = run.result | {
+    on, split = ("valid", "PublicTest") if run.test is None else ("test", "PrivateTest")
+    predictions, by_people = getattr(run, on), run.experiment.target != "label"
+    voted = votes.of(getattr(dataset, on)) is not None
+    people = crowd.judge([run], dataset, on)[0] if voted else None
+    facts = {
+        **run.result,
+        **_origin(run, metadata),
+        "teachers": "what ten people see (FER+)" if by_people else "FER-2013's labels",
+        "by_people": _by_people(people, split) if people else "",
+        "by_labels": _by_labels(run, split, predictions),
+        "scores": _scores(predictions, people),
+        **_extremes(_as_people_see(people) if by_people else predictions),
+        **_calibration(predictions, metadata["temperature"], people if by_people else None),
+        "split": split,
+        "same_images": " (the images it was fitted on)" if run.test is None else "",
+    }
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(facts)
+
+
+def _origin(run: Run, metadata: Mapping) -> dict[str, str]:
+    """Return what was trained, how, and what file came of it, as the card says it."""
+    return {
         "experiment": run.experiment.id,
         "group": run.experiment.group,
         "title": run.experiment.title,
@@ -98,21 +127,29 @@ def model_card(run: Run, metadata: Mapping) -> str:
         "fingerprint": run.result["fingerprint"][:16],
         "minutes": f"{run.result['train_seconds'] / 60:.0f}",
         "temperature": f"{metadata['temperature']:.2f}",
-        "standing": _standing(run, split, predictions),
-        "split": split,
-        "scores": _scores(predictions),
-        **_extremes(predictions),
-        "error_before": percent(errors[0]),
-        "error_after": percent(errors[1]),
-        "same_images": " (the images it was fitted on)" if run.test is None else "",
     }
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(facts)
 
 
-def _standing(run: Run, split: str, predictions: Predictions) -> str:
+def _by_people(people: Judged, split: str) -> str:
+    found = crowd.table([people]).iloc[0]
+
+    def share(name):
+        low, high = percent(found[f"{name}_low"]), percent(found[f"{name}_high"])
+        return (
+            f"{percent(found[name])} (95 % interval {low} to {high}) of {found[f'{name}_images']:,.0f} images"
+        )
+
+    found["crowd_images"] = found["images"]
+    return (
+        f"By ten people: {share('crowd')} of {split} get the emotion that most of ten people see, and "
+        f"{share('agreed')} on which at least six of ten agree.\n\n"
+    )
+
+
+def _by_labels(run: Run, split: str, predictions: Predictions) -> str:
     low, high = resampling.accuracy([predictions], row=run.experiment.id).interval()
     told = (
-        f"{percent(predictions.accuracy)} of {len(predictions):,} images of {split} are named as labelled "
+        f"By FER-2013's labels: {percent(predictions.accuracy)} of {len(predictions):,} images of {split} "
         f"(95 % interval {percent(low)} to {percent(high)}), macro-F1 {predictions.macro_f1:.3f}."
     )
     if run.test is None:
@@ -120,6 +157,12 @@ def _standing(run: Run, split: str, predictions: Predictions) -> str:
     views = f", {percent(run.result['test_accuracy_tta'])} averaged over several views of each image"
     leaks = f" and {percent(run.result['leak_free_accuracy'])} on images with no copy in the training split"
     return told[:-1] + views + leaks + "."
+
+
+def _as_people_see(people: Judged) -> Predictions:
+    """Return predictions whose labels are the crowd's answers."""
+    known = people.seen >= 0
+    return replace(people.predictions[0].take(known), labels=people.seen[known])
 
 
 def _extremes(predictions: Predictions) -> dict[str, str]:
@@ -136,14 +179,32 @@ def _extremes(predictions: Predictions) -> dict[str, str]:
     }
 
 
-def _scores(predictions: Predictions) -> str:
-    scores, recall = metrics.per_class(predictions).iloc[:-1], metrics.recall_intervals(predictions)
-    lines = [
-        "| emotion | images | precision | recall | recall, 95 % interval | F1 |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    for name, row in scores.iterrows():
-        between = f"{percent(recall.loc[name, 'low'])} to {percent(recall.loc[name, 'high'])}"
-        cells = (name, f"{row['support']:.0f}", percent(row["precision"]), percent(row["recall"]), between)
-        lines.append(f"| {' | '.join(cells)} | {row['f1']:.3f} |")
+def _calibration(predictions: Predictions, temperature: float, people: Judged | None) -> dict[str, str]:
+    """Return the calibration error before and after scaling, against the truth that taught the network."""
+    hits, truth = None, "the labels"
+    if people:
+        enough, truth = votes.enough(people.cast), "the shares of people's votes"
+        predictions, shares = people.predictions[0].take(enough), votes.distribution(people.cast)[enough]
+        hits = shares[range(len(shares)), predictions.predicted]
+    scaled = metrics.with_temperature(predictions, temperature)
+    before, after = (metrics.expected_calibration_error(each, hits) for each in (predictions, scaled))
+    return {"error_before": percent(before), "error_after": percent(after), "truth": truth}
+
+
+def _scores(predictions: Predictions, people: Judged | None) -> str:
+    """Write the recall of each emotion by labels, and by people where they voted."""
+    truths = {"labelled": predictions} | ({"seen by people": _as_people_see(people)} if people else {})
+    heads = [f"{how} so: images | of these named so | 95 % interval" for how in reversed(truths)]
+    tables = [metrics.recall_intervals(truths[how]) for how in reversed(truths)]
+    lines = [f"| emotion | {' | '.join(heads)} |", "|---|" + "--:|" * 3 * len(truths)]
+    for name in tables[-1].index:
+        cells = [cell for table in tables for cell in _recall(table, name)]
+        lines.append(f"| {' | '.join([name, *cells])} |")
     return "\n".join(lines)
+
+
+def _recall(table: pd.DataFrame, name: str) -> tuple[str, str, str]:
+    if name not in table.index:
+        return "0", "–", "–"
+    low, high = percent(table.loc[name, "low"]), percent(table.loc[name, "high"])
+    return f"{table.loc[name, 'support']:.0f}", percent(table.loc[name, "recall"]), f"{low} to {high}"

@@ -7,6 +7,7 @@ computes in float32.
 import datetime
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,11 +19,11 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 from ferlib import paths
-from ferlib.data import portrait
+from ferlib.data import portrait, votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import metrics, summary
+from ferlib.evaluate import crowd, summary
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live.network import GRAPH, METADATA, Network, weights_folder
+from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, weights_folder
 from ferlib.paths import scratch, written_atomically
 from ferlib.train import experiments, record, trainer
 from ferlib.train.record import Run
@@ -37,13 +38,14 @@ LARGEST_CONSTANT_KEPT = 16
 """Constants of at most so many numbers stay float32: halving them saves nothing and some are divisors."""
 
 
-def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None) -> Path:
-    """Write the network of a finished run for `ferlib.load_model`.
+def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path:
+    """Write the network of a finished run for `ferlib.load_model`, calibrated on PublicTest.
 
     Args:
         run: A run that still has its weights.
-        temperature: Calibration fitted on PublicTest with `ferlib.evaluate.metrics.fit_temperature`.
-        folder: Where to write; None replaces the network that ships with ferlib.
+        dataset: What it was trained on.
+        folder: Where to write; None takes ``FERLIB_WEIGHTS``, else replaces the network that ships with
+            ferlib and had the same teachers, people or labels.
 
     Returns:
         Path of the ONNX file; its metadata lies beside it.
@@ -58,15 +60,19 @@ def export(run: Run, temperature: float = 1.0, folder: str | Path | None = None)
         "profile": run.profile,
         **{name: _plain(run.result[name]) for name in kept if name in run.result},
     }
-    folder, classes = folder or weights_folder(), run.valid.classes
-    return export_model(run.model(), folder, temperature, classes=classes, source=source)
+    if run.valid.classes == CLASSES and votes.of(dataset.valid) is not None:
+        source["crowd_accuracy"] = crowd.judge([run], dataset)[0].by_crowd.value
+    by_people = run.experiment.target != "label"
+    home = weights_folder(os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0 if by_people else 1])
+    temperature, classes = crowd.temperature(run, dataset), run.valid.classes
+    return export_model(run.model(), folder or home, temperature, classes=classes, source=source)
 
 
 def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:
     """Return the folder of the network for the live view of this data, exporting it where need be.
 
     The shipped network serves if it learned from this data, in the profile asked for if any. Otherwise
-    the finished run that chapter 5's rule chooses among those with weights is exported to the cache, and
+    the finished run that chapter 7's rule chooses among those with weights is exported to the cache, and
     where there is none, the deep network is trained quickly.
 
     Args:
@@ -82,14 +88,13 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
         source = json.loads((shipped / METADATA).read_text(encoding="utf-8"))["source"]
         if source.get("fingerprint") == dataset.fingerprint and profile in ("auto", source.get("profile")):
             return shipped
-    run = (
-        _chosen(_usable(record.runs(dataset), profile))
-        or trainer.obtain(
-            [FALLBACK], dataset, seeds=seeds, profile="quick" if profile == "auto" else profile
-        )[0]
-    )
+    if usable := _usable(record.runs(dataset), profile):
+        run = summary.rows(usable)[crowd.choose(usable, dataset)][0]
+    else:
+        small = "quick" if profile == "auto" else profile
+        run = trainer.obtain([FALLBACK], dataset, seeds=seeds, profile=small)[0]
     folder = paths.cache() / "network" / f"{run.experiment.id}-{run.profile}-seed{run.seed}"
-    export(run, metrics.fit_temperature(run.valid), folder)
+    export(run, dataset, folder)
     return folder
 
 
@@ -106,16 +111,6 @@ def _usable(runs: list[Run], profile: str) -> list[Run]:
         if found := [run for run in small if run.profile == name]:
             return found
     return []
-
-
-def _chosen(runs: list[Run]) -> Run | None:
-    """Return the run of chapter 5's choice where PrivateTest was opened, else the best on PublicTest."""
-    if not runs:
-        return None
-    row = summary.best_row(runs)
-    if all(run.test is not None for run in runs):
-        row = summary.choose_for_real_time(summary.results_table(runs), len(runs[0].valid))
-    return summary.rows(runs)[row][0]
 
 
 def export_model(

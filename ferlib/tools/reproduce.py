@@ -1,5 +1,7 @@
 """The committed record recomputed: its figures from its predictions, and what its weights predict."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -18,13 +20,13 @@ CLOSE = 0.01
 """Likewise of a probability that weights give again, on another processor or in half precision."""
 
 
-def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
+def reproduce(dataset: Dataset, audit: Audit, shipped: Iterable[Network]) -> pd.DataFrame:
     """Recompute what the record says of a dataset.
 
     Args:
         dataset: The images.
         audit: Its audit, for the accuracy without leaked images.
-        shipped: The network that ferlib ships.
+        shipped: The networks that ferlib ships.
 
     Returns:
         One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
@@ -39,7 +41,7 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Network) -> pd.DataFrame:
     table = record.read_results().set_index("file")
     rows = [_figures(run, table.loc[run.recorded_file.name], dataset, audit) for run in runs]
     rows += [_weights(run, dataset) for run in runs if run.weights]
-    rows += _shipped(shipped, runs, dataset)
+    rows += [row for network in shipped for row in _shipped(network, runs, dataset)]
     found = pd.DataFrame(rows, columns=["what", "figures", "difference", "of", "allowed"])
     return found.assign(same=found["difference"] <= found["allowed"]).drop(columns="allowed")
 
@@ -67,7 +69,7 @@ def _weights(run: Run, dataset: Dataset) -> tuple:
 
 
 def _shipped(network: Network, runs: list[Run], dataset: Dataset) -> list[tuple]:
-    """Compare the shipped network's answers with the record of its run; nothing where that is not there."""
+    """Compare a shipped network's answers with the record of its run; nothing where that is not there."""
     source, rows = network.metadata["source"], []
     wanted = tuple(source.get(name) for name in ("experiment", "seed", "profile", "fingerprint"))
     for run in runs:
@@ -77,5 +79,5 @@ def _shipped(network: Network, runs: list[Run], dataset: Dataset) -> list[tuple]
         for name, split, recorded in splits:
             told = metrics.with_temperature(recorded, network.temperature).probabilities
             apart = float(np.abs(network.probabilities(split.images) - told).max())
-            rows.append((f"shipped network, {name}", len(split), apart, "probability", CLOSE))
+            rows.append((f"shipped {run.experiment.id}, {name}", len(split), apart, "probability", CLOSE))
     return rows

@@ -134,10 +134,11 @@ def _bench(chosen) -> None:
         picture = showcase.webcam_picture(photos.astronaut())
         measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
     elif chosen.faces:
+        from ferlib.data import votes
         from ferlib.evaluate import live_chain as bench
         from ferlib.live.network import load_model
 
-        measured = bench.measure(load_model(), dataset.valid, quick=chosen.quick)
+        measured = bench.measure(load_model(), votes.as_people_see(dataset.valid), quick=chosen.quick)
     else:
         from ferlib.tools import training_speed as bench
 
@@ -175,6 +176,7 @@ def _reproduce(chosen) -> int:
     from ferlib.tools import reproduce
 
     dataset = fer2013.load(chosen.data)
-    found = reproduce.reproduce(dataset, audit.audit(dataset), network.load_model())
+    shipped = [network.load_model(name) for name in network.SHIPPED]
+    found = reproduce.reproduce(dataset, audit.audit(dataset), shipped)
     print(reproduce.describe(found))
     return 0 if found["same"].all() else 1

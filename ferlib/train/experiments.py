@@ -193,8 +193,8 @@ _ROWS = (
     _row("resnet50_frozen", RESNET, "frozen, bottleneck features + MLP", FROZEN),
     _row("resnet50_finetuned", RESNET, "fine-tuned", FINETUNED),
     _row("mini_xception", ("mini-Xception", "mini_xception"), "as its paper", PAPER, 0.66),
-    _row("lean", ("best network", "lean_cnn"), "small and fast", LEAN),
-    _row("best", ("best network", "residual_cnn"), "residual, strongly augmented", BEST),
+    _row("lean", ("no dense layers", "lean_cnn"), "small and fast", LEAN),
+    _row("best", ("no dense layers", "residual_cnn"), "residual, strongly augmented", BEST),
     _row(
         "deep_no_batch_norm", ABLATION, "no batch normalization", AUGMENTED, switches=(("batch_norm", False),)
     ),

@@ -21,7 +21,8 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
 
     A row that was finished with another seed on this device takes as long again. Other times follow from
     the computations of the network and the speed of runs that were finished here, or, without any, of two
-    batches trained now. Rows without ImageNet weights to be had count as they stand.
+    batches trained now. Runs that shared the device with others tell nothing. Rows without ImageNet weights
+    to be had count as they stand.
 
     Args:
         ids: Rows of the experiment table.
@@ -34,7 +35,8 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
         most, seconds to go.
     """
     here = machine.name()
-    finished = [run for run in record.runs(dataset) if run.result["device"] == here]
+    alone = (run for run in record.runs(dataset) if run.result.get("sharing", 1) == 1)
+    finished = [run for run in alone if run.result["device"] == here]
     rows = []
     for row, seed, run in trainer.lookup(ids, seeds, dataset, profile):
         if run is not None:

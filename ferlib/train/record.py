@@ -288,7 +288,9 @@ def publish(runs: Iterable[Run]) -> Path:
 
 
 def keep_weights(run: Run) -> None:
-    """Copy the weights of a run into the record, so that `Run.model` works there too, and drop all others.
+    """Copy the weights of a run into the record, so that `Run.model` works there too.
+
+    Those of other networks with the same teachers, people or labels, are dropped: they ship no longer.
 
     Args:
         run: The run whose network ships.
@@ -297,7 +299,9 @@ def keep_weights(run: Run) -> None:
     with paths.written_atomically(target) as temporary:
         shutil.copyfile(run.weights, temporary)
     for other in set(paths.record().glob("*.weights.h5")) - {target}:
-        other.unlink()
+        row = experiments.EXPERIMENTS.get(other.name.partition("-")[0])
+        if row is None or (row.target == "label") == (run.experiment.target == "label"):
+            other.unlink()
 
 
 def publish_finished(dataset: Dataset) -> str:

@@ -28,6 +28,10 @@ CHECKPOINT_SECONDS = float(os.environ.get("FERLIB_CHECKPOINT_SECONDS", "30"))
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
 
+SHARING = "FERLIB_SHARING"
+"""Setting that says how many runs share this device, which makes each of them slower."""
+
+
 class OutOfTime(Exception):
     """A run was stopped in time, its state stored."""
 
@@ -253,7 +257,8 @@ def progress_bar(runs: int) -> tqdm:
     # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
     interval = 0.2 if sys.stderr.isatty() else 30
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    return tqdm(total=runs, bar_format=layout, mininterval=interval, maxinterval=60, disable=not runs)
+    # It grows by shares of a run, which tqdm would wait to add up to what the first of them was.
+    return tqdm(total=runs, bar_format=layout, mininterval=interval, miniters=0, disable=not runs)
 
 
 def summary(run: Run) -> str:
@@ -321,6 +326,7 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         # The first epoch also compiles.
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
+        "sharing": int(os.environ.get(SHARING, "1")),
         "precision": fitting.precision,
         "peak_memory_mb": machine.peak_memory_mb(),
         "device": machine.name(),

@@ -14,7 +14,7 @@ local function quoted(text)
 end
 
 local function written(blocks)
-  return (pandoc.write(pandoc.Pandoc(blocks), 'typst-citations', { wrap_text = 'wrap-none' }):gsub('%s+$', ''))
+  return (pandoc.write(pandoc.Pandoc(blocks), 'typst-citations-smart', { wrap_text = 'wrap-none' }):gsub('%s+$', ''))
 end
 
 local function walk_all(doc, filter)
@@ -249,17 +249,14 @@ local function definitions(list)
   return blocks
 end
 
-local function lines_of_code(div)
-  local lines = 0
-  div:walk { CodeBlock = function(code) lines = lines + 1 + select(2, code.text:gsub('\n', '\n')) end }
-  return lines
+local function in_notebooks_alone()
+  if to_typst then return {} end
 end
 
 local function boxed(name)
   return function(div)
     if not to_typst then return nil end
-    local breakable = name ~= 'output' or lines_of_code(div) > 45
-    local blocks = pandoc.Blocks { typst('#' .. name .. '(breakable: ' .. tostring(breakable) .. ')[') }
+    local blocks = pandoc.Blocks { typst('#' .. name .. '[') }
     blocks:extend(pandoc.Blocks(div.content):walk { DefinitionList = definitions })
     blocks:insert(typst(']'))
     return blocks
@@ -271,8 +268,7 @@ local layouts = {
   table = captioned_table,
   card = boxed('card'),
   facts = boxed('facts'),
-  output = boxed('output'),
-  listing = boxed('listing'),
+  output = in_notebooks_alone,
   code = function(div)
     if to_typst then return {} end
     return { html('<details class="code"><summary>Code</summary>'), div.content[1], html('</details>') }
