@@ -122,6 +122,17 @@ def test_what_is_concluded_stands_on_evidence(notebook):
     assert "report.conclude(" in text_of(notebook)
 
 
+def test_figures_and_tables_are_mentioned_before_they_come(notebook):
+    said = ""
+    for cell in notebook.cells:
+        for call in prose_calls(cell) if cell.cell_type == "code" else []:
+            kind = {"report.figure": "fig", "report.table": "tbl"}.get(ast.unparse(call.func))
+            label = kind and f"@{kind}-{call.args[1].value.replace('_', '-')}"
+            assert not kind or re.search(rf"{label}\b(?!-)", said), f"{label} comes without a word"
+            said += cell.source if not kind else ""
+        said += cell.source if cell.cell_type == "markdown" else ""
+
+
 def test_no_result_is_typed(notebook):
     """Percentages, points and large numbers come from the runs; typed ones would outlive them."""
     texts = [HOLE.sub("", text) for text in written_texts(notebook)]
