@@ -21,7 +21,7 @@ from ferlib.live.inputs import expand
 from ferlib.live.media import Frame
 from ferlib.live.network import Network, load_model
 from ferlib.live.reading import Region, classify, search, why_nobody
-from ferlib.live.timeline import Timeline
+from ferlib.live.timeline import Timeline, picture_beside
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
 
@@ -123,7 +123,8 @@ def predict_files(
     found, problems = expand(patterns, Path(out) if out else None)
     paths = [path for path, _ in found]
     targets = inputs.targets(found, Path(out)) if out else {}
-    inputs.check_results([*paths, *targets.values()], csv_file, json_file, summary_file)
+    picture = picture_beside(summary_file) if summary_file else None
+    inputs.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
         inputs.make_folder(Path(out))
     wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from ferlib.colours import DARK_TEXT, PAPER, UNSURE, bgr, palette
+from ferlib.labels import FerlibError
 from ferlib.live.answers import Faces
 from ferlib.live.media import write_photo
 from ferlib.paths import written_atomically
@@ -16,6 +17,17 @@ MOST_DRAWN = 40
 
 WIDTH, LEFT, ROW, TOP = 960, 190, 26, 64
 """Pixels: of the whole picture, of the names, of a face, and of the legend."""
+
+
+def picture_beside(table: str | Path) -> Path:
+    """Return where the picture of a table of films goes.
+
+    Raises:
+        FerlibError: The table has a picture's name itself.
+    """
+    if Path(table).suffix.lower() == ".png":
+        raise FerlibError(f"{table}: a summary is a table with a picture beside it; give it a name in .csv")
+    return Path(table).with_suffix(".png")
 
 
 class Timeline:
@@ -84,7 +96,7 @@ class Timeline:
             writer.writeheader()
             writer.writerows(self.rows())
         if self._films:
-            write_photo(target.with_suffix(".png"), self.picture())
+            write_photo(picture_beside(target), self.picture())
 
     def picture(self) -> np.ndarray:
         """Draw a row a face, time to the right, coloured by emotion; uint8 (height, 960, 3)."""
