@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -57,10 +58,15 @@ def test_a_replaced_file_is_noticed(tmp_path):
         network.load_model(tmp_path)
 
 
-def test_metadata_that_is_no_json_is_said_to_be_damaged(tmp_path):
+@pytest.mark.parametrize("damaged", [b"{", b"\xff\xfe\xfd", b"[]", {"sha256": 5}, {"classes": None}, {}])
+def test_metadata_that_is_damaged_is_said_to_be(tmp_path, damaged):
     scenes.write_network(tmp_path)
-    (tmp_path / network.METADATA).write_text("{")
-    with pytest.raises(FerlibError, match=r"network.json is damaged"):
+    file = tmp_path / network.METADATA
+    facts = json.loads(file.read_text())
+    if damaged == {}:
+        del facts["temperature"]
+    file.write_bytes(damaged if isinstance(damaged, bytes) else json.dumps(facts | damaged).encode())
+    with pytest.raises(FerlibError, match=r"network.json is damaged .*reinstall"):
         network.load_model(tmp_path)
 
 

@@ -128,20 +128,20 @@ def load_model(name: str | Path | None = None) -> Network:
                 f"no trained network: {path} is missing; name one that ships ({' or '.join(SHIPPED)}) or the "
                 "folder of another, or train and export one with `ferlib train lean` and `ferlib export lean`"
             )
-    return _loaded(folder, (folder / METADATA).read_text(encoding="utf-8"))
+    return _loaded(folder, (folder / METADATA).read_bytes())
 
 
 @lru_cache(maxsize=4)
-def _loaded(folder: Path, text: str) -> Network:
+def _loaded(folder: Path, text: bytes) -> Network:
+    graph = (folder / GRAPH).read_bytes()
+    found = hashlib.sha256(graph).hexdigest()
     try:
         metadata = json.loads(text)
-        expected = metadata["sha256"]
-    except (ValueError, KeyError) as error:
-        raise FerlibError(f"{folder / METADATA} is damaged ({error}): reinstall ferlib") from None
-    graph = (folder / GRAPH).read_bytes()
-    if (found := hashlib.sha256(graph).hexdigest()) != expected:
-        raise FerlibError(
-            f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not with "
-            f"{expected[:12]}): reinstall ferlib"
-        )
-    return Network(graph, metadata)
+        if found != (expected := metadata["sha256"]):
+            raise FerlibError(
+                f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not "
+                f"with {expected[:12]}): reinstall ferlib"
+            )
+        return Network(graph, metadata)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FerlibError(f"{folder / METADATA} is damaged ({error!r:.90}): reinstall ferlib") from None
