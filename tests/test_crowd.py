@@ -210,6 +210,9 @@ def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, mo
     monkeypatch.setattr(fer2013, "load", lambda source: voted)
     assert cli.main(["evaluate"]) == 1
     assert "no network was trained on this data" in capsys.readouterr().err
+    made_up.saved(made_up.run("mobilenet_top4", images=IMAGES, tested=False))
+    assert cli.main(["evaluate"]) == 1
+    assert "no network of all seven emotions is finished" in capsys.readouterr().err
     made_up.saved(made_up.run("lean", 0.9, images=IMAGES, tested=False))
     made_up.saved(made_up.run("prior", 0.2, images=IMAGES, tested=False))
     assert cli.main(["evaluate", "lean"]) == 0

@@ -25,12 +25,14 @@ def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
         ids: Rows to tell class by class as well.
 
     Raises:
-        FerlibError: A row named is not among them.
+        FerlibError: A row named is not among them, or there is none.
     """
     by_row = {one.row: one for one in judged}
     for id in ids:
         if experiments.find(id).id not in by_row:
             raise FerlibError(f"{id} has no finished run of seven classes to hold against the votes")
+    if not by_row:
+        raise FerlibError("no network of all seven emotions is finished; train one with: ferlib train lean")
     largest = max(by_row.values(), key=lambda one: len(one.cast))
     found = table([*readers(largest), *by_row.values()]).sort_values("crowd")
     agreed, clean = found.loc[READERS[1], ["agreed_images", "leak_free_images"]]
