@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 import time
 
@@ -228,6 +229,18 @@ def test_the_page_says_why_the_view_ended(network, plug_in, monkeypatch):
     with pytest.raises(FerlibError):
         webcam.webcam(browser=False, model=network)
     assert ends == ["camera 0 sends no more pictures: it was unplugged or switched off."]
+
+
+def test_no_page_stays_open_where_nothing_can_be_recorded(tmp_path, network, plug_in):
+    plug_in(Camera())
+    (tmp_path / "file").write_text("in the way")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(FerlibError, match="cannot be written"):
+        webcam.webcam(port=port, record=tmp_path / "file" / "out.mp4", browser=False, model=network)
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_file_on_the_page_keeps_its_own_time(network, film, monkeypatch):

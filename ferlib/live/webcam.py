@@ -113,16 +113,19 @@ class _Shown:
     """Where the live view goes: to the page, to the recording, or to both."""
 
     def __init__(self, record: str | Path | None, rate: float, irregular: bool, port: int | None):
-        self._record, self._rate, self._irregular = record, rate, irregular
-        self.page = Page(port) if port is not None else None
+        self._record, self._rate, self._irregular, self._port = record, rate, irregular, port
+        self.page: Page | None = None
         self.problem: FerlibError | None = None
         self._write = None
 
     def __enter__(self) -> "_Shown":
-        self._files = ExitStack()
-        if self._record:
-            append = self._files.enter_context(video_writer(Path(self._record), self._rate))
-            self._write = in_time(append, self._rate, self._irregular)
+        with ExitStack() as stack:
+            if self._record:
+                append = stack.enter_context(video_writer(Path(self._record), self._rate))
+                self._write = in_time(append, self._rate, self._irregular)
+            if self._port is not None:  # last, for nobody closes it when something fails here
+                self.page = Page(self._port)
+            self._files = stack.pop_all()
         return self
 
     def show(self, view: np.ndarray, people: list, rate: float, seconds: float) -> None:
