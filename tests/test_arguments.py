@@ -2,6 +2,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
+from ferlib import cli
 from ferlib.tools import arguments
 
 
@@ -27,3 +28,9 @@ def test_what_is_of_the_kind_is_read():
 def test_what_is_not_is_told(kind, text, sentence):
     with pytest.raises(ArgumentTypeError, match=f"^{sentence}"):
         getattr(arguments, kind)(text)
+
+
+def test_all_is_said_to_be_the_results_table(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["train", "--help"])
+    assert "--all every row of the results table" in " ".join(capsys.readouterr().out.split())

@@ -12,7 +12,7 @@ def add(commands) -> None:
     """Add the commands that train, judge and record networks."""
     train = arguments.command(commands, "train", _train, "train experiments, resuming what was stopped")
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
-    train.add_argument("--all", action="store_true", help="every experiment")
+    train.add_argument("--all", action="store_true", help="every row of the results table")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     which = train.add_mutually_exclusive_group()
     arguments.add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
