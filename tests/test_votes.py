@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import cv2
+import filed
 import numpy as np
 import pytest
 
@@ -43,7 +44,7 @@ def table(drawn, tmp_path, table_file):
     rows = np.concatenate([[int(name.split("_")[1]) for name in split.names] for split in loaded.splits])
     images = np.concatenate([split.images for split in loaded.splits])
     numbers = np.array([int(name.split("_")[1].split(".")[0]) for name in drawn.names])
-    votes.store(table_file, images, cast[rows], numbers[rows], rows)
+    filed.store(table_file, images, cast[rows], numbers[rows], rows)
     return cast
 
 
@@ -186,6 +187,6 @@ def test_votes_filed_from_jpegs_are_found_from_what_was_encoded(real_dataset, ta
     cast = np.random.default_rng(0).permuted(np.tile([5, 3, 2, 0, 0, 0, 0, 0, 0, 0], (len(valid), 1)), axis=1)
     cast[np.arange(len(valid)), valid.labels] += 10
     rows = np.arange(len(valid))
-    votes.store(table_file, after, cast.astype(np.uint8), rows, rows)
+    filed.store(table_file, after, cast.astype(np.uint8), rows, rows)
     names = np.array([f"row_{row:06d}" for row in rows])
     assert (votes.of(fer2013.Split("valid", before, valid.labels, names)) == cast).all()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ferlib import paths
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 
@@ -23,7 +22,7 @@ COLUMNS = (*CLASSES, "contempt", "unknown", "no face")
 """What could be voted for, in the order of the columns of every table of votes here."""
 
 FILE = Path(__file__).parent / "ferplus" / "votes.npz"
-"""The votes of 35,706 images; its neighbour LICENSE says whose they are."""
+"""The votes of 35,706 images, filed by ``tests/filed.py``; its neighbour LICENSE says whose they are."""
 
 ENOUGH = 5
 """Least votes for the seven emotions that make an image one of an emotion at all."""
@@ -139,7 +138,10 @@ def describe(dataset: Dataset) -> str:
     tables = [(split, of(split)) for split in dataset.splits]
     if all(votes is None for _, votes in tables):
         return "votes        none: FER+ voted on FER-2013's images, not on these"
-    known = (f"{split.name} {_count(votes):,} of {len(split):,}" for split, votes in tables)
+    known = (
+        f"{split.name} {0 if votes is None else votes.any(axis=1).sum():,} of {len(split):,}"
+        for split, votes in tables
+    )
     source = "drawn" if dataset.is_demo else "FER+"
     return f"votes        {', '.join(known)} images ({source})"
 
@@ -166,39 +168,6 @@ def key(steps: np.ndarray) -> np.ndarray:
     return (steps.astype(np.uint64) @ _multipliers()) >> np.uint64(64 - 8 * _KEY_BYTES)
 
 
-def store(target: Path, images: np.ndarray, votes: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
-    """Write the table of votes that `of` looks images up in.
-
-    Args:
-        target: The npz file; `FILE` is the one that ships.
-        images: uint8 (n, 48, 48, 1), the images voted on.
-        votes: uint8 (n, 10), columns as in ``COLUMNS``.
-        numbers: int (n,), numbers in their names in Kaggle's archive, such as 32055462.
-        rows: int (n,), their rows in the competition's csv, counted from 0.
-    """
-    sketches = sketch(images)
-    keys = key(sketches // _STEP)
-    twin = _twins(sketches, keys, votes)
-    first = np.unique(np.column_stack([keys, votes]).astype(np.uint64), axis=0, return_index=True)[1]
-    entries = np.concatenate([first[~twin[first]], np.flatnonzero(twin)])
-    entries = entries[np.lexsort([rows[entries], keys[entries]])]
-    twins = np.flatnonzero(twin[entries])
-    places = 8 * np.arange(_KEY_BYTES - 1, -1, -1, dtype=np.uint64)[:, np.newaxis]
-    with paths.written_atomically(target) as temporary:
-        np.savez_compressed(
-            temporary,
-            keys=(keys[entries] >> places).astype(np.uint8),  # a plane a byte: sorted ones compress well
-            votes=votes[entries].astype(np.uint8),
-            twins=twins.astype(np.int32),
-            twin_numbers=numbers[entries[twins]].astype(np.int64),
-            twin_rows=rows[entries[twins]].astype(np.int32),
-        )
-
-
-def _count(votes: np.ndarray | None) -> int:
-    return 0 if votes is None else int(votes.any(axis=1).sum())
-
-
 def _joined(split: Split) -> np.ndarray:
     """Return the row in the table of votes for every image: int64 (n,), -1 where there is none."""
     keys, sketches = _table()["keys"], sketch(split.images)
@@ -218,19 +187,6 @@ def _filed(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Return the position of each asked key among the sorted keys, -1 where it is not among them."""
     places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where(keys[places] == asked, places, -1)
-
-
-def _twins(sketches: np.ndarray, keys: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """Return which images a copy of an image with other votes could be taken for: bool (n,)."""
-    twin, order = np.zeros(len(keys), bool), np.argsort(keys, kind="stable")
-    filed = keys[order]
-    for image, near in enumerate(sketches):
-        possible = _possible_keys(near, _EDGE)
-        starts, ends = (np.searchsorted(filed, possible, side) for side in ("left", "right"))
-        others = np.concatenate([order[start:end] for start, end in zip(starts, ends, strict=True)])
-        others = others[(votes[others] != votes[image]).any(axis=1)]
-        twin[others], twin[image] = True, twin[image] or len(others) > 0
-    return twin
 
 
 def _settled(split: Split, sketches: np.ndarray, found: np.ndarray) -> np.ndarray:
