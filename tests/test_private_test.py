@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import paths
+from ferlib import cli, paths
+from ferlib.data import audit, fer2013
 from ferlib.evaluate import metrics, private_test, summary
-from ferlib.labels import CLASSES
+from ferlib.labels import CLASSES, TOP_FOUR
 from ferlib.train import models, predicting, record
 from ferlib.train.record import Run
 
@@ -65,7 +66,7 @@ def test_what_ten_people_see_is_counted_where_they_voted(dataset):
     voted = replace(dataset, test=replace(dataset.test, votes=cast))
     told = private_test.figures(run, voted, made_up.Audit())["crowd_accuracy"]
     assert told == (run.test.predicted == (labels + 1) % 7)[20:].mean() > 0
-    fewer = replace(run, test=replace(run.test, classes=CLASSES[:4]))
+    fewer = made_up.run("mobilenet_top4", images=len(dataset.test.only(TOP_FOUR)))
     assert "crowd_accuracy" not in private_test.figures(fewer, voted, made_up.Audit())
 
 
@@ -87,6 +88,20 @@ def test_test_predictions_are_stored_with_the_run(trained, dataset, tmp_path):
     np.testing.assert_array_equal(stored.test.probabilities, opened.test.probabilities)
     assert stored.result["macro_f1"] == opened.test.macro_f1
     assert abs(date.fromisoformat(stored.result["opened"]) - date.today()) <= timedelta(days=1)
+
+
+def test_the_command_tests_and_records_all_runs_but_quick_ones(trained, dataset, monkeypatch, capsys):
+    monkeypatch.setattr(fer2013, "load", lambda _: dataset)
+    monkeypatch.setattr(audit, "audit", lambda _: made_up.Audit())
+    made_up.saved(made_up.run("prior", profile="quick"))
+    assert cli.main(["record"]) == 1
+    assert "nothing to record in" in capsys.readouterr().err
+    made_up.saved(made_up.run("deep_plain"))
+    made_up.saved(trained.run)
+    assert cli.main(["record"]) == 0 and len(trained.loaded) == 1
+    assert capsys.readouterr().out == f"2 runs are in {paths.record()}\n"
+    recorded = {run.experiment.id: run for run in record.read_record(dataset)}
+    assert set(recorded) == {"deep_plain", "shallow_plain"} and len(recorded["shallow_plain"].test) == 120
 
 
 def code_of(path):
@@ -251,9 +266,9 @@ def test_rows_run_in_the_order_of_the_table():
 
 def test_leak_free_images_are_those_that_a_run_is_tested_on():
     dataset, clean = made_up.dataset(400), np.arange(400) % 3 > 0
-    audit = SimpleNamespace(leak_free=lambda split: clean)
+    found = SimpleNamespace(leak_free=lambda split: clean)
     full, quick = made_up.run("deep_plain"), made_up.run("deep_plain", profile="quick")
-    np.testing.assert_array_equal(private_test.leak_free_images(full, dataset.test, audit), clean)
+    np.testing.assert_array_equal(private_test.leak_free_images(full, dataset.test, found), clean)
     tested = private_test.images_of(quick, dataset.test).names.astype(int)
-    np.testing.assert_array_equal(private_test.leak_free_images(quick, dataset.test, audit), clean[tested])
+    np.testing.assert_array_equal(private_test.leak_free_images(quick, dataset.test, found), clean[tested])
     assert len(tested) < 400

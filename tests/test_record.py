@@ -246,18 +246,6 @@ def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):
     assert [run.experiment.id for run in record.read_record(made_up.dataset())] == ["deep_plain"]
 
 
-def test_only_runs_that_are_tested_and_not_quick_are_recorded():
-    dataset = made_up.dataset()
-    with pytest.raises(FerlibError, match="which opens the test split"):
-        record.publish_finished(dataset)
-    made_up.saved(made_up.run("deep_plain"))
-    made_up.saved(made_up.run("deep_tuned", profile="cpu"))
-    made_up.saved(made_up.run("prior", profile="quick"))
-    made_up.saved(made_up.run("logistic", tested=False))
-    assert "2 runs are in" in record.publish_finished(dataset)
-    assert [run.experiment.id for run in record.read_record(dataset)] == ["deep_plain", "deep_tuned"]
-
-
 @pytest.mark.parametrize(
     "damage",
     [

@@ -150,15 +150,17 @@ def _bench(chosen) -> None:
 
 def _record(chosen) -> None:
     arguments.import_keras_quietly()
+    from ferlib import paths
     from ferlib.data import audit, fer2013
     from ferlib.evaluate import private_test
     from ferlib.train import record
 
     dataset = fer2013.load(chosen.data)
-    waiting = [run for run in record.runs(dataset) if run.profile != "quick"]
-    if waiting:
-        private_test.open_private_test(waiting, dataset, audit.audit(dataset))
-    print(record.publish_finished(dataset))
+    finished = [run for run in record.runs(dataset) if run.profile != "quick"]
+    if not finished:
+        raise FerlibError(f"nothing to record in {paths.runs()}: train with --profile full first")
+    tested = private_test.open_private_test(finished, dataset, audit.audit(dataset))
+    print(f"{len(tested)} runs are in {record.publish(tested).parent}")
 
 
 def _export(chosen) -> None:

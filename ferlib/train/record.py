@@ -304,20 +304,6 @@ def keep_weights(run: Run) -> None:
             other.unlink()
 
 
-def publish_finished(dataset: Dataset) -> str:
-    """Publish every finished run of this dataset but quick ones, and say what was done."""
-    candidates = [run for run in runs(dataset) if run.profile != "quick"]
-    tested = [run for run in candidates if run.test is not None]
-    if not tested:
-        raise FerlibError(
-            f"nothing to record: {len(candidates)} runs that are not quick in {paths.runs()}, none with test "
-            "predictions; train with --profile full, then say ferlib record, which opens the test split"
-        )
-    table = publish(tested)
-    left = len(candidates) - len(tested)
-    return f"{len(tested)} runs are in {table.parent}" + (f"; {left} without test were left" if left else "")
-
-
 def read_results() -> pd.DataFrame:
     """Return the record's table, one row a run, of every dataset; empty where there is no record.
 
