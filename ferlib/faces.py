@@ -43,36 +43,22 @@ SMALLEST_FACE = 20
 _TIGHT_ENLARGED, _TIGHT_PADDING, _TIGHT_STEP, _TIGHT_NEIGHBOURS, _TIGHT_SMALLEST = 1.5, 0.25, 1.15, 1, 22
 
 
-def detect(image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | None = None) -> np.ndarray:
-    """Find roughly frontal faces.
-
-    Args:
-        image: As for `ferlib.pixels.as_bytes`; colours in the order blue, green, red.
-        detector: ``"yunet"``, a small network; or ``"haar"``, the cascade that OpenCV ships.
-        smallest: Narrowest face wanted, pixels of the image; None takes `smallest_searched`.
-
-    Returns:
-        int64 (n, 4): left, top, width and height of each face, pixels, within the image, the largest first.
-
-    Raises:
-        FerlibError: Unknown detector, or no picture.
-    """
-    return locate(image, detector, smallest=smallest).boxes
-
-
 def locate(
     image: np.ndarray, detector: str = DETECTORS[0], *, smallest: int | None = None, known: bool = False
 ) -> Found:
     """Find faces and how far they lean.
 
     Args:
-        image: As for `detect`.
-        detector: As for `detect`.
-        smallest: As for `detect`.
+        image: As for `ferlib.pixels.as_bytes`; colours in the order blue, green, red.
+        detector: ``"yunet"``, a small network; or ``"haar"``, the cascade that OpenCV ships.
+        smallest: Narrowest face wanted, pixels of the image; None takes `smallest_searched`.
         known: Whether a face was there a moment ago, so that less is needed to believe in it.
 
     Returns:
-        Faces, the largest first; boxes int64, within the image.
+        Roughly frontal faces, the largest first; boxes int64 (n, 4), within the image.
+
+    Raises:
+        FerlibError: Unknown detector, or no picture.
     """
     check(detector)
     picture = as_bytes(image)
@@ -151,7 +137,7 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     """Cut out a face as the networks expect it.
 
     Args:
-        image: As for `detect`.
+        image: As for `locate`.
         box: Left, top, width, height, pixels.
         margin: Added on every side, as a share of the box; what lies outside of the picture repeats its edge.
         tilt: Degrees that the face leans, clockwise; from `LEVEL_FROM` on it is turned upright.

@@ -18,14 +18,14 @@ def runs():
 
 @pytest.fixture(scope="module")
 def table(runs):
-    return summary.results_table(runs)
+    return summary.results_table(runs).assign(compute=lambda found: 1e6 * found["parameters"])
 
 
 def test_accuracy_stands_over_cost_with_its_interval(table):
-    ax = charts.accuracy_against(table, "parameters")
-    assert ax.get_xscale() == "log" and ax.get_xlabel() == "parameters"
+    ax = charts.accuracy_against_compute(table)
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "multiplications in training"
     drawn = {tuple(point) for bars in ax.containers for point in np.column_stack(bars.lines[0].get_data())}
-    assert drawn == set(zip(table["parameters"], table["test_accuracy"], strict=True))
+    assert drawn == set(zip(table["compute"], table["test_accuracy"], strict=True))
     segment = ax.containers[0].lines[2][0].get_segments()[0]
     assert segment[:, 1] == pytest.approx(table.iloc[0][["test_low", "test_high"]].tolist())
 
@@ -33,7 +33,7 @@ def test_accuracy_stands_over_cost_with_its_interval(table):
 def test_labels_name_every_point_and_do_not_overlap(table):
     crowded = pd.concat([table] * 3)
     crowded.index = [f"a_long_name_{number}" for number in range(len(crowded))]
-    ax = charts.accuracy_against(crowded, "macs")
+    ax = charts.accuracy_against_compute(crowded)
     ax.figure.canvas.draw()
     assert {text.get_text() for text in ax.texts} == set(crowded.index)
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to the points
@@ -60,8 +60,8 @@ def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
     np.testing.assert_allclose(fig.axes[0].lines[1].get_ydata(), runs[0].history["valid_accuracy"])
 
 
-def test_axes_of_percentages_do_not_round_half_percents_away(runs):
-    ax = charts.accuracy_against(summary.results_table(runs), "parameters")
+def test_axes_of_percentages_do_not_round_half_percents_away(table):
+    ax = charts.accuracy_against_compute(table)
     assert [ax.yaxis.get_major_formatter()(share) for share in (0.625, 0.65, 1)] == [
         "62.5 %",
         "65 %",

@@ -30,7 +30,7 @@ def test_a_thread_keeps_one_yunet_a_size(monkeypatch):
 
     def search():
         for size in ((96, 120), (96, 120), (128, 120), (96, 120)):
-            faces.detect(np.zeros(size, np.uint8))
+            faces.locate(np.zeros(size, np.uint8))
 
     for _ in range(2):
         thread = threading.Thread(target=search)
@@ -71,30 +71,30 @@ def test_small_faces_of_a_large_photo_are_found(astronaut):
     places = [(300 + 600 * column, 300 + 900 * row) for row in range(3) for column in range(6)]
     for x, y in places:
         photo[y : y + 240, x : x + 230] = face
-    found = faces.detect(photo)
+    found = faces.locate(photo).boxes
     assert faces.smallest_searched(4000, 3000) < 60
     assert len(found) == 18
-    assert len(faces.detect(photo, "haar")) == 0 and faces.smallest_searched(4000, 3000, "haar") == 250
+    assert len(faces.locate(photo, "haar").boxes) == 0 and faces.smallest_searched(4000, 3000, "haar") == 250
 
 
 def test_the_second_search_adds_no_large_boxes_and_no_face_twice(astronaut):
-    assert len(faces.detect(cv2.resize(astronaut, (1536, 1536)))) == 1
+    assert len(faces.locate(cv2.resize(astronaut, (1536, 1536))).boxes) == 1
     photo = np.full((1200, 1600, 3), 128, np.uint8)
     photo[100:612, 100:612] = astronaut
-    assert len(faces.detect(photo)) == 1
+    assert len(faces.locate(photo).boxes) == 1
 
 
 @pytest.mark.parametrize("name", ["brick", "coffee", "gravel", "rocket", "chelsea", "moon", "page", "grass"])
 def test_nobody_is_seen_where_nobody_is(name):
     photo = getattr(skimage.data, name)()
-    assert len(faces.detect(photo[..., ::-1] if photo.ndim == 3 else photo)) == 0
+    assert len(faces.locate(photo[..., ::-1] if photo.ndim == 3 else photo).boxes) == 0
 
 
 def test_drawn_faces_are_framed_by_both_detectors_alike():
     for emotion in scenes.SEEDS:
         picture = scenes.scene([(scenes.face(emotion), BOX)])
         for detector in detectors.DETECTORS:
-            ((left, top, width, height),) = faces.detect(picture, detector)
+            ((left, top, width, height),) = faces.locate(picture, detector).boxes
             assert max(width, height) == pytest.approx(150, rel=0.2)
             assert (left + width / 2, top + height / 2) == pytest.approx((275, 195), abs=15)
 
@@ -108,5 +108,5 @@ def test_the_readme_names_the_sizes_that_are_searched_for():
 
 def test_less_is_needed_to_believe_a_face_a_second_time(astronaut):
     blurred = [cv2.GaussianBlur(astronaut, (0, 0), sigma) for sigma in (8, 10, 12, 14, 16, 18)]
-    counts = [(len(faces.detect(one)), len(faces.locate(one, known=True).boxes)) for one in blurred]
+    counts = [(len(faces.locate(one).boxes), len(faces.locate(one, known=True).boxes)) for one in blurred]
     assert all(plain <= known for plain, known in counts) and (0, 1) in counts, counts

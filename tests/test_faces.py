@@ -16,7 +16,7 @@ EYES = (205, 105), (250, 105)
 
 @pytest.mark.parametrize("detector", faces.DETECTORS)
 def test_the_astronauts_face_is_found_once(astronaut, detector):
-    boxes = faces.detect(astronaut, detector)
+    boxes = faces.locate(astronaut, detector).boxes
     assert boxes.shape == (1, 4) and boxes.dtype == np.int64
     left, top, width, height = boxes[0]
     assert 60 < width < 180 and 60 < height < 180
@@ -26,7 +26,7 @@ def test_the_astronauts_face_is_found_once(astronaut, detector):
 
 def test_no_face_is_found_where_there_is_none(astronaut):
     for image in (skimage.data.coffee()[::2, ::2], np.full((300, 200, 3), 128, np.uint8), astronaut[300:]):
-        found = faces.detect(image)
+        found = faces.locate(image).boxes
         assert found.shape == (0, 4) and found.dtype == np.int64
 
 
@@ -35,7 +35,7 @@ def test_two_faces_come_the_largest_first(astronaut):
     small = cv2.resize(face, None, fx=0.6, fy=0.6)
     scene = np.full((260, 420, 3), 128, np.uint8)
     scene[:144, :144], scene[:240, 170:410] = small, face
-    boxes = faces.detect(scene)
+    boxes = faces.locate(scene).boxes
     assert len(boxes) == 2
     assert boxes[0, 0] > 170 > boxes[1, 0] + boxes[1, 2] and boxes[0, 2] > boxes[1, 2]
 
@@ -52,29 +52,29 @@ def test_two_faces_come_the_largest_first(astronaut):
     ids=["grey", "one channel", "transparency", "16 bits", "strided"],
 )
 def test_every_kind_of_picture_gives_the_same_face(astronaut, convert):
-    boxes = faces.detect(astronaut)
-    assert abs(faces.detect(convert(astronaut)) - boxes).max() <= 1, "YuNet sees colour, too"
+    boxes = faces.locate(astronaut).boxes
+    assert abs(faces.locate(convert(astronaut)).boxes - boxes).max() <= 1, "YuNet sees colour, too"
     face = faces.crop(astronaut, boxes[0])
     assert np.array_equal(faces.crop(convert(astronaut), boxes[0]), face)
     assert face.shape == (48, 48) and face.dtype == np.uint8
 
 
 def test_large_pictures_are_reduced_and_boxes_scaled_back(astronaut):
-    boxes = faces.detect(cv2.resize(astronaut, (1536, 1536)))
-    expected = faces.detect(astronaut) * 3
+    boxes = faces.locate(cv2.resize(astronaut, (1536, 1536))).boxes
+    expected = faces.locate(astronaut).boxes * 3
     assert boxes.shape == (1, 4)
     assert abs(boxes - expected).max() < 0.15 * expected[0, 2]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (19, 400), (400, 3, 3), (2, 2, 4), (1, 5000)])
 def test_tiny_and_narrow_pictures_have_no_faces(shape):
-    assert faces.detect(np.full(shape, 100, np.uint8)).shape == (0, 4)
+    assert faces.locate(np.full(shape, 100, np.uint8)).boxes.shape == (0, 4)
 
 
 def test_boxes_stay_within_the_picture(astronaut):
     cut = astronaut[60:170, 175:300]
     for picture in (cut, cv2.copyMakeBorder(cut, 0, 40, 0, 0, cv2.BORDER_REPLICATE)):
-        for left, top, width, height in faces.detect(picture):
+        for left, top, width, height in faces.locate(picture).boxes:
             assert left >= 0 and top >= 0 and width > 0 and height > 0
             assert left + width <= picture.shape[1] and top + height <= picture.shape[0]
     boxes = np.array([[-5.4, -3, 20, 20], [200, 200, 9, 9], [60, 40, 30, 30]])
@@ -83,12 +83,12 @@ def test_boxes_stay_within_the_picture(astronaut):
 
 
 def test_the_narrowest_face_searched_for_can_be_set(astronaut):
-    width = faces.detect(astronaut)[0, 2]
-    assert len(faces.detect(astronaut, smallest=int(width) - 30)) == 1
-    assert len(faces.detect(astronaut, smallest=int(width) + 30)) == 0
+    width = faces.locate(astronaut).boxes[0, 2]
+    assert len(faces.locate(astronaut, smallest=int(width) - 30).boxes) == 1
+    assert len(faces.locate(astronaut, smallest=int(width) + 30).boxes) == 0
     small = cv2.resize(astronaut, (150, 150), interpolation=cv2.INTER_AREA)
-    assert len(faces.detect(small, "haar")) == 0, "narrower than HAAR_SMALLEST"
-    assert len(faces.detect(small)) == 1 and len(faces.detect(small, "haar", smallest=20)) >= 1
+    assert len(faces.locate(small, "haar").boxes) == 0, "narrower than HAAR_SMALLEST"
+    assert len(faces.locate(small).boxes) == 1 and len(faces.locate(small, "haar", smallest=20).boxes) >= 1
 
 
 def test_crops_outside_of_the_picture_repeat_its_edge():
@@ -132,12 +132,12 @@ def test_crops_of_any_size_are_48_pixels_wide(side):
 )
 def test_arrays_that_are_no_pictures_are_refused(array, words):
     with pytest.raises(FerlibError, match=words):
-        faces.detect(array)
+        faces.locate(array)
 
 
 def test_an_unknown_detector_is_refused(astronaut):
     with pytest.raises(FerlibError, match="'dlib'.*yunet or haar"):
-        faces.detect(astronaut, "dlib")
+        faces.locate(astronaut, "dlib")
 
 
 def test_tight_crops_hold_faces_and_noise_holds_none():

@@ -137,17 +137,6 @@ def test_take_selects_by_mask_and_by_position():
         assert (some.probabilities == one.probabilities[mask]).all()
 
 
-def test_per_class_is_alphabetical_and_ends_with_the_mean():
-    one = predictions()
-    table = metrics.per_class(one)
-    assert tuple(table.index) == (*sorted(CLASSES), "macro avg")
-    happy = CLASSES.index("happy")
-    assert table.loc["happy", "recall"] == pytest.approx(one.correct[one.labels == happy].mean())
-    assert table.loc["happy", "precision"] == pytest.approx(one.correct[one.predicted == happy].mean())
-    assert table.loc["macro avg", "f1"] == pytest.approx(one.macro_f1)
-    assert table.loc["macro avg", "support"] == 400
-
-
 def test_confusion_has_true_classes_as_rows():
     one = predictions()
     counts = metrics.confusion(one, normalize=False)

@@ -48,7 +48,7 @@ def find_boxes(split: Split) -> pd.DataFrame:
     rows = []
     frame = ENLARGED * IMAGE_SIZE
     for index, image in enumerate(split.images):
-        boxes = faces.detect(in_a_picture(image), smallest=frame // 2)
+        boxes = faces.locate(in_a_picture(image), smallest=frame // 2).boxes
         if len(boxes) == 1:
             left, top, width, height = (int(side) for side in boxes[0])
             rows.append((index, left, top, width, height, max(width, height) / frame))

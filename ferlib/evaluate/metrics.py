@@ -16,22 +16,6 @@ BINS = 15
 """Of confidence, of equal width."""
 
 
-def per_class(predictions: Predictions) -> pd.DataFrame:
-    """Return precision, recall, F1 and number of images of each class.
-
-    Returns:
-        Rows in alphabetical order of the classes, then ``macro avg``; columns ``precision``, ``recall``,
-        ``f1`` (0 to 1) and ``support``.
-    """
-    columns = metrics.precision_recall_fscore_support(
-        predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
-    )
-    names = ["precision", "recall", "f1", "support"]
-    table = pd.DataFrame(dict(zip(names, columns, strict=True)), index=list(predictions.classes)).sort_index()
-    table.loc["macro avg"] = [*table[names[:3]].mean(), table["support"].sum()]
-    return table.astype({"support": int}).rename_axis("class")
-
-
 def recall_intervals(predictions: Predictions) -> pd.DataFrame:
     """Return each class's recall with its 95 % Wilson score interval.
 

@@ -71,32 +71,25 @@ def _heat_map(ax, shares, label, *, square=True):
 GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""
 
-COSTS = {
-    "parameters": "parameters",
-    "macs": "multiplications an image",
-    "compute": "multiplications in training",
-}
-"""Column of the results table to the label of a cost axis."""
-
 _PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
 
 
-def accuracy_against(table: pd.DataFrame, cost: str) -> Axes:
-    """Draw accuracy in ``summary.results_table`` against a cost, a key of `COSTS`, on a logarithmic axis."""
+def accuracy_against_compute(table: pd.DataFrame) -> Axes:
+    """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
     for (group, rows), color in zip(table.groupby("group", sort=False), GROUP_COLORS, strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
         look = {"color": color, "elinewidth": 1.2, "markersize": 6}
-        ax.errorbar(rows[cost], middle, errors, fmt="o", label=group, **look)
-    ax.set(xscale="log", xlabel=COSTS[cost], ylabel="accuracy on PrivateTest")
+        ax.errorbar(rows["compute"], middle, errors, fmt="o", label=group, **look)
+    ax.set(xscale="log", xlabel="multiplications in training", ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(ticker.EngFormatter())
     ax.minorticks_off()
     ax.margins(0.12, 0.1)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
-    _label_points(ax, table[cost], table["test_accuracy"], table["test_low"], table["test_high"])
+    _label_points(ax, table["compute"], table["test_accuracy"], table["test_low"], table["test_high"])
     return ax
 
 
@@ -120,10 +113,8 @@ def _label_points(ax, xs, ys, lows, highs):
         boxes = {
             place: _box(pixels[index] + scale * np.array(place), place, width, height) for place in _PLACES
         }
-        free = (
-            place for place, box in boxes.items() if _inside(box, ax.bbox) and not box.count_overlaps(taken)
-        )
-        place = next(free, _PLACES[0])
+        inside = (place for place, box in boxes.items() if all(map(ax.bbox.contains, *box.corners().T)))
+        place = next((one for one in inside if not boxes[one].count_overlaps(taken)), _PLACES[0])
         taken.append(boxes[place])
         line = {"arrowprops": {"arrowstyle": "-", "color": FAINT, "lw": 0.7}} if np.hypot(*place) > 12 else {}
         look = {"size": 8, "va": "center", "ha": _SIDES[np.sign(place[0])]}
@@ -142,10 +133,6 @@ def _box(anchor, place, width, height):
     """Box that a label takes, in pixels."""
     left = anchor[0] - width * {1: 0, -1: 1, 0: 0.5}[np.sign(place[0])]
     return Bbox.from_bounds(left, anchor[1] - height / 2, width, height)
-
-
-def _inside(box, frame):
-    return all(frame.contains(*corner) for corner in box.corners())
 
 
 def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> Figure:

@@ -106,7 +106,7 @@ def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> di
         Name to picture.
     """
     picture, place = webcam_picture(photo), cv2.getRotationMatrix2D((SIZE[0] / 2, SIZE[1] / 2), 45, 0.8)
-    x, y, width, height = box = tuple(int(side) for side in faces.detect(picture)[0])
+    x, y, width, height = box = tuple(int(side) for side in faces.locate(picture).boxes[0])
     across, down = place @ (x + width / 2, y + height / 2, 1)
     turned = (across - 0.4 * width, down - 0.4 * height, 0.8 * width, 0.8 * height)
     dark = picture * 0.04 + np.random.default_rng(0).normal(0, 2, picture.shape)

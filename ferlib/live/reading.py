@@ -64,7 +64,7 @@ def predict(
         image: A path, the bytes of a photo's file, an image of Pillow, or pixels: whatever
             `ferlib.pixels.in_colour` takes, of shape (height, width) or (height, width, 3 or 4). Or a list
             of such photos, or one array (n, height, width, channels).
-        detector: ``"yunet"`` or ``"haar"``, see `ferlib.faces.detect`.
+        detector: ``"yunet"`` or ``"haar"``, see `ferlib.faces.locate`.
         roi: Left, top, width, height of the only part to search, in pixels; None searches everywhere.
         faces: ``"find"`` searches for faces; ``"given"`` takes each whole picture for one, such as the
             images of FER-2013; or the boxes (left, top, width, height) of the faces in one photo.

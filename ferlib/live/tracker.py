@@ -192,7 +192,7 @@ def follow(
     Args:
         frames: Frames in order; those that are not wanted are passed on with the faces of the one before.
         network: Classifies the faces.
-        detector: As for `ferlib.faces.detect`.
+        detector: As for `ferlib.faces.locate`.
         roi: Left, top, width, height of the only part to search; None searches everywhere.
 
     Yields:
