@@ -46,7 +46,7 @@ def images():
 
 def test_one_pass_gives_labels_names_and_probabilities(images):
     split = split_of(images, np.arange(10) % 7)
-    result = predicting.predict(corner_network(), split, batch_size=4)
+    result = predicting.predict(corner_network(), split)
     np.testing.assert_allclose(result.probabilities, softmax(images[:, 0, :7, 0].astype(float)), atol=1e-5)
     assert result.probabilities.dtype == np.float32
     assert (result.labels == split.labels).all() and (result.names == split.names).all()
@@ -64,12 +64,12 @@ def test_the_last_batch_has_the_shape_of_the_others(images):
 
     inputs = keras.Input((48, 48, 1), batch_size=4)  # refuses any other batch
     model = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(Watch()(inputs))))
-    assert len(predicting.predict(model, split_of(images), batch_size=4)) == 10
+    assert predicting.outputs(model, images, batch_size=4).shape == (10, 7)
     assert shapes == {4}
 
 
 def test_flip_averages_the_mirror_image(images):
-    result = predicting.predict(corner_network(), split_of(images), views="flip")
+    result = predicting.predict_views(corner_network(), split_of(images), views="flip")[1]
     row = images[:, 0, :, 0].astype(float)
     expected = (softmax(row[:, :7]) + softmax(row[:, ::-1][:, :7])) / 2
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
@@ -79,7 +79,7 @@ def test_the_images_alone_and_their_views_come_from_the_same_passes(images, monk
     network = corner_network()
     alone, averaged = predicting.predict_views(network, split_of(images), views="flip")
     for views, got in {"single": alone, "flip": averaged}.items():
-        expected = predicting.predict(network, split_of(images), views=views)
+        expected = predicting.predict_views(network, split_of(images), views=views)[1]
         np.testing.assert_array_equal(got.probabilities, expected.probabilities)
     passes, really = [], predicting.outputs
     monkeypatch.setattr(predicting, "outputs", lambda *args: passes.append(1) or really(*args))
@@ -88,7 +88,7 @@ def test_the_images_alone_and_their_views_come_from_the_same_passes(images, monk
 
 
 def test_ten_views_are_crops_of_the_padded_image(images):
-    result = predicting.predict(corner_network(), split_of(images), views="ten")
+    result = predicting.predict_views(corner_network(), split_of(images), views="ten")[1]
     padded = np.pad(images[..., 0], ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
     crops = [padded[:, y : y + 48, x : x + 48] for y, x in [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]]
     views = [view for crop in crops for view in (crop, crop[:, :, ::-1])]
@@ -98,7 +98,7 @@ def test_ten_views_are_crops_of_the_padded_image(images):
 
 def test_unknown_views_and_wrong_classes_are_refused(images):
     with pytest.raises(ValueError, match="single, flip, ten"):
-        predicting.predict(corner_network(), split_of(images), views="twelve")
+        predicting.predict_views(corner_network(), split_of(images), views="twelve")[1]
     with pytest.raises(FerlibError, match="7 classes .* 2 \\(sad, happy\\)"):
         predicting.predict(corner_network(), split_of(images, classes=("sad", "happy")))
 

@@ -15,7 +15,7 @@ from ferlib import cli, paths
 from ferlib.data import audit, fer2013
 from ferlib.evaluate import metrics, private_test, summary
 from ferlib.labels import CLASSES, TOP_FOUR
-from ferlib.train import models, predicting, record
+from ferlib.train import models, predicting, record, targets
 from ferlib.train.record import Run
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +44,7 @@ def test_private_test_is_predicted_once_and_kept(trained, dataset):
     (opened,) = private_test.open_private_test([trained.run], dataset, made_up.Audit())
     expected = predicting.predict(trained.model, dataset.test)
     np.testing.assert_allclose(opened.test.probabilities, expected.probabilities, atol=1e-3)
-    averaged = predicting.predict(trained.model, dataset.test, views="ten")
+    _, averaged = predicting.predict_views(trained.model, dataset.test, views="ten")
     np.testing.assert_allclose(opened.test_tta.probabilities, averaged.probabilities, atol=1e-3)
     result = opened.result
     assert result["test_accuracy"] == opened.test.accuracy
@@ -269,6 +269,6 @@ def test_leak_free_images_are_those_that_a_run_is_tested_on():
     found = SimpleNamespace(leak_free=lambda split: clean)
     full, quick = made_up.run("deep_plain"), made_up.run("deep_plain", profile="quick")
     np.testing.assert_array_equal(private_test.leak_free_images(full, dataset.test, found), clean)
-    tested = private_test.images_of(quick, dataset.test).names.astype(int)
+    tested = targets.judged(quick.experiment, dataset.test).names.astype(int)
     np.testing.assert_array_equal(private_test.leak_free_images(quick, dataset.test, found), clean[tested])
     assert len(tested) < 400

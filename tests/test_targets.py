@@ -60,6 +60,8 @@ def test_the_crowd_judges_where_it_has_a_first_emotion(split):
 def test_other_classes_and_images_nobody_voted_on_are_told(split, demo_dataset, monkeypatch):
     with pytest.raises(FerlibError, match="all seven"):
         targets.taught(split.only(CLASSES[:2]), "crowd")
+    with pytest.raises(FerlibError, match="'crowds'; choose one of label, crowd,"):
+        targets.taught(split, "crowds")
     monkeypatch.undo()
     with pytest.raises(FerlibError, match="nobody voted"):
         targets.taught(replace(demo_dataset.train, votes=None), "crowd")

@@ -299,7 +299,7 @@ def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
     narrow = {"switches": (("width", 0.05),), "precision": "auto"}
     run = trainer.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
     assert run.result["precision"] == "mixed_bfloat16"
-    part = targets.parts(run.experiment, 0, dataset)[1]
+    part = targets.judged(run.experiment, dataset.valid)
     again = record.rounded(predicting.predict(run.model(), part))
     np.testing.assert_array_equal(run.valid.probabilities, again.probabilities)
 

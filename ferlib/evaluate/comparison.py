@@ -233,7 +233,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
     for first, second in pairs:
         if not {first, second} <= set(found) or found[first][0].profile != found[second][0].profile:
             continue
-        difference = summary.private_accuracy(found[second]) - summary.private_accuracy(found[first])
+        difference = summary.accuracy(found[second], "test") - summary.accuracy(found[first], "test")
         low, high = difference.interval()
         tests = [metrics.mcnemar(a.test, b.test) for a in found[first] for b in found[second]]
         table.append(

@@ -12,15 +12,13 @@ import pandas as pd
 
 from ferlib.data import audit, votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import metrics, private_test, resampling, summary
+from ferlib.evaluate import metrics, resampling, summary
 from ferlib.evaluate.comparison import Difference
 from ferlib.evaluate.resampling import Sampled
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.train import targets
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-
-MEASURES = ("crowd", "agreed", "label", "leak_free", "cross_entropy")
-"""Columns of `table` that have an interval, ``<name>_low`` to ``<name>_high``."""
 
 READERS = ("FER-2013's labels", "the crowd")
 """Rows of `table` that are no network: the label as an answer, and the votes as one."""
@@ -98,7 +96,7 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
     numbered = replace(split, names=np.arange(len(split)))  # positions meet each run's selection of images
     judged = []
     for id, of_row in summary.rows(run for run in runs if run.valid.classes == CLASSES).items():
-        places = private_test.images_of(of_row[0], numbered).names
+        places = targets.judged(of_row[0].experiment, numbered).names
         predictions = tuple(resampling.aligned([getattr(run, on) for run in of_row]))
         if not np.array_equal(predictions[0].names, split.names[places]):
             raise FerlibError(
@@ -147,10 +145,10 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
     """Return one row a network: how it does by the crowd, by the label, and by the shares of the votes.
 
     Returns:
-        Indexed by the row's id; ``seeds``, and with intervals over images and seeds (``MEASURES``), 0 to 1:
-        ``crowd`` (accuracy by the crowd's answer), ``agreed`` (likewise where at least six of ten people
-        agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy by the
-        crowd without images that have copies in training); on images with enough votes ``cross_entropy``
+        Indexed by the row's id; ``seeds``, and, with intervals over images and seeds, ``_low`` to ``_high``:
+        ``crowd`` (accuracy by the crowd's answer, 0 to 1), ``agreed`` (likewise where at least six of ten
+        people agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy
+        by the crowd without images that have copies in training); on images with enough votes ``cross_entropy``
         (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how many images:
         ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
     """

@@ -66,7 +66,7 @@ def better(first: str, second: str):
     """Measure whether the first row is more accurate on PrivateTest than the second."""
 
     def measure(found: Rows) -> Finding:
-        one, two = (summary.private_accuracy(found[id]) for id in (first, second))
+        one, two = (summary.accuracy(found[id], "test") for id in (first, second))
         measured = f"{percent(one.value)} against {percent(two.value)}: {points(one.value - two.value)}"
         return Finding(measured, f"paired difference of test accuracy, {first} minus {second}", one - two)
 
@@ -124,7 +124,7 @@ def stops_early(found: Rows) -> Finding:
     early, fixed = found["deep_augmented"], found["deep_fixed_epochs"]
     all_epochs = np.mean([run.result["epochs"] for run in fixed])
     saved = [[1 - run.result["epochs"] / all_epochs] for run in early]
-    price = summary.private_accuracy(early) - summary.private_accuracy(fixed)
+    price = summary.accuracy(early, "test") - summary.accuracy(fixed, "test")
     low, high = price.interval()
     used = np.mean([run.result["epochs"] for run in early])
     measured = (

@@ -1,4 +1,4 @@
-"""Runs side by side on PrivateTest: the one place that opens it, and tables over seeds."""
+"""The one place that opens PrivateTest: finished runs predict it, and what follows from that is computed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,12 +7,12 @@ from datetime import date
 import numpy as np
 from tqdm import tqdm
 
-from ferlib.data import fer2013, votes
+from ferlib.data import votes
 from ferlib.data.audit import Audit
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.evaluate import metrics
 from ferlib.labels import CLASSES
-from ferlib.train import predicting, record
+from ferlib.train import predicting, record, targets
 from ferlib.train.record import Run
 
 
@@ -39,7 +39,7 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
 
 def _opened(run: Run, dataset: Dataset, audit: Audit, bar: tqdm) -> Run:
     """Predict PrivateTest with one run's weights."""
-    part, views = images_of(run, dataset.test), "flip" if run.profile == "quick" else "ten"
+    part, views = targets.judged(run.experiment, dataset.test), "flip" if run.profile == "quick" else "ten"
     network = run.model()
     test, averaged = map(record.rounded, predicting.predict_views(network, part, views=views))
     scores = figures(replace(run, test=test, test_tta=averaged), dataset, audit)
@@ -72,7 +72,7 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
 
 def _by_crowd(run: Run, dataset: Dataset) -> dict[str, float]:
     """Return how often a run of all classes gives the crowd's answer, if anybody voted."""
-    cast = votes.of(images_of(run, dataset.test))
+    cast = votes.of(targets.judged(run.experiment, dataset.test))
     if cast is None or run.test.classes != CLASSES:
         return {}
     seen = votes.majority(cast)
@@ -100,12 +100,4 @@ def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
 def leak_free_images(run: Run, split: Split, audit: Audit) -> np.ndarray:
     """Return which of the images of a split that a run is tested on have no copy in training: bool (n,)."""
     # The audit's answers travel in place of the names, to meet the same selection of images.
-    return images_of(run, replace(split, names=audit.leak_free(split.name))).names
-
-
-def images_of(run: Run, split: Split) -> Split:
-    """Return the images of a split that a run is tested on: of its classes, as many as its profile takes."""
-    if run.experiment.classes is not None:
-        split = split.only(run.experiment.classes)
-    number = run.experiment.valid_images
-    return split if number is None else fer2013.subset(split, number, 0)
+    return targets.judged(run.experiment, replace(split, names=audit.leak_free(split.name))).names

@@ -145,11 +145,6 @@ def training_accuracy(runs: Sequence[Run]) -> float:
     return float(np.mean([run.result.get("clean_train_accuracy", np.nan) for run in runs]))
 
 
-def private_accuracy(runs: Sequence[Run]) -> Sampled:
-    """Return the mean accuracy on PrivateTest of one row's seeds, as `accuracy` does."""
-    return accuracy(runs, "test")
-
-
 def results_table(runs: Iterable[Run]) -> pd.DataFrame:
     """Return one row a row of the experiment table, averaged over its seeds.
 
@@ -168,7 +163,7 @@ def results_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 def _summary(runs: Sequence[Run]) -> dict:
     experiment, results = runs[0].experiment, pd.DataFrame([run.result for run in runs])
-    low, high = private_accuracy(runs).interval()
+    low, high = accuracy(runs, "test").interval()
     means = results.reindex(columns=_MEANS).mean().to_dict()
     return {
         "group": experiment.group,

@@ -10,7 +10,7 @@ from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import metrics, private_test
 from ferlib.labels import FerlibError
 from ferlib.live.network import Network
-from ferlib.train import predicting, record
+from ferlib.train import predicting, record, targets
 from ferlib.train.record import Run
 
 SAME = 1e-6
@@ -62,7 +62,7 @@ def _figures(run: Run, recorded: pd.Series, dataset: Dataset, audit: Audit) -> t
 
 
 def _weights(run: Run, dataset: Dataset) -> tuple:
-    part = private_test.images_of(run, dataset.valid)
+    part = targets.judged(run.experiment, dataset.valid)
     again = record.rounded(predicting.predict(run.model(), part))
     apart = np.abs(again.probabilities - run.valid.probabilities).max()
     return f"weights of {run.experiment.id}, PublicTest", len(part), float(apart), "probability", CLOSE

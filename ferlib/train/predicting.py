@@ -109,26 +109,28 @@ class Predictions:
         return Predictions(labels, chances, self.names[kept], tuple(classes))
 
 
-def predict(model: keras.Model, split: Split, *, batch_size: int = 256, views: str = "single") -> Predictions:
+def predict(model: keras.Model, split: Split) -> Predictions:
     """Run a network once over a split.
 
     Args:
         model: Network from images of 0..255 to class probabilities.
         split: Images with labels; its classes must be the network's.
-        batch_size: Images a step. The last batch is padded to this size, so that nothing compiles twice.
-        views: Test-time augmentation, a key of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
-            mirror image; ``"ten"`` averages the ten-crop of the image padded by two pixels at each edge.
 
     Raises:
         FerlibError: The network's number of classes is not the split's.
     """
-    return predict_views(model, split, batch_size=batch_size, views=views)[1]
+    return predict_views(model, split, views="single")[0]
 
 
-def predict_views(
-    model: keras.Model, split: Split, *, batch_size: int = 256, views: str
-) -> tuple[Predictions, Predictions]:
-    """Return predictions on the images alone and averaged over views; see `predict`."""
+def predict_views(model: keras.Model, split: Split, *, views: str) -> tuple[Predictions, Predictions]:
+    """Return predictions on the images alone and averaged over views.
+
+    Args:
+        model: As for `predict`.
+        split: As for `predict`.
+        views: Test-time augmentation, a key of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
+            mirror image; ``"ten"`` averages the ten-crop of the image padded by two pixels at each edge.
+    """
     if model.output_shape[-1] != len(split.classes):
         raise FerlibError(
             f"The network tells {model.output_shape[-1]} classes apart but the images have "
@@ -138,7 +140,7 @@ def predict_views(
     images = np.asarray(split.images)
     alone, total = None, np.zeros((len(images), len(split.classes)), "float64")
     for view in _views(images, views):
-        answers = outputs(model, view, batch_size)
+        answers = outputs(model, view)
         alone = answers if alone is None else alone
         total += answers
     return tuple(

@@ -22,14 +22,20 @@ def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
         seed: Of the run; where fewer than all training images are wanted, it draws them.
         dataset: Its test split is not touched.
     """
-    splits = (dataset.train, dataset.valid)
-    if row.classes is not None:
-        splits = tuple(split.only(row.classes) for split in splits)
-    splits = (taught(splits[0], row.target), splits[1])
-    return tuple(
-        split if number is None else subset(split, number, subset_seed)
-        for split, number, subset_seed in zip(splits, (row.images, row.valid_images), (seed, 0), strict=True)
-    )
+    train = dataset.train if row.classes is None else dataset.train.only(row.classes)
+    train = taught(train, row.target)
+    return train if row.images is None else subset(train, row.images, seed), judged(row, dataset.valid)
+
+
+def judged(row: Experiment, split: Split) -> Split:
+    """Return the images that a row is judged on: of its classes, as many as its profile takes.
+
+    Args:
+        row: Scaled to its profile.
+        split: PublicTest or PrivateTest.
+    """
+    split = split if row.classes is None else split.only(row.classes)
+    return split if row.valid_images is None else subset(split, row.valid_images, 0)
 
 
 def taught(split: Split, target: str) -> Split:
@@ -45,8 +51,10 @@ def taught(split: Split, target: str) -> Split:
         for ``"cleaned"`` those whose label has as many votes as any other answer, with that label.
 
     Raises:
-        FerlibError: The images have no votes.
+        FerlibError: The images have no votes, or there is no such target.
     """
+    if target not in TARGETS:
+        raise FerlibError(f"there is nothing to teach called {target!r}; choose one of {', '.join(TARGETS)}")
     if target == "label":
         return split
     seen = _votes(split)

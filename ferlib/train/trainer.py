@@ -299,7 +299,7 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
         paths.reserve(temporary, 5 * fitting.network.count_params() + 2**20)  # float32, names, and some room
         fitting.network.save_weights(temporary)
     if fitting.precision != "float32":  # in which everybody else will compute
-        part = targets.parts(run.experiment, run.seed, dataset)[1]
+        part = targets.judged(run.experiment, dataset.valid)
         run = replace(run, valid=record.rounded(predicting.predict(run.model(), part)))
     run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     record.save(run, folder / record.RUN_FILE)
