@@ -64,13 +64,10 @@ def locate(
     picture = as_bytes(image)
     height, width = picture.shape[:2]
     found = _searched(picture, detector, LARGEST_SEARCHED, smallest, known)
-    for side in _finer_sides(width, height, detector):
-        if (
-            smallest is None
-            or smallest * LARGEST_SEARCHED / max(width, height) < 2 * detectors.YUNET_SMALLEST
-        ):
-            small = _searched(picture, detector, side, smallest)
-            found = _joined(found, small.take(small.boxes[:, 2] < FINER_WIDEST * max(width, height)))
+    longer, finer = max(width, height), _finer_side(width, height, detector)
+    if finer and (smallest is None or smallest * LARGEST_SEARCHED / longer < 2 * detectors.YUNET_SMALLEST):
+        small = _searched(picture, detector, finer, smallest)
+        found = _joined(found, small.take(small.boxes[:, 2] < FINER_WIDEST * longer))
     return _inside(found, width, height)
 
 
@@ -86,17 +83,18 @@ def check(detector: str) -> None:
 
 def smallest_searched(width: int, height: int, detector: str = DETECTORS[0]) -> int:
     """Return the width, pixels, from which faces can be found in a picture of some size."""
-    largest = [LARGEST_SEARCHED, *_finer_sides(width, height, detector)][-1]
+    largest = _finer_side(width, height, detector) or LARGEST_SEARCHED
     scale = min(1.0, largest / max(width, height, 1))
     if detector == "haar":
         return round(detectors.HAAR_SMALLEST / scale)
     return max(SMALLEST_FACE, round(detectors.YUNET_SMALLEST / scale))
 
 
-def _finer_sides(width: int, height: int, detector: str) -> tuple[int, ...]:
+def _finer_side(width: int, height: int, detector: str) -> int | None:
+    """Return the longer side to which a picture is reduced for a second search, if it gets one."""
     longer = max(width, height)
     finer = detector == "yunet" and longer >= FINER_FROM * LARGEST_SEARCHED
-    return (min(longer, FINER_SEARCHED),) if finer else ()
+    return min(longer, FINER_SEARCHED) if finer else None
 
 
 def _searched(

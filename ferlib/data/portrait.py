@@ -99,9 +99,9 @@ def _oval(x: float, y: float, width: float, height: float) -> np.ndarray:
     return np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
 
 
-def _bow(x: float, y: float, width: float, height: float, steps: int = 11) -> np.ndarray:
+def _bow(x: float, y: float, width: float, height: float) -> np.ndarray:
     """Points from left to right on a parabola; a positive height sags in the middle."""
-    along = np.linspace(-1, 1, steps)
+    along = np.linspace(-1, 1, 11)
     return np.stack([x + width * along, y + height * (1 - along**2)], axis=1)
 
 

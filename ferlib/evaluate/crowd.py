@@ -148,8 +148,8 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
         Indexed by the row's id; ``seeds``, and, with intervals over images and seeds, ``_low`` to ``_high``:
         ``crowd`` (accuracy by the crowd's answer, 0 to 1), ``agreed`` (likewise where at least six of ten
         people agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy
-        by the crowd without images that have copies in training); on images with enough votes ``cross_entropy``
-        (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how many images:
+        by the crowd without images that have copies in training); on images with enough votes
+        ``cross_entropy`` (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how many images:
         ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
     """
     rows = {one.row: _summary(one) for one in judged}

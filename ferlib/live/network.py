@@ -70,11 +70,11 @@ class Network:
                 "cut faces out with ferlib.faces.crop first"
             )
         images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
-        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        parts = [
+            self._session.run(None, {self._input: images[start : start + BATCH].astype(np.float32)})[0]
+            for start in range(0, len(images), BATCH)
+        ]
         return self._calibrated(np.concatenate(parts))
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input: images.astype(np.float32)})[0]
 
     def _calibrated(self, raw: np.ndarray) -> np.ndarray:
         """Divide log-probabilities by the temperature (Guo et al. 2017)."""

@@ -40,7 +40,6 @@ def webcam(
     port: int = 0,
     page: bool | None = None,
     browser: bool = True,
-    progress: bool = True,
     model: Network | None = None,
 ) -> int:
     """Show faces and emotions live until q is pressed on the page, Ctrl-C here, or the source ends.
@@ -53,7 +52,6 @@ def webcam(
         port: Port of the page on 127.0.0.1; 0 takes a free one.
         page: Serve the page; None does so unless a file is being recorded, which then goes as fast as it can.
         browser: Open the page in the browser.
-        progress: Show a line with the rate on a terminal.
         model: As for `ferlib.predict`.
 
     Returns:
@@ -78,9 +76,7 @@ def webcam(
             print(f"Live view: {shown.page.address} (q stops it there, Ctrl-C here)", flush=True)
             if browser:
                 webbrowser.open(shown.page.address)
-        bar = stack.enter_context(
-            tqdm(total=total, unit="frame", disable=None if progress else True, leave=False)
-        )
+        bar = stack.enter_context(tqdm(total=total, unit="frame", disable=None, leave=False))
         count = _run(pictures, Tracker(network, detector), shown, bar)
     if record:
         print(f"The live view is kept in {record}")

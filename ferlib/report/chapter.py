@@ -135,7 +135,8 @@ class Report:
         quick = {run.profile for run in self.runs} == {"quick"} if runs else profile == "quick"
         self.conclusive = not (dataset.is_demo or quick)
         read = all(run.origin == "record" for run in self.runs)
-        self.strict = self.conclusive and read and _is_recorded(dataset)
+        recorded = set(record.read_results().get("fingerprint", ()))
+        self.strict = self.conclusive and read and dataset.fingerprint in recorded
         self._values = {}
         keras.utils.set_random_seed(0)
         # It warns on stdout where notebooks run, of functions by their places in memory.
@@ -205,14 +206,5 @@ class Report:
 
     def _filled(self, text: str) -> str:
         """Fill the holes; what would be read of a row that was not run is missing."""
-        unknown = {hole[1]: None for hole in HOLE.finditer(text) if _is_of_a_row(hole[1])}
+        unknown = {hole[1]: None for hole in HOLE.finditer(text) if hole[1].split(".")[0] in EXPERIMENTS}
         return filled(text.strip(), unknown | self._values)
-
-
-def _is_of_a_row(name: str) -> bool:
-    return name.split(".")[0] in EXPERIMENTS
-
-
-def _is_recorded(dataset) -> bool:
-    """Say whether the committed record is of this data set."""
-    return dataset.fingerprint in set(record.read_results().get("fingerprint", ()))

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ferlib.data.fer2013 import DEMO_SOURCE
 from ferlib.report.document import Chapter
 
-DEMO = "demo faces, not FER-2013"
 QUICK = "quick profile: small-scale run"
 MIXED = "some numbers come from quick, small-scale runs"
 
@@ -18,7 +18,7 @@ def banner(chapters: Sequence[Chapter]) -> str:
         chapters: All chapters of the report.
     """
     profiles = {profile for chapter in chapters for profile in chapter.facts.get("profiles", ())}
-    warnings = [DEMO] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
+    warnings = [DEMO_SOURCE] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
     if "quick" in profiles:
         warnings.append(QUICK if profiles == {"quick"} else MIXED)
     return " · ".join(warnings)
@@ -58,12 +58,12 @@ def page(chapters: Sequence[Chapter]) -> str:
             [(number, chapter.parameters) for number, chapter in _numbered(chapters)],
             lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
         ),
-        "Profile": _by_chapter(told, _profile),
+        "Profile": _by_chapter(told, lambda facts: " and ".join(facts["profiles"]) or "no training"),
         "Data": _by_chapter(told, lambda facts: facts["data"]),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
         **({"Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none")} if notes else {}),
         "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
-        "Versions": _by_chapter(told, lambda facts: _listed(facts["versions"])),
+        "Versions": _by_chapter(told, lambda facts: ", ".join(map(" ".join, facts["versions"].items()))),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
     return "\n\n".join(
@@ -98,14 +98,6 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
         f"{text} (chapter{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))})"
         for text, numbers in chapters.items()
     )
-
-
-def _profile(facts: dict) -> str:
-    return " and ".join(facts["profiles"]) or "no training"
-
-
-def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{package} {version}" for package, version in versions.items())
 
 
 def _runs_table(chapters: Sequence[Chapter]) -> str:

@@ -110,7 +110,8 @@ def read_chapter(path: Path) -> Chapter:
     )
     card = notebook.cells[0].source[opening.end() :]
     blocks = []
-    setup_end = max((i for i, cell in enumerate(notebook.cells) if _is_setup(cell)), default=0)
+    tags = [set(cell.metadata.get("tags", [])) for cell in notebook.cells]
+    setup_end = max((position for position, some in enumerate(tags) if some & _SETUP_TAGS), default=0)
     problems = []
     for position, cell in enumerate(notebook.cells[1:], start=1):
         if cell.cell_type == "markdown":
@@ -179,10 +180,6 @@ def _reason(cell) -> str:
         if output.output_type == "error":
             return f"failed with {output.ename}: {as_terminal(output.evalue)}; mend it and execute again"
     return "did not run to its end; execute again"
-
-
-def _is_setup(cell) -> bool:
-    return bool(_SETUP_TAGS & set(cell.metadata.get("tags", [])))
 
 
 def _card(text: str) -> list[str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from ferlib import paths
 from ferlib.labels import FerlibError
+from ferlib.train.experiments import TRAINED
 
 _NOTICES = re.compile(
     r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
 )
-_PROFILES = ("auto", "quick", "full")
 
 
 def build(
@@ -39,8 +39,8 @@ def build(
     Raises:
         FerlibError: If a notebook fails; its executed file is kept for reading.
     """
-    if profile not in _PROFILES:
-        raise FerlibError(f"unknown profile {profile!r}; use one of {', '.join(_PROFILES)}")
+    if profile not in ("auto", *TRAINED):
+        raise FerlibError(f"unknown profile {profile!r}; use one of auto, {', '.join(TRAINED)}")
     if profile == "quick":
         _separate_quick_folders()
     if fresh:

@@ -1,7 +1,5 @@
 """Commands and kinds of argument; what is none of the kind is told in a sentence."""
 
-import os
-import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 
 from ferlib.labels import FerlibError
@@ -78,16 +76,13 @@ def command(commands, name: str, run, help: str, data: bool = True) -> ArgumentP
 
 def import_keras_quietly() -> None:
     """Import Keras without the notices that TensorFlow's native code writes whatever its settings say."""
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
-        os.dup2(notices.fileno(), 2)
+    from ferlib.live.media import stderr_captured
+
+    with stderr_captured():
         try:
             import keras  # noqa: F401
         except ValueError as error:
             raise FerlibError(f"KERAS_BACKEND must be tensorflow or jax: {error}") from None
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def add_number(parser, flag: str, default: int | None, help: str, kind=positive) -> None:

@@ -58,7 +58,7 @@ def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path
         "experiment": run.experiment.id,
         "seed": run.seed,
         "profile": run.profile,
-        **{name: _plain(run.result[name]) for name in kept if name in run.result},
+        **{name: np.asarray(run.result[name]).item() for name in kept if name in run.result},
     }
     if run.valid.classes == CLASSES and votes.of(dataset.valid) is not None:
         source["crowd_accuracy"] = crowd.judge([run], dataset)[0].by_crowd.value
@@ -160,10 +160,6 @@ def export_model(
         "exported": datetime.date.today().isoformat(),
     }
     return _written(contents, metadata, Path(folder))
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _portable(model: keras.Model) -> keras.Model:

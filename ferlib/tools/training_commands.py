@@ -5,6 +5,7 @@ import time
 
 from ferlib.labels import FerlibError
 from ferlib.tools import arguments
+from ferlib.train.experiments import TRAINED
 from ferlib.words import listed
 
 
@@ -68,7 +69,7 @@ def add_profile(parser) -> None:
     """Add the option that chooses a scale of training."""
     parser.add_argument(
         "--profile",
-        choices=("auto", "quick", "full"),
+        choices=("auto", *TRAINED),
         default="auto",
         help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
     )

@@ -158,7 +158,7 @@ def residual_cnn(
     return _network("residual_cnn", images, x, classes)
 
 
-def mini_xception(classes: int, *, width: float = 1.0) -> keras.Model:
+def mini_xception(classes: int) -> keras.Model:
     """Build mini-Xception: separable convolutions with residuals, global pooling, no dense layer.
 
     Source: Arriaga, Valdenegro-Toro and Plöger, "Real-time Convolutional Neural Networks for Emotion and
@@ -167,9 +167,8 @@ def mini_xception(classes: int, *, width: float = 1.0) -> keras.Model:
     images = _images()
     x = _standardized(images)
     for _ in range(2):
-        x = _normalized_relu(layers.Conv2D(_scaled(8, width), 3, use_bias=False)(x), True)
+        x = _normalized_relu(layers.Conv2D(8, 3, use_bias=False)(x), True)
     for filters in (16, 32, 64, 128):
-        filters = _scaled(filters, width)
         # A 1x1 convolution with stride 2, said in two layers: as one, TensorFlow's CPU kernel for its
         # gradient writes beyond its memory for odd batches (2.21, AVX-512).
         shortcut = layers.MaxPooling2D(1, strides=2, padding="same")(x)
