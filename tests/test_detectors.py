@@ -9,14 +9,14 @@ import pytest
 import scenes
 import skimage.data
 
-from ferlib import detectors, faces, paths
+from ferlib import faces, paths
 from ferlib.live import tracker
 
 BOX = (200, 120, 150, 150)
 
 
 def test_yunet_is_the_file_that_its_notice_names():
-    path = paths.PACKAGE / "weights" / detectors.YUNET_FILE
+    path = paths.PACKAGE / "weights" / faces.YUNET_FILE
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert path.stat().st_size == 232_589 and digest.startswith("8f2383e4dd3c")
     notices = (paths.PACKAGE.parent / "THIRD_PARTY_NOTICES.md").read_text()
@@ -93,7 +93,7 @@ def test_nobody_is_seen_where_nobody_is(name):
 def test_drawn_faces_are_framed_by_both_detectors_alike():
     for emotion in scenes.SEEDS:
         picture = scenes.scene([(scenes.face(emotion), BOX)])
-        for detector in detectors.DETECTORS:
+        for detector in faces.DETECTORS:
             ((left, top, width, height),) = faces.locate(picture, detector).boxes
             assert max(width, height) == pytest.approx(150, rel=0.2)
             assert (left + width / 2, top + height / 2) == pytest.approx((275, 195), abs=15)

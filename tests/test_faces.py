@@ -7,7 +7,7 @@ import skimage.data
 
 from ferlib import faces
 from ferlib.data import portrait
-from ferlib.detectors import Found
+from ferlib.faces import Found
 from ferlib.labels import CLASSES, FerlibError
 
 EYES = (205, 105), (250, 105)

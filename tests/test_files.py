@@ -11,10 +11,10 @@ import scenes
 
 from ferlib import cli, faces, paths
 from ferlib.evaluate import live_chain
+from ferlib.faces import overlap
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live import files, inputs, media, video
 from ferlib.live.network import load_model
-from ferlib.live.tracker import overlap
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
 BLANK = np.full((120, 160, 3), 200, np.uint8)

@@ -10,8 +10,8 @@ from statsmodels.stats import proportion
 from ferlib import cli, paths
 from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
-from ferlib.detectors import DETECTORS
 from ferlib.evaluate import live_chain
+from ferlib.faces import DETECTORS
 from ferlib.labels import CLASSES
 from ferlib.live.network import load_model
 from ferlib.tools import arguments

@@ -31,7 +31,7 @@ def test_a_photo_and_its_pixels_give_the_same_faces(tmp_path, network, happy):
     from_file = ferlib.predict(str(tmp_path / "a.png"), model=network)
     assert ferlib.predict(happy[..., ::-1], model=network) == from_file
     (face,) = from_file
-    assert face.emotion == "happy" and tracker.overlap(face.box, BOX) > 0.55
+    assert face.emotion == "happy" and faces.overlap(face.box, BOX) > 0.55
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def follow(follower, pictures):
 def test_a_face_counts_from_its_second_sighting(network, happy):
     shown = follow(tracker.Tracker(network), [happy] * 3)
     assert [len(people) for people in shown] == [0, 1, 1]
-    assert shown[1][0].emotion == "happy" and tracker.overlap(shown[1][0].box, BOX) > 0.55
+    assert shown[1][0].emotion == "happy" and faces.overlap(shown[1][0].box, BOX) > 0.55
 
 
 def test_a_single_wrong_frame_does_not_change_the_label(network, happy):
@@ -157,7 +157,7 @@ def test_a_face_that_jumps_does_not_leave_a_ghost_behind(network, happy):
     jumped = scenes.scene([(scenes.face("happy"), (x + width * 2 // 3, y, width, height))])
     shown = follow(tracker.Tracker(network), [happy] * 4 + [jumped] * 3)
     assert max(len(people) for people in shown) == 1
-    assert tracker.overlap(shown[-1][0].box, (x + width * 2 // 3, y, width, height)) > 0.55
+    assert faces.overlap(shown[-1][0].box, (x + width * 2 // 3, y, width, height)) > 0.55
 
 
 def test_a_new_face_is_noticed_soon(network, happy):
@@ -181,7 +181,7 @@ def test_known_faces_are_looked_for_where_they_were(network, monkeypatch):
     whole = searched.count((360, 480))
     assert whole == 2 and len(searched) == 20
     assert all(len(people) == 1 for people in shown[1:])
-    assert tracker.overlap(shown[-1][0].box, (100 + 6 * 19, 120, 150, 150)) > 0.55
+    assert faces.overlap(shown[-1][0].box, (100 + 6 * 19, 120, 150, 150)) > 0.55
 
 
 def test_the_tracker_tells_what_took_how_long(network, happy):
@@ -194,9 +194,9 @@ def test_the_tracker_tells_what_took_how_long(network, happy):
 
 
 def test_overlap():
-    assert tracker.overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1
-    assert tracker.overlap((0, 0, 4, 4), (2, 0, 4, 4)) == pytest.approx(8 / 24)
-    assert tracker.overlap((0, 0, 4, 4), (9, 9, 4, 4)) == 0
+    assert faces.overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1
+    assert faces.overlap((0, 0, 4, 4), (2, 0, 4, 4)) == pytest.approx(8 / 24)
+    assert faces.overlap((0, 0, 4, 4), (9, 9, 4, 4)) == 0
 
 
 def test_a_face_of_six_percent_of_the_width_is_followed(network):
@@ -233,7 +233,7 @@ def test_far_apart_pictures_are_searched_whole_and_keep_numbers(network):
     shown = [follower.update(picture, float(n)) for n, picture in enumerate(pictures)]
     assert [len(people) for people in shown[1:]] == [1] * 5
     assert {face.number for people in shown for face in people} == {1}
-    assert tracker.overlap(shown[-1][0].box, (30 + 60 * 5, 120, 150, 150)) > 0.5, "no average of places"
+    assert faces.overlap(shown[-1][0].box, (30 + 60 * 5, 120, 150, 150)) > 0.5, "no average of places"
 
 
 def test_a_film_counts_faces_from_their_first_sighting_but_no_false_alarm(network, happy):

@@ -4,10 +4,11 @@ import pytest
 import scenes
 from skimage import data as photos
 
+from ferlib import faces
 from ferlib.evaluate import live_chain
 from ferlib.figures import showcase, style
 from ferlib.labels import CLASSES
-from ferlib.live import draw, reading, tracker
+from ferlib.live import draw, reading
 from ferlib.live.answers import Face
 from ferlib.live.network import load_model
 
@@ -45,7 +46,7 @@ def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
     np.testing.assert_array_equal(film[-1], list(showcase.hand_held(PICTURE, 12))[-1])
     assert (film[3] != film[4]).mean() > 0.5
     read = [people[0] for people in reading.find([reading.Frame(film[0])], live_network(), "yunet", None)]
-    assert tracker.overlap(read[0].box, BOX) > 0.5
+    assert faces.overlap(read[0].box, BOX) > 0.5
 
 
 def test_answers_are_those_at_the_place_asked_for(network):

@@ -149,8 +149,8 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
         ``crowd`` (accuracy by the crowd's answer, 0 to 1), ``agreed`` (likewise where at least six of ten
         people agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy
         by the crowd without images that have copies in training); on images with enough votes
-        ``cross_entropy`` (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how many images:
-        ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
+        ``cross_entropy`` (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how
+        many images: ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
     """
     rows = {one.row: _summary(one) for one in judged}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")

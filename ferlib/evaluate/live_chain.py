@@ -12,7 +12,7 @@ from statsmodels.stats import proportion
 
 from ferlib import faces, paths, pixels
 from ferlib.data.fer2013 import Split, subset
-from ferlib.detectors import DETECTORS, Found
+from ferlib.faces import DETECTORS, Found
 from ferlib.labels import IMAGE_SIZE
 from ferlib.live import reading, tracker
 from ferlib.live.media import Frame
@@ -214,7 +214,7 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
 
 def _at(found: Found, place: tuple) -> Found:
     """Keep the face at a place, if there is one."""
-    shares = np.array([tracker.overlap(box, place) for box in found.boxes])
+    shares = np.array([faces.overlap(box, place) for box in found.boxes])
     best = np.argsort(-shares)[:1] if len(shares) and shares.max() >= tracker.SAME_FACE else []
     return found.take(np.array(best, int))
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from ferlib import faces
 from ferlib.colours import palette
-from ferlib.detectors import DETECTORS
+from ferlib.faces import DETECTORS
 from ferlib.figures.style import FAINT, RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
@@ -45,7 +45,7 @@ class Case(NamedTuple):
         """Say whether the face was found, and nothing else taken for one."""
         if self.box is None or self.box == "somewhere":
             return len(people) == (self.box is not None)
-        return len(people) == 1 and tracker.overlap(people[0].box, self.box) >= tracker.SAME_FACE
+        return len(people) == 1 and faces.overlap(people[0].box, self.box) >= tracker.SAME_FACE
 
 
 def webcam_picture(photo: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def averaged(people: list[Face | None]) -> list[Face | None]:
 
 
 def _at(people: list[Face], box: tuple) -> Face | None:
-    return next((face for face in people if tracker.overlap(face.box, box) >= tracker.SAME_FACE), None)
+    return next((face for face in people if faces.overlap(face.box, box) >= tracker.SAME_FACE), None)
 
 
 # --- figures ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ferlib.faces import common
 from ferlib.live.answers import Face
 
 BLUE, WHITE, GREY = (235, 99, 37), (255, 255, 255), (150, 150, 150)
@@ -38,7 +39,7 @@ def annotated(
     boxes = [tuple(round(side / scale) for side in face.box) for face in faces]
     for x, y, width, height in boxes:
         cv2.rectangle(image, (x, y), (x + width, y + height), BLUE, thickness, cv2.LINE_AA)
-    taken = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    taken = list(boxes)
     told = len(faces) > 1 if numbered is None else numbered
     for face, box in zip(faces, boxes, strict=True):
         size = float(np.clip(box[2] / 200, *(limit * max(unit, 1) for limit in TEXT_SIZES)))
@@ -56,7 +57,7 @@ def _wordings(face: Face, least: float, numbered: bool) -> list[str]:
 
 def _placed(
     image: np.ndarray, text: str, box: tuple, size: float, edge: int, taken: list[tuple]
-) -> tuple[int, str, float, int, int]:
+) -> tuple[float, str, float, int, int]:
     """Look for the place beside a box where a label hides least of the faces and labels there are.
 
     Returns:
@@ -77,21 +78,18 @@ def _placed(
         )
         for across, down in places
     ]
-    hidden = [
-        sum(_common((across, down, across + width, down + height), other) for other in taken)
-        for across, down in inside
-    ]
+    hidden = [sum(common((across, down, width, height), other) for other in taken) for across, down in inside]
     best = int(np.argmin(hidden))
     return hidden[best], text, size, *inside[best]
 
 
 def _label(image: np.ndarray, text: str, size: float, left: int, top: int) -> tuple:
-    """Write white on blue; return left, top, right and bottom of the label."""
+    """Write white on blue; return the box of the label."""
     width, height, below, pad = _extent(text, size)
     cv2.rectangle(image, (left, top), (left + width, top + height), BLUE, cv2.FILLED)
     origin = (left + pad, top + height - below - pad)
     cv2.putText(image, text, origin, FONT, size, WHITE, _stroke(size), cv2.LINE_AA)
-    return left, top, left + width, top + height
+    return left, top, width, height
 
 
 def _stroke(size: float) -> int:
@@ -103,11 +101,6 @@ def _extent(text: str, size: float) -> tuple[int, int, int, int]:
     (width, height), below = cv2.getTextSize(text, FONT, size, _stroke(size))
     pad = max(2, round(6 * size))
     return width + 2 * pad, height + below + 2 * pad, below, pad
-
-
-def _common(a: tuple, b: tuple) -> int:
-    """Return the area that two rectangles (left, top, right, bottom) share, pixels."""
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def live_view(image: np.ndarray, faces: list[Face], rate: float) -> np.ndarray:

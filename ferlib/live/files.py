@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ferlib import faces
-from ferlib.detectors import DETECTORS, Found
+from ferlib.faces import DETECTORS, Found
 from ferlib.labels import FerlibError
 from ferlib.live import draw, inputs, media
 from ferlib.live.answers import Faces, Rows

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, Unpack, overloa
 import numpy as np
 
 from ferlib import pixels
-from ferlib.detectors import DETECTORS, Found
-from ferlib.faces import crop, locate, smallest_searched
+from ferlib.faces import DETECTORS, Found, crop, locate, smallest_searched
 from ferlib.labels import FerlibError
 from ferlib.live import media
 from ferlib.live.answers import Faces, Film, Moment, Photos

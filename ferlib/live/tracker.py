@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ferlib import faces
-from ferlib.detectors import DETECTORS, Found
+from ferlib.faces import DETECTORS, Found
 from ferlib.labels import FerlibError
 from ferlib.live.answers import Face, Faces
 from ferlib.live.media import Frame
@@ -141,11 +141,13 @@ class Tracker:
             return Found(np.zeros((0, 4), int), np.zeros(0))
         found = _reduced(part, NEAR_SIZE, self._detector, round(0.6 * width), known=True)
         found = Found(found.boxes + (left, top, 0, 0), found.tilts)
-        return found.take(np.argsort([-overlap(box, other) for other in found.boxes], kind="stable")[:1])
+        return found.take(
+            np.argsort([-faces.overlap(box, other) for other in found.boxes], kind="stable")[:1]
+        )
 
     def _match(self, found: Found) -> None:
         """Continue each track with the box that overlaps it most; start tracks with the boxes left over."""
-        boxes, alike = found.boxes, _similarity if self._sparse else overlap
+        boxes, alike = found.boxes, _similarity if self._sparse else faces.overlap
         pairs = [
             (alike(track.box, box), t, b)
             for t, track in enumerate(self._tracks)
@@ -168,7 +170,7 @@ class Tracker:
 
     def _may_return(self, track: _Track, boxes: np.ndarray) -> bool:
         """Say whether a face out of sight is waited for: one seen twice, with no other face at its place."""
-        displaced = any(overlap(track.box, box) > 0.02 for box in boxes)
+        displaced = any(faces.overlap(track.box, box) > 0.02 for box in boxes)
         return not self._sparse and track.seen > 1 and track.missed <= PATIENCE and not displaced
 
     def _classify(self, image: np.ndarray, elapsed: float) -> None:
@@ -254,14 +256,6 @@ def _reduced(image: np.ndarray, side: int, detector: str, smallest: int, known: 
     least = max(1, round(smallest / shrink))
     found = faces.locate(image, detector, smallest=least, known=known).scaled(shrink)
     return Found(np.rint(found.boxes).astype(int), found.tilts)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return intersection over union of two boxes (left, top, width, height), 0 to 1."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
-    return float(shared / (a[2] * a[3] + b[2] * b[3] - shared))
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ferlib import faces
-from ferlib.detectors import DETECTORS
+from ferlib.faces import DETECTORS
 from ferlib.labels import FerlibError
 from ferlib.live import draw, media
 from ferlib.live.network import Network, load_model
