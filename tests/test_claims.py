@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ferlib.evaluate import claims, measures, resampling
+from ferlib.evaluate import claims, measures, metrics
 from ferlib.evaluate.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.labels import CLASSES
 from ferlib.train import experiments
@@ -17,11 +17,11 @@ DATASET = made_up.dataset()
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Draw fewer resamples, and spare the collection of garbage that statsmodels orders each time."""
-    monkeypatch.setattr(resampling, "RESAMPLES", 1000)
+    monkeypatch.setattr(metrics, "RESAMPLES", 1000)
     monkeypatch.setattr("gc.collect", lambda *generation: 0)
-    resampling._weights.cache_clear()
+    metrics._weights.cache_clear()
     yield
-    resampling._weights.cache_clear()
+    metrics._weights.cache_clear()
 
 
 def judged(runs, text, dataset=DATASET):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib.evaluate import comparison, private_test, resampling, summary
+from ferlib.evaluate import comparison, metrics, private_test, summary
 from ferlib.labels import TOP_FOUR
 from ferlib.train import experiments, record
 
@@ -88,7 +88,7 @@ def test_seeds_deviate_as_recorded_rows_with_several_do():
     deviation, freedom = summary.seed_deviation()
     assert (deviation, freedom) == (pytest.approx(0.02), 2)
     run = made_up.run("deep_plain")
-    assert np.std(summary.accuracy([run]).samples) > np.std(resampling.accuracy([run.valid]).samples)
+    assert np.std(summary.accuracy([run]).samples) > np.std(metrics.accuracy([run.valid]).samples)
 
 
 def test_quick_runs_are_left_out_where_there_are_others(runs):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ferlib.evaluate import resampling
-from ferlib.evaluate.resampling import Sampled
+from ferlib.evaluate import metrics
+from ferlib.evaluate.metrics import Sampled
 from ferlib.train.predicting import Predictions
 
 
@@ -22,7 +22,7 @@ def coin(share, images=500, seed=0):
 
 def test_one_seed_gives_the_bootstrap_interval_over_images():
     one = right_and_wrong(coin(0.7))
-    sampled = resampling.accuracy([one])
+    sampled = metrics.accuracy([one])
     assert sampled.value == pytest.approx(one.accuracy)
     expected = stats.bootstrap(
         (one.correct.astype(float),), np.mean, method="percentile", n_resamples=5000, rng=3
@@ -35,21 +35,21 @@ def test_pairing_narrows_a_difference():
     first = coin(0.7)
     second = first.copy()
     second[:10] = ~second[:10]
-    paired = resampling.accuracy([right_and_wrong(first)], row="a") - resampling.accuracy(
+    paired = metrics.accuracy([right_and_wrong(first)], row="a") - metrics.accuracy(
         [right_and_wrong(second)], row="b"
     )
-    assert np.ptp(paired.interval()) < 0.03 < np.ptp(resampling.accuracy([right_and_wrong(first)]).interval())
+    assert np.ptp(paired.interval()) < 0.03 < np.ptp(metrics.accuracy([right_and_wrong(first)]).interval())
 
 
 def test_seeds_that_disagree_widen_the_interval():
     alike = [right_and_wrong(coin(0.7, seed=seed)) for seed in range(3)]
     apart = [right_and_wrong(coin(share, seed=seed)) for seed, share in enumerate([0.6, 0.7, 0.8])]
-    assert np.ptp(resampling.accuracy(apart).interval()) > 2 * np.ptp(resampling.accuracy(alike).interval())
+    assert np.ptp(metrics.accuracy(apart).interval()) > 2 * np.ptp(metrics.accuracy(alike).interval())
 
 
 def test_a_row_minus_itself_is_zero_in_every_resample():
     several = [right_and_wrong(coin(0.6, seed=seed)) for seed in range(3)]
-    nothing = resampling.accuracy(several, row="x") - resampling.accuracy(several, row="x")
+    nothing = metrics.accuracy(several, row="x") - metrics.accuracy(several, row="x")
     assert not nothing.samples.any() and nothing.p() == 1
 
 
@@ -58,16 +58,16 @@ def test_p_value_is_uniform_without_a_difference_and_small_with_one():
     ps = []
     for _ in range(60):
         pair = generator.random((2, 120)) < 0.5
-        ps.append((resampling.ratio(pair[:1]) - resampling.ratio(pair[1:])).p())
+        ps.append((metrics.ratio(pair[:1]) - metrics.ratio(pair[1:])).p())
     assert 0 <= np.mean(np.array(ps) < 0.05) < 0.15 and 0.3 < np.mean(ps) < 0.7
-    better = resampling.ratio([coin(0.9)]) - resampling.ratio([coin(0.6, seed=1)])
-    assert better.p() == pytest.approx(2 / (resampling.RESAMPLES + 1))
+    better = metrics.ratio([coin(0.9)]) - metrics.ratio([coin(0.6, seed=1)])
+    assert better.p() == pytest.approx(2 / (metrics.RESAMPLES + 1))
 
 
 def test_ratio_divides_sums():
     numerators, denominators = np.array([[1, 0, 1, 0]]), np.array([[1, 1, 1, 0]])
-    assert resampling.ratio(numerators, denominators).value == pytest.approx(2 / 3)
-    assert resampling.ratio(numerators, denominators).samples.min() >= 0
+    assert metrics.ratio(numerators, denominators).value == pytest.approx(2 / 3)
+    assert metrics.ratio(numerators, denominators).samples.min() >= 0
 
 
 def test_sampled_numbers_calculate_like_numbers():
@@ -75,11 +75,11 @@ def test_sampled_numbers_calculate_like_numbers():
     assert (one + two).value == 4 and (one - two).samples.tolist() == [1, -3]
     assert (5 - one).value == 4 and (2 * one).samples.tolist() == [2, 4]
     assert sum([one, two]).value == 4
-    assert resampling.smallest([one, two]).samples.tolist() == [0, 2]
-    assert resampling.largest([one, two]).value == 3
+    assert metrics.smallest([one, two]).samples.tolist() == [0, 2]
+    assert metrics.largest([one, two]).value == 3
 
 
 def test_other_images_are_refused():
     one = right_and_wrong(coin(0.5, 10))
     with pytest.raises(ValueError, match="same images"):
-        resampling.accuracy([one, one.take(np.arange(9, -1, -1))])
+        metrics.accuracy([one, one.take(np.arange(9, -1, -1))])

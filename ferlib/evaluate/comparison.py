@@ -7,8 +7,8 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
-from ferlib.evaluate import metrics, resampling, summary
-from ferlib.evaluate.resampling import Sampled
+from ferlib.evaluate import metrics, summary
+from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
 from ferlib.words import p_value, points
@@ -83,7 +83,7 @@ def difference(
     found = summary.rows(runs)
     if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
         return Difference()
-    resampling.aligned([found[one][0].valid for one in (id, other)])
+    metrics.aligned([found[one][0].valid for one in (id, other)])
     by = summary.accuracy(found[id]) - summary.accuracy(found[other])
     return Difference(by.value, *by.interval())
 
@@ -306,4 +306,4 @@ def _moved(runs: Sequence[Run], clean: np.ndarray) -> tuple[Sampled, Sampled]:
     """Return a row's accuracy on leak-free images, and that on all of them, negated."""
     share = np.mean([run.test.correct for run in runs], axis=0, keepdims=True)
     kept = np.asarray(clean, float)[None]
-    return resampling.ratio(share * kept, kept), -resampling.ratio(share)
+    return metrics.ratio(share * kept, kept), -metrics.ratio(share)

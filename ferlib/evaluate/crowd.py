@@ -12,9 +12,9 @@ import pandas as pd
 
 from ferlib.data import audit, votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import metrics, resampling, summary
+from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.comparison import Difference
-from ferlib.evaluate.resampling import Sampled
+from ferlib.evaluate.metrics import Sampled
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import targets
 from ferlib.train.predicting import Predictions
@@ -73,7 +73,7 @@ class Judged:
             hits: bool or float (seeds, n).
             among: bool (n,).
         """
-        return resampling.ratio(hits * among, np.broadcast_to(among, hits.shape), row=self.row)
+        return metrics.ratio(hits * among, np.broadcast_to(among, hits.shape), row=self.row)
 
 
 def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judged]:
@@ -97,7 +97,7 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
     judged = []
     for id, of_row in summary.rows(run for run in runs if run.valid.classes == CLASSES).items():
         places = targets.judged(of_row[0].experiment, numbered).names
-        predictions = tuple(resampling.aligned([getattr(run, on) for run in of_row]))
+        predictions = tuple(metrics.aligned([getattr(run, on) for run in of_row]))
         if not np.array_equal(predictions[0].names, split.names[places]):
             raise FerlibError(
                 f"{id} was tested on other images than these; train it again: ferlib train {id}"
@@ -272,6 +272,6 @@ def gain(one: Judged, other: Judged) -> Difference:
     Raises:
         ValueError: They were not tested on the same images.
     """
-    resampling.aligned([one.predictions[0], other.predictions[0]])
+    metrics.aligned([one.predictions[0], other.predictions[0]])
     by = one.by_crowd - other.by_crowd
     return Difference(by.value, *by.interval())

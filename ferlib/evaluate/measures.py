@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ferlib.evaluate import resampling, summary
-from ferlib.evaluate.resampling import Sampled
+from ferlib.evaluate import metrics, summary
+from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments
 from ferlib.train.record import Run
 from ferlib.words import percent, points
@@ -82,7 +82,7 @@ def _steepness(places: np.ndarray, heights: np.ndarray, row: str) -> Sampled:
     """Slope of the line through points, as uncertain as their scatter about it makes it."""
     line = stats.linregress(places, heights)
     generator = np.random.default_rng(zlib.crc32(row.encode()))
-    noise = line.stderr * generator.standard_t(len(places) - 2, resampling.RESAMPLES)
+    noise = line.stderr * generator.standard_t(len(places) - 2, metrics.RESAMPLES)
     return Sampled(float(line.slope), line.slope + noise)
 
 
@@ -115,7 +115,7 @@ def overfits(found: Rows) -> Finding:
         f"with augmentation {points(gaps[other].value)}"
         for id, other in pairs
     )
-    effect = resampling.smallest(gaps[id] - gaps[other] for id, other in pairs)
+    effect = metrics.smallest(gaps[id] - gaps[other] for id, other in pairs)
     return Finding(measured, "smaller of the two differences of gaps (training minus PublicTest)", effect)
 
 
@@ -134,7 +134,7 @@ def stops_early(found: Rows) -> Finding:
     stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
     why = "" if stopped else "early stopping ended no run before its last epoch"
     test = "share of epochs saved, over seeds"
-    return Finding(measured, test, resampling.ratio(saved), sampled=False, untested=why)
+    return Finding(measured, test, metrics.ratio(saved), sampled=False, untested=why)
 
 
 def large_batches(found: Rows) -> Finding:
@@ -145,10 +145,10 @@ def large_batches(found: Rows) -> Finding:
     """
     trainings = [run for id in BATCHES for run in found[id]]
     doublings = np.log2([run.experiment.batch_size for run in trainings])
-    correct = np.stack([one.correct for one in resampling.aligned([run.test for run in trainings])])
+    correct = np.stack([one.correct for one in metrics.aligned([run.test for run in trainings])])
     slope = _steepness(doublings, correct.mean(axis=1), "batches")
     away = doublings - doublings.mean()
-    by_image = resampling.ratio((away @ correct / (away**2).sum())[None])
+    by_image = metrics.ratio((away @ correct / (away**2).sum())[None])
     slope += by_image - by_image.value
     means = {id: np.mean([run.test.accuracy for run in found[id]]) for id in BATCHES}
     listed = ", ".join(f"{experiments.find(id).batch_size}: {percent(mean)}" for id, mean in means.items())
@@ -165,8 +165,8 @@ def stay_close(found: Rows) -> Finding:
         + ", ".join(f"{id} {points(gap.value)}" for id, gap in apart.items())
         + f"; {sum(gap.value < CLOSE for gap in close.values())} of {len(close)} others are close"
     )
-    effect = resampling.smallest(
-        [CLOSE - resampling.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
+    effect = metrics.smallest(
+        [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
     )
     test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points, on its claimed side"
     return Finding(measured, test, effect)
@@ -174,10 +174,10 @@ def stay_close(found: Rows) -> Finding:
 
 def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
     """Recall of each class on PrivateTest, of one row."""
-    tests = resampling.aligned([run.test for run in runs])
+    tests = metrics.aligned([run.test for run in runs])
     correct, labels = np.stack([one.correct for one in tests]), tests[0].labels
     return {
-        name: resampling.ratio(correct & (labels == code), np.broadcast_to(labels == code, correct.shape))
+        name: metrics.ratio(correct & (labels == code), np.broadcast_to(labels == code, correct.shape))
         for code, name in enumerate(tests[0].classes)
     }
 
@@ -188,8 +188,8 @@ def easiest(found: Rows) -> Finding:
     recalls = _recalls(found[best])
     ranked = sorted(recalls, key=lambda name: -recalls[name].value)
     measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
-    easy = resampling.smallest(recalls[name] for name in ("happy", "surprise"))
-    effect = easy - resampling.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
+    easy = metrics.smallest(recalls[name] for name in ("happy", "surprise"))
+    effect = easy - metrics.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
     return Finding(measured, "lower recall of the two minus the highest of the others", effect)
 
 
@@ -200,7 +200,7 @@ def goes_to(true: Sequence[str], targets: Sequence[str]):
 
     def measure(found: Rows) -> Finding:
         best = summary.best_row(run for runs in found.values() for run in runs)
-        tests = resampling.aligned([run.test for run in found[best]])
+        tests = metrics.aligned([run.test for run in found[best]])
         labels, classes = tests[0].labels, tests[0].classes
         texts, effects = [], []
         for name in true:
@@ -208,12 +208,12 @@ def goes_to(true: Sequence[str], targets: Sequence[str]):
             wrong = np.stack([(labels == code) & (one.predicted != code) for one in tests])
             there = np.stack([np.isin(one.predicted, others) for one in tests])
             chance = np.isin(labels, others).sum() / (labels != code).sum()
-            share = resampling.ratio(wrong & there, wrong, row=best)
+            share = metrics.ratio(wrong & there, wrong, row=best)
             to = " or ".join(classes[other] for other in others)
             texts.append(
                 f"{name} to {to}: {percent(share.value)} of its mistakes, {percent(chance)} by chance"
             )
             effects.append(share - chance)
-        return Finding(f"{best}: " + "; ".join(texts), test, resampling.smallest(effects))
+        return Finding(f"{best}: " + "; ".join(texts), test, metrics.smallest(effects))
 
     return measure

@@ -9,8 +9,8 @@ import pandas as pd
 
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import metrics, resampling
-from ferlib.evaluate.resampling import Sampled
+from ferlib.evaluate import metrics
+from ferlib.evaluate.metrics import Sampled
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, models, record
 from ferlib.train.experiments import Experiment
@@ -126,14 +126,14 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     with the pooled `seed_deviation`: with one seed, too, a way of training is more than one network. A split
     is ``"valid"`` or ``"test"``.
     """
-    tested = resampling.aligned([getattr(run, split) for run in runs])
+    tested = metrics.aligned([getattr(run, split) for run in runs])
     share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
     deviation, freedom = seed_deviation(split)
     if runs[0].experiment.model == "prior":
         deviation = 0.0  # it draws nothing at random
     generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
-    noise = generator.standard_t(freedom, resampling.RESAMPLES) * deviation / np.sqrt(len(runs))
-    return resampling.ratio(share) + Sampled(0.0, noise)
+    noise = generator.standard_t(freedom, metrics.RESAMPLES) * deviation / np.sqrt(len(runs))
+    return metrics.ratio(share) + Sampled(0.0, noise)
 
 
 def training_accuracy(runs: Sequence[Run]) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data import votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import crowd, metrics, resampling
+from ferlib.evaluate import crowd, metrics
 from ferlib.evaluate.crowd import Judged
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import load_model
@@ -147,7 +147,7 @@ def _by_people(people: Judged, split: str) -> str:
 
 
 def _by_labels(run: Run, split: str, predictions: Predictions) -> str:
-    low, high = resampling.accuracy([predictions], row=run.experiment.id).interval()
+    low, high = metrics.accuracy([predictions], row=run.experiment.id).interval()
     told = (
         f"By FER-2013's labels: {percent(predictions.accuracy)} of {len(predictions):,} images of {split} "
         f"(95 % interval {percent(low)} to {percent(high)}), macro-F1 {predictions.macro_f1:.3f}."
