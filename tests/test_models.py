@@ -8,7 +8,7 @@ from keras import layers
 
 from ferlib.labels import FerlibError
 from ferlib.train import backbones, models
-from ferlib.train.normalization import BatchNormalization
+from ferlib.train.layers import BatchNormalization
 
 PARAMETERS = {
     "prior": 14,

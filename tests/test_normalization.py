@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ferlib.train import models
-from ferlib.train.normalization import BatchNormalization, make_fast
+from ferlib.train.layers import BatchNormalization, make_fast
 
 MAPS, VECTORS = (5, 6, 4, 8), (12, 8)
 

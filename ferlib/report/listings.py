@@ -14,7 +14,7 @@ PRINTED = {
         "train/models.py",
         "lean_cnn residual_cnn _standardized _convolution _normalized_relu",
     ),
-    "The augmentation": ("train/augment.py", "POLICIES Augment.call affine resample relight erase"),
+    "The augmentation": ("train/layers.py", "POLICIES Augment.call affine resample relight erase"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "Optimizer and learning rate": ("train/optimizers.py", "optimizer averaging"),
     "The table of experiments": (

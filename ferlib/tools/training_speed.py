@@ -23,10 +23,10 @@ from ferlib import paths
 from ferlib.data import demo, fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import KAGGLE_SPLITS, FerlibError
-from ferlib.train import experiments, machine, models, normalization, predicting, trainer
-from ferlib.train.augment import POLICIES, Augment
+from ferlib.train import experiments, machine, models, predicting, trainer
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
+from ferlib.train.layers import POLICIES, Augment, BatchNormalization
 
 COLUMNS = ("part", "task", "value", "unit", "against", "other", "ratio")
 """One line a task: its figure, that of what it is compared with, and how many times better it is."""
@@ -174,7 +174,7 @@ def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
     """Return an epoch as one would write it with Keras alone: float32, and Keras' own layers."""
     network = models.build(name, len(split.classes))
     for layer in network.layers:
-        if isinstance(layer, normalization.BatchNormalization):
+        if isinstance(layer, BatchNormalization):
             layer.__class__ = keras.layers.BatchNormalization
     network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     images = np.asarray(split.images, "float32")

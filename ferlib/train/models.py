@@ -12,7 +12,7 @@ from keras import layers
 
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
 from ferlib.train.backbones import PRETRAINED, load_weights, split_backbone, weights_available
-from ferlib.train.normalization import BatchNormalization, make_fast
+from ferlib.train.layers import BatchNormalization, make_fast
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
 # and fine-tuning on grey faces with statistics of coloured photographs, have fewer.
