@@ -14,7 +14,7 @@ import pytest
 
 from ferlib import cli
 from ferlib.data import fer2013
-from ferlib.tools import cluster
+from ferlib.tools import matrix
 from ferlib.train import trainer
 
 
@@ -126,7 +126,7 @@ cli.main(["data"])
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
     monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
-    monkeypatch.setattr(cluster, "train_matrix", lambda *_, **__: runs)
+    monkeypatch.setattr(matrix, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "--seeds", "3"]) == 0
     assert capsys.readouterr().out == "finished: 3 of 3 runs, profile cpu and full\n"
 

@@ -10,8 +10,8 @@ from distributed import LocalCluster
 from ferlib import paths
 from ferlib.data import demo, fer2013
 from ferlib.labels import FerlibError
-from ferlib.tools import cluster
-from ferlib.train import planning, record, trainer
+from ferlib.tools import matrix
+from ferlib.train import record, trainer
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 
 EPOCHS = 12
@@ -53,7 +53,7 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    runs = cluster.train_matrix(rows, [0], "full", dataset, workers=2)
+    runs = matrix.train_matrix(rows, [0], "full", dataset, workers=2)
     assert {run.result["sharing"] for run in runs} == {2}
     assert len(killed) == 2 and len(seen) == 1
     assert [run.experiment.id for run in runs] == rows
@@ -68,7 +68,7 @@ def test_a_running_scheduler_takes_the_runs(dataset, rows, capsys):
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as running:
         address = running.scheduler_address
-        runs = cluster.train_matrix(rows[:1], [0, 1], "full", dataset, scheduler=address)
+        runs = matrix.train_matrix(rows[:1], [0, 1], "full", dataset, scheduler=address)
     assert [(run.experiment.id, run.seed, run.origin) for run in runs] == [
         ("first", 0, "runs"),
         ("first", 1, "runs"),
@@ -83,13 +83,13 @@ def test_what_fails_on_a_worker_is_told(dataset, rows, monkeypatch):
     monkeypatch.setattr(trainer, "train", fail)
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as running, pytest.raises(FerlibError, match="first seed 0 .* disk full"):
-        cluster.train_matrix(rows[:1], [0], "full", dataset, scheduler=running.scheduler_address)
+        matrix.train_matrix(rows[:1], [0], "full", dataset, scheduler=running.scheduler_address)
 
 
 def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
     asked = []
     monkeypatch.setattr(trainer, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
-    cluster.train_matrix(rows, [0, 1], "quick", dataset)
+    matrix.train_matrix(rows, [0, 1], "quick", dataset)
     assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick", "until": None})]
 
 
@@ -97,9 +97,9 @@ def test_training_does_what_was_planned(dataset, rows, monkeypatch):
     """With the profile "auto" and no GPU a finished run of all images serves; only the rest is trained."""
     monkeypatch.setattr(trainer, "has_gpu", lambda: False)
     first = trainer.train(EXPERIMENTS["first"], 0, dataset, profile="cpu")
-    planned = planning.plan(rows[:2], [0], "auto", dataset)
+    planned = matrix.plan(rows[:2], [0], "auto", dataset)
     assert planned["state"].tolist() == ["finished", "to train"]
-    runs = cluster.train_matrix(rows[:2], [0], "auto", dataset)
+    runs = matrix.train_matrix(rows[:2], [0], "auto", dataset)
     assert [run.profile for run in runs] == planned["profile"].tolist() == ["cpu", "quick"]
     assert runs[0].result == first.result
 
@@ -107,17 +107,17 @@ def test_training_does_what_was_planned(dataset, rows, monkeypatch):
 def test_a_missing_extra_is_told(dataset, rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(FerlibError, match=r"pip install '\.\[cluster\]"):
-        cluster.train_matrix(rows, [0], "full", dataset, workers=2)
+        matrix.train_matrix(rows, [0], "full", dataset, workers=2)
 
 
 def test_a_silent_scheduler_is_told(dataset, rows, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(matrix, "PATIENCE", 0.5)
     with pytest.raises(FerlibError, match="no scheduler answers at tcp://127.0.0.1:9"):
-        cluster.train_matrix(rows, [0], "full", dataset, scheduler="tcp://127.0.0.1:9")
+        matrix.train_matrix(rows, [0], "full", dataset, scheduler="tcp://127.0.0.1:9")
 
 
 def test_workers_refuse_other_images(dataset, rows):
     with pytest.raises(FerlibError, match="holds other images"):
-        cluster._train_remotely(
+        matrix._train_remotely(
             EXPERIMENTS["first"], 0, "full", str(dataset.location), "0" * 64, str(paths.runs())
         )

@@ -3,19 +3,20 @@ from dataclasses import replace
 import made_up
 import pytest
 
-from ferlib.train import experiments, machine, planning, record
+from ferlib.tools import matrix
+from ferlib.train import experiments, machine, record
 from ferlib.train.experiments import EXPERIMENTS
 
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
     """A device that needs 2 s to compile and makes 10 billion computations a second."""
-    monkeypatch.setattr(planning, "_trial", lambda: (2.0, 1e10))
-    monkeypatch.setattr(planning.trainer, "has_gpu", lambda: False)
+    monkeypatch.setattr(matrix, "_trial", lambda: (2.0, 1e10))
+    monkeypatch.setattr(matrix.trainer, "has_gpu", lambda: False)
 
 
 def planned(ids, profile="full", seeds=(0,)):
-    return planning.plan(ids, seeds, profile, made_up.dataset()).set_index(["experiment", "seed"])
+    return matrix.plan(ids, seeds, profile, made_up.dataset()).set_index(["experiment", "seed"])
 
 
 def test_states():
@@ -36,18 +37,16 @@ def test_states():
 
 def test_time_follows_from_computations():
     rows = planned(["deep_plain", "deep_no_dropout"])
-    work = (
-        3 * planning._macs("deep_cnn", ()) * len(made_up.dataset().train) * EXPERIMENTS["deep_plain"].epochs
-    )
+    work = 3 * matrix._macs("deep_cnn", ()) * len(made_up.dataset().train) * EXPERIMENTS["deep_plain"].epochs
     assert rows.loc[("deep_plain", 0), "seconds"] == pytest.approx(2 + work / 1e10)
     quick = experiments.at(EXPERIMENTS["deep_plain"], "quick")
-    assert planning._computations(quick, 28_709, 1) == 3 * planning._macs("deep_cnn", ()) * quick.images
+    assert matrix._computations(quick, 28_709, 1) == 3 * matrix._macs("deep_cnn", ()) * quick.images
 
 
 def test_frozen_backbones_compute_once():
     frozen, tuned = EXPERIMENTS["mobilenet_frozen"], EXPERIMENTS["mobilenet_finetuned"]
-    few, many = (planning._computations(frozen, 100, epochs) for epochs in (1, 50))
-    assert few == many < planning._computations(tuned, 100, 1) / 2
+    few, many = (matrix._computations(frozen, 100, epochs) for epochs in (1, 50))
+    assert few == many < matrix._computations(tuned, 100, 1) / 2
 
 
 def test_finished_runs_tell_the_time(monkeypatch):
@@ -57,8 +56,8 @@ def test_finished_runs_tell_the_time(monkeypatch):
     made_up.saved(run)
     table = planned(["deep_plain", "shallow_plain"], seeds=(0, 1))
     assert table.loc[("deep_plain", 1), "seconds"] == 123.0, "as long as the other seed"
-    per_second = 3 * planning._macs("deep_cnn", ()) * 120 / 2.0
-    work = planning._computations(EXPERIMENTS["shallow_plain"], 120, EXPERIMENTS["shallow_plain"].epochs)
+    per_second = 3 * matrix._macs("deep_cnn", ()) * 120 / 2.0
+    work = matrix._computations(EXPERIMENTS["shallow_plain"], 120, EXPERIMENTS["shallow_plain"].epochs)
     assert table.loc[("shallow_plain", 1), "seconds"] == pytest.approx(3 + work / per_second)
 
 
@@ -75,11 +74,11 @@ def test_runs_of_another_device_tell_nothing(monkeypatch):
 
 def test_description_sums_up():
     made_up.saved(made_up.run("deep_plain"))
-    table = planning.plan(["deep_plain", "logistic"], (0,), "full", made_up.dataset())
-    text = planning.describe_plan(table.assign(seconds=[0.0, 600.0]))
+    table = matrix.plan(["deep_plain", "logistic"], (0,), "full", made_up.dataset())
+    text = matrix.describe_plan(table.assign(seconds=[0.0, 600.0]))
     assert "finished" in text and "10 min" in text
     assert text.splitlines()[-1].startswith("1 of 2 runs to train, about 10 min on ")
 
 
 def test_durations():
-    assert [planning._duration(s) for s in (8, 100, 7200)] == ["8 s", "2 min", "2.0 h"]
+    assert [matrix._duration(s) for s in (8, 100, 7200)] == ["8 s", "2 min", "2.0 h"]

@@ -78,8 +78,8 @@ def add_profile(parser) -> None:
 def _train(chosen) -> int | None:
     arguments.import_keras_quietly()
     from ferlib.data import fer2013
-    from ferlib.tools import cluster
-    from ferlib.train import experiments, planning
+    from ferlib.tools import matrix
+    from ferlib.train import experiments
 
     if chosen.list:
         print(experiments.describe())
@@ -91,11 +91,11 @@ def _train(chosen) -> int | None:
     dataset = fer2013.load(chosen.data, own_classes=True)
     seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
     if chosen.dry_run:
-        print(planning.describe_plan(planning.plan(ids, seeds, chosen.profile, dataset)))
+        print(matrix.describe_plan(matrix.plan(ids, seeds, chosen.profile, dataset)))
         return 0
     until = None if chosen.seconds is None else time.time() + chosen.seconds
     options = {"workers": chosen.workers, "scheduler": chosen.scheduler, "until": until}
-    runs = cluster.train_matrix(ids, seeds, chosen.profile, dataset, **options)
+    runs = matrix.train_matrix(ids, seeds, chosen.profile, dataset, **options)
     made = listed(sorted({run.profile for run in runs})) or "none"
     print(f"finished: {len(runs)} of {len(ids) * len(seeds)} runs, profile {made}")
     return 0
