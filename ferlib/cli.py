@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from ferlib import __version__, paths
 from ferlib.labels import FerlibError
-from ferlib.tools import arguments, training_commands
+from ferlib.tools import commands
 
 
 def main(words: list[str] | None = None) -> int:
@@ -100,21 +100,21 @@ def _parser() -> argparse.ArgumentParser:
         prog="ferlib", description="Facial-expression recognition with FER-2013."
     )
     parser.add_argument("--version", action="version", version=f"ferlib {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_data_commands(commands)
-    training_commands.add(commands)
-    _add_live_commands(commands)
-    _add_report_commands(commands)
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_data_commands(parsers)
+    commands.add(parsers)
+    _add_live_commands(parsers)
+    _add_report_commands(parsers)
     return parser
 
 
 # --- data -----------------------------------------------------------------------------------------
 
 
-def _add_data_commands(commands) -> None:
-    arguments.command(commands, "data", _data, "show what data is found and whether it is sound")
-    audit = arguments.command(
-        commands, "audit", _audit, "count duplicates, leaks, faceless and doubtful images"
+def _add_data_commands(parsers) -> None:
+    commands.command(parsers, "data", _data, "show what data is found and whether it is sound")
+    audit = commands.command(
+        parsers, "audit", _audit, "count duplicates, leaks, faceless and doubtful images"
     )
     audit.add_argument("--csv", metavar="FILE", help="list them, too: a table, one row an image")
 
@@ -138,11 +138,11 @@ def _audit(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
-def _add_live_commands(commands) -> None:
-    predict = arguments.command(
-        commands, "predict", _predict, "name the emotions in photos, folders and videos", data=False
+def _add_live_commands(parsers) -> None:
+    predict = commands.command(
+        parsers, "predict", _predict, "name the emotions in photos, folders and videos", data=False
     )
-    predict.epilog, predict.formatter_class = arguments.PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    predict.epilog, predict.formatter_class = commands.PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
     predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
     predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
@@ -150,28 +150,28 @@ def _add_live_commands(commands) -> None:
     predict.add_argument(
         "--summary", metavar="FILE", help="write a table, one row a face of a video: seconds of each emotion"
     )
-    arguments.add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
+    commands.add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
     predict.add_argument("--crops", action="store_true", help="the photos are faces, cut out already")
     predict.add_argument(
         "--min-confidence",
-        type=arguments.share,
+        type=commands.share,
         default=0.0,
         metavar="P",
         help="call emotions less probable than P, 0 to 1, unsure",
     )
     predict.add_argument(
-        "--roi", type=arguments.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
+        "--roi", type=commands.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
     )
     _add_network_and_detector(predict)
     predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
-    webcam = arguments.command(
-        commands, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False
+    webcam = commands.command(
+        parsers, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False
     )
-    webcam.epilog, webcam.formatter_class = arguments.WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
-    arguments.add_number(webcam, "--camera", 0, "which camera (default 0)", arguments.index)
+    webcam.epilog, webcam.formatter_class = commands.WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    commands.add_number(webcam, "--camera", 0, "which camera (default 0)", commands.index)
     webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
-    arguments.add_number(webcam, "--port", 0, "port of the page (default: any)", arguments.index)
+    commands.add_number(webcam, "--port", 0, "port of the page (default: any)", commands.index)
     _add_network_and_detector(webcam)
 
 
@@ -232,13 +232,13 @@ def _webcam(chosen) -> None:
 # --- report ---------------------------------------------------------------------------------------
 
 
-def _add_report_commands(commands) -> None:
-    report = arguments.command(commands, "report", _report, "run outdated notebooks and render HTML and PDF")
-    arguments.add_number(report, "--seeds", 1, "seeds of each run (default 1)")
+def _add_report_commands(parsers) -> None:
+    report = commands.command(parsers, "report", _report, "run outdated notebooks and render HTML and PDF")
+    commands.add_number(report, "--seeds", 1, "seeds of each run (default 1)")
     report.add_argument(
         "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"
     )
-    training_commands.add_profile(report)
+    commands.add_profile(report)
 
 
 def _report(chosen) -> None:

@@ -40,7 +40,7 @@ HEAVY = {
 LIGHT = (
     *(f"ferlib.{name}" for name in ("labels", "paths", "colours", "pixels", "faces", "cli")),
     *(f"ferlib.live.{path.stem}" for path in sorted((PACKAGE / "live").glob("*.py"))),
-    "ferlib.tools.arguments",
+    "ferlib.tools.commands",
 )
 """Modules that a light installation (no TensorFlow, no pandas) must be able to import."""
 

@@ -3,12 +3,12 @@ from argparse import ArgumentTypeError
 import pytest
 
 from ferlib import cli
-from ferlib.tools import arguments
+from ferlib.tools import commands
 
 
 def test_what_is_of_the_kind_is_read():
-    assert (arguments.positive("3"), arguments.index("0")) == (3, 0)
-    assert arguments.region("0, 10,320,240") == (0, 10, 320, 240)
+    assert (commands.positive("3"), commands.index("0")) == (3, 0)
+    assert commands.region("0, 10,320,240") == (0, 10, 320, 240)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_what_is_of_the_kind_is_read():
 )
 def test_what_is_not_is_told(kind, text, sentence):
     with pytest.raises(ArgumentTypeError, match=f"^{sentence}"):
-        getattr(arguments, kind)(text)
+        getattr(commands, kind)(text)
 
 
 def test_all_is_said_to_be_the_results_table(capsys):

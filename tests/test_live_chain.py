@@ -14,7 +14,7 @@ from ferlib.evaluate import live_chain
 from ferlib.faces import DETECTORS
 from ferlib.labels import CLASSES
 from ferlib.live.network import load_model
-from ferlib.tools import arguments
+from ferlib.tools import commands
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_pieces_without_a_face_are_cut_from_each_photograph(table):
 
 
 def test_the_table_is_kept_and_printed(network, demo_dataset, table, monkeypatch, capsys):
-    monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
+    monkeypatch.setattr(commands, "import_keras_quietly", lambda: None)
     monkeypatch.setattr(fer2013, "load", lambda source: replace(demo_dataset, is_demo=False))
     monkeypatch.setattr(live_chain, "measure", lambda *_, **__: table)
     assert cli.main(["bench", "--faces", "--save"]) == 0

@@ -10,7 +10,7 @@ from ferlib import cli, paths
 from ferlib.data import fer2013, votes
 from ferlib.labels import FerlibError
 from ferlib.live.network import load_model
-from ferlib.tools import arguments, live_speed
+from ferlib.tools import commands, live_speed
 
 PHOTO = scenes.scene([(scenes.face("happy"), (240, 160, 150, 150))])
 
@@ -124,7 +124,7 @@ def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install)
 
 
 def test_the_command_measures_beside_fer(demo_dataset, monkeypatch, capsys):
-    monkeypatch.setattr(arguments, "import_keras_quietly", lambda: None)
+    monkeypatch.setattr(commands, "import_keras_quietly", lambda: None)
     monkeypatch.setattr(fer2013, "load", lambda source: demo_dataset)
     assert cli.main(["bench", "--live", "--save"]) == 1
     assert "not on drawn faces" in capsys.readouterr().err

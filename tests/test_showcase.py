@@ -35,9 +35,9 @@ def person(emotion, box=BOX):
 def test_photos_of_any_shape_become_pictures_of_a_webcam():
     photo = np.zeros((100, 300, 3), np.uint8)
     photo[..., 0] = 200  # red
-    picture = showcase.webcam_picture(photo)
+    picture = live_chain.webcam_picture(photo)
     assert picture.shape == (480, 640, 3) and (picture == (0, 0, 200)).all()
-    assert showcase.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
+    assert live_chain.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
 
 
 def test_a_hand_held_film_moves_a_little_and_can_be_repeated():

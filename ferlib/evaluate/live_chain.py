@@ -23,6 +23,9 @@ from ferlib.words import percent
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
 
+SIZE = (640, 480)
+"""Width and height of the pictures of a webcam."""
+
 
 def in_a_picture(image: np.ndarray) -> np.ndarray:
     """Enlarge a face and continue its edge around it, so that a detector finds it like one in a picture.
@@ -36,6 +39,22 @@ def in_a_picture(image: np.ndarray) -> np.ndarray:
     pad = (PADDING, PADDING)
     framed = np.pad(faces.as_grey(image), (pad, pad), mode="edge")
     return cv2.resize(framed, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+
+
+def webcam_picture(photo: np.ndarray) -> np.ndarray:
+    """Cut the middle of a photo to the shape of a webcam's picture.
+
+    Args:
+        photo: uint8 (height, width) grey or (height, width, 3) red, green, blue.
+
+    Returns:
+        uint8 (480, 640, 3), blue, green, red.
+    """
+    photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2BGR if photo.ndim == 2 else cv2.COLOR_RGB2BGR)
+    scale = max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
+    resized = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    left = (resized.shape[1] - SIZE[0]) // 2
+    return np.ascontiguousarray(resized[: SIZE[1], left : left + SIZE[0]])
 
 
 def find_boxes(split: Split) -> pd.DataFrame:
@@ -97,8 +116,8 @@ def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
     for image in images:
         face = in_a_picture(image)
         side = len(face)
-        left, top = generator.integers(0, (640 - side, 480 - side))
-        frame = np.full((480, 640, 3), 120, np.uint8)
+        left, top = generator.integers(0, (SIZE[0] - side, SIZE[1] - side))
+        frame = np.full((*SIZE[::-1], 3), 120, np.uint8)
         frame[top : top + side, left : left + side] = face[..., np.newaxis]
         frames.append(frame)
         boxes.append((int(left) + side // 4, int(top) + side // 4, side // 2, side // 2))

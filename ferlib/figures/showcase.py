@@ -15,15 +15,13 @@ from matplotlib.patches import Patch, Rectangle
 
 from ferlib import faces
 from ferlib.colours import palette
+from ferlib.evaluate.live_chain import SIZE, webcam_picture
 from ferlib.faces import DETECTORS
 from ferlib.figures.style import FAINT, RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.media import Frame
 from ferlib.live.network import Network
-
-SIZE = (640, 480)
-"""Width and height of the pictures of a webcam."""
 
 _PERCENT = ticker.PercentFormatter(1, decimals=0, symbol=" %")
 _WHOLE_STEPS = {"nbins": 7, "steps": [1, 2, 5, 10]}
@@ -46,22 +44,6 @@ class Case(NamedTuple):
         if self.box is None or self.box == "somewhere":
             return len(people) == (self.box is not None)
         return len(people) == 1 and faces.overlap(people[0].box, self.box) >= tracker.SAME_FACE
-
-
-def webcam_picture(photo: np.ndarray) -> np.ndarray:
-    """Cut the middle of a photo to the shape of a webcam's picture.
-
-    Args:
-        photo: uint8 (height, width) grey or (height, width, 3) red, green, blue.
-
-    Returns:
-        uint8 (480, 640, 3), blue, green, red.
-    """
-    photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2BGR if photo.ndim == 2 else cv2.COLOR_RGB2BGR)
-    scale = max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
-    resized = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    left = (resized.shape[1] - SIZE[0]) // 2
-    return np.ascontiguousarray(resized[: SIZE[1], left : left + SIZE[0]])
 
 
 def hand_held(picture: np.ndarray, frames: int) -> Iterator[np.ndarray]:

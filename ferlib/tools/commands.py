@@ -1,47 +1,148 @@
-"""The commands that train, judge and record networks; each imports only what it needs."""
+"""Commands: what kinds of argument they take, and those that train, measure and record networks.
+
+Each imports only what it needs; what is no argument of its kind is told in a sentence.
+"""
 
 import sys
 import time
+from argparse import ArgumentParser, ArgumentTypeError
 
 from ferlib.labels import FerlibError
-from ferlib.tools import arguments
 from ferlib.train.experiments import TRAINED
 from ferlib.words import listed
 
+PREDICT_EXAMPLES = """examples:
+  ferlib predict party.jpg                          faces and emotions, here
+  ferlib predict holiday/ --out marked --csv h.csv  marked copies, and a table
+  ferlib predict film.mp4 --out marked --summary s.csv --every 3
+  ferlib predict faces/*.png --crops                nothing but faces
+"""
 
-def add(commands) -> None:
-    """Add the commands that train, judge and record networks."""
-    train = arguments.command(commands, "train", _train, "train experiments, resuming what was stopped")
+WEBCAM_EXAMPLES = """examples:
+  ferlib webcam                                     the first camera, in a page
+  ferlib webcam --source film.mp4 --record view.mp4
+  ferlib webcam --source rtsp://camera.local/live
+"""
+
+
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def index(text: str) -> int:
+    """Read a number from 0 to 65,535, such as of a camera, port or seed."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)
+
+
+def region(text: str) -> tuple[int, ...]:
+    """Read left, top, width and height in pixels, such as ``0,0,320,240``."""
+    parts = text.split(",")
+    numbers = tuple(int(part) for part in parts if part.strip().isdecimal())
+    if not len(numbers) == len(parts) == 4 or 0 in numbers[2:]:
+        raise ArgumentTypeError(f"{text!r} is not left,top,width,height in pixels")
+    return numbers
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def command(parsers, name: str, run, help: str, data: bool = True) -> ArgumentParser:
+    """Add a command.
+
+    Args:
+        parsers: What ``add_subparsers`` returned.
+        name: As the user types it.
+        run: Does it, given the parsed words; returns an exit code or None.
+        help: What it does, in a line.
+        data: Whether it takes ``--data``.
+    """
+    parser = parsers.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.set_defaults(run=run)
+    if data:
+        parser.add_argument(
+            "--data",
+            metavar="PATH",
+            help="archive.zip, folder or csv of FER-2013, or 'demo' "
+            "(default: FERLIB_DATA, data/, a Kaggle download, drawn demo faces)",
+        )
+    return parser
+
+
+def import_keras_quietly() -> None:
+    """Import Keras without the notices that TensorFlow's native code writes whatever its settings say."""
+    from ferlib.live.media import stderr_captured
+
+    with stderr_captured():
+        try:
+            import keras  # noqa: F401
+        except ValueError as error:
+            raise FerlibError(f"KERAS_BACKEND must be tensorflow or jax: {error}") from None
+
+
+def add_number(parser, flag: str, default: int | None, help: str, kind=positive) -> None:
+    """Add an option that takes a number."""
+    parser.add_argument(flag, type=kind, default=default, metavar="N", help=help)
+
+
+def add(parsers) -> None:
+    """Add the commands that train, measure and record networks.
+
+    Args:
+        parsers: What ``add_subparsers`` returned.
+    """
+    _add_training(parsers)
+    _add_measuring(parsers)
+    _add_recording(parsers)
+
+
+def _add_training(parsers) -> None:
+    train = command(parsers, "train", _train, "train experiments, resuming what was stopped")
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     train.add_argument("--all", action="store_true", help="every row of the results table")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     which = train.add_mutually_exclusive_group()
-    arguments.add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
-    arguments.add_number(which, "--seed", None, "train seed N alone", arguments.index)
+    add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    add_number(which, "--seed", None, "train seed N alone", index)
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
-    arguments.add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
-    arguments.add_number(train, "--workers", None, "share the runs among N local processes")
+    add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
+    add_number(train, "--workers", None, "share the runs among N local processes")
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     add_profile(train)
-    tune = arguments.command(
-        commands, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
+    tune = command(
+        parsers, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
     )
     tune.add_argument("id", metavar="ID", help="experiment to start from")
-    arguments.add_number(tune, "--trials", 30, "trials to add (default 30)")
+    add_number(tune, "--trials", 30, "trials to add (default 30)")
     tune.add_argument(
         "--storage",
         metavar="URL",
         help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
     )
     add_profile(tune)
-    evaluate = arguments.command(
-        commands, "evaluate", _evaluate, "hold finished networks against labels and ten people's votes"
+
+
+def _add_measuring(parsers) -> None:
+    evaluate = command(
+        parsers, "evaluate", _evaluate, "hold finished networks against labels and ten people's votes"
     )
     evaluate.add_argument("ids", nargs="*", metavar="ID", help="experiments to tell class by class, too")
-    bench = arguments.command(
-        commands, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
+    bench = command(
+        parsers, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
     )
     scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
     scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
@@ -50,18 +151,17 @@ def add(commands) -> None:
     what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
     what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
-    arguments.command(
-        commands,
+
+
+def _add_recording(parsers) -> None:
+    command(
+        parsers,
         "record",
         _record,
         "test finished runs on PrivateTest and copy them into the record",
     )
-    arguments.command(
-        commands, "reproduce", _reproduce, "recompute the record's figures from its predictions"
-    )
-    export = arguments.command(
-        commands, "export", _export, "make a finished run the network that ferlib ships"
-    )
+    command(parsers, "reproduce", _reproduce, "recompute the record's figures from its predictions")
+    export = command(parsers, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")
 
 
@@ -76,7 +176,7 @@ def add_profile(parser) -> None:
 
 
 def _train(chosen) -> int | None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import fer2013
     from ferlib.tools import matrix
     from ferlib.train import experiments
@@ -102,7 +202,7 @@ def _train(chosen) -> int | None:
 
 
 def _tune(chosen) -> None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import fer2013
     from ferlib.tools import tune
 
@@ -111,7 +211,7 @@ def _tune(chosen) -> None:
 
 
 def _evaluate(chosen) -> None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import fer2013
     from ferlib.evaluate import crowd, crowd_tables, summary
 
@@ -120,7 +220,7 @@ def _evaluate(chosen) -> None:
 
 
 def _bench(chosen) -> None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import fer2013
 
     dataset = fer2013.load(chosen.data)
@@ -129,10 +229,10 @@ def _bench(chosen) -> None:
     if chosen.live:
         from skimage import data as photos
 
-        from ferlib.figures import showcase
+        from ferlib.evaluate import live_chain
         from ferlib.tools import live_speed as bench
 
-        picture = showcase.webcam_picture(photos.astronaut())
+        picture = live_chain.webcam_picture(photos.astronaut())
         measured = bench.live(dataset.valid, picture, fer=chosen.fer, quick=chosen.quick)
     elif chosen.faces:
         from ferlib.data import votes
@@ -150,7 +250,7 @@ def _bench(chosen) -> None:
 
 
 def _record(chosen) -> None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib import paths
     from ferlib.data import audit, fer2013
     from ferlib.evaluate import private_test
@@ -165,7 +265,7 @@ def _record(chosen) -> None:
 
 
 def _export(chosen) -> None:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import fer2013
     from ferlib.tools import card
 
@@ -173,7 +273,7 @@ def _export(chosen) -> None:
 
 
 def _reproduce(chosen) -> int:
-    arguments.import_keras_quietly()
+    import_keras_quietly()
     from ferlib.data import audit, fer2013
     from ferlib.live import network
     from ferlib.tools import reproduce
