@@ -3,7 +3,7 @@
 import pytest
 from chapters import FACTS
 
-from ferlib.report import colophon
+from ferlib.report import appendix
 from ferlib.report.document import Chapter
 
 
@@ -25,12 +25,12 @@ def chapter(**facts):
     ],
 )
 def test_banner_warns_of_demo_faces_and_quick_runs(facts, expected):
-    assert colophon.banner([chapter(**each) for each in facts]) == expected
+    assert appendix.banner([chapter(**each) for each in facts]) == expected
 
 
 def test_facts_are_told_once_or_with_their_chapters():
     commits = ["a", "b", "b", "b", "a", "c"]
-    page = colophon.page([chapter(commit=commit) for commit in commits])
+    page = appendix.how_made([chapter(commit=commit) for commit in commits])
     assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2, 3, 4); `c` (chapter 6)" in page
     assert "Hardware\n:   A processor, 2 cores, 8 GiB memory\n" in page
 
@@ -38,17 +38,17 @@ def test_facts_are_told_once_or_with_their_chapters():
 def test_chapters_say_who_made_their_runs():
     run = FACTS["runs"][0]
     runs = [run, run, {**run, "profile": "quick", "device": "A CPU", "origin": "runs"}]
-    page = colophon.page([chapter(runs=runs), Chapter("02_y", "Y")])
+    page = appendix.how_made([chapter(runs=runs), Chapter("02_y", "Y")])
     assert "| 3 | 2 × full on A GPU; 1 × quick on A CPU; 2 of them from the record |" in page
     assert "| 2\\ \\ Y | – | – | – |" in page
 
 
 def test_an_introduction_is_no_numbered_chapter():
     chapters = [Chapter("00_introduction", "Introduction"), Chapter("01_x", "X")]
-    page = colophon.page(chapters)
+    page = appendix.how_made(chapters)
     assert "| Introduction | –" in page
     assert "| 1\\ \\ X | –" in page
 
 
 def test_summary_without_facts_tells_the_date():
-    assert colophon.summary([Chapter("01_x", "X")], "1 May 2026") == "Made on 1 May 2026."
+    assert appendix.summary([Chapter("01_x", "X")], "1 May 2026") == "Made on 1 May 2026."

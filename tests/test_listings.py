@@ -6,7 +6,7 @@ import pytest
 
 from ferlib import paths
 from ferlib.labels import FerlibError
-from ferlib.report import listings
+from ferlib.report import appendix
 
 MODULE = '''
 import os
@@ -48,19 +48,19 @@ def module(tmp_path):
     ],
 )
 def test_code_is_found_by_name_as_it_stands(module, name, expected):
-    assert listings.source(module, name) == expected
+    assert appendix.source(module, name) == expected
 
 
 def test_a_name_that_is_gone_is_told(module):
     with pytest.raises(FerlibError, match=r"some.py has no Kind.third"):
-        listings.source(module, "Kind.third")
+        appendix.source(module, "Kind.third")
 
 
 def test_the_appendix_has_networks_augmentation_training_and_experiments():
-    text = listings.appendix()
+    text = appendix.printed_code()
     for code in ("def lean_cnn(", "def resample(", "def epoch(self)", '_row("lean"'):
         assert code in text
     assert "report.figure" not in text
-    for module, names in listings.PRINTED.values():
+    for module, names in appendix.PRINTED.values():
         for name in names.split():
-            ast.parse(listings.source(paths.PACKAGE / module, name))
+            ast.parse(appendix.source(paths.PACKAGE / module, name))

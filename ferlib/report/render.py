@@ -14,7 +14,7 @@ import yaml
 
 from ferlib import paths
 from ferlib.labels import FerlibError
-from ferlib.report import colophon, floats, fonts, listings, webpage
+from ferlib.report import appendix, floats, webpage
 from ferlib.report.document import Chapter, read_chapter
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -86,8 +86,8 @@ def _settings(path: Path, chapters: Sequence[Chapter]) -> dict:
         "date": date,
         "isodate": day.isoformat(),
         "day": [day.year, day.month, day.day],
-        "banner": colophon.banner(chapters),
-        "provenance": colophon.summary(chapters, date),
+        "banner": appendix.banner(chapters),
+        "provenance": appendix.summary(chapters, date),
     }
 
 
@@ -115,7 +115,7 @@ def _newest_day(chapters: Sequence[Chapter]) -> datetime.date:
 
 def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> None:
     """Lay out all that pandoc and typst read in one folder."""
-    fonts.copy(work)
+    webpage.copy_fonts(work)
     for name in ("report.lua", "tables.lua", "report.html", "report.typ", "references.bib"):
         (work / name).write_bytes((TEMPLATES / name).read_bytes())
     (work / "main.typ").write_text(_TYPST, encoding="utf-8")
@@ -124,9 +124,9 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
             (work / name).write_text(picture, encoding="utf-8")
     parts = [
         *(chapter.body for chapter in chapters),
-        colophon.page(chapters),
+        appendix.how_made(chapters),
         "# References {#sec-references .unnumbered}\n\n::: {#refs}\n:::",
-        listings.appendix(),
+        appendix.printed_code(),
     ]
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
     abstract = " ".join(chapter.abstract for chapter in chapters if chapter.abstract)

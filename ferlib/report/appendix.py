@@ -1,11 +1,17 @@
-"""How a report was made, gathered from its chapters: banner, title-page line, and a chapter of its own."""
+"""The end of the report: how it was made, gathered from its chapters, and the library's code by its names."""
 
+import ast
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
-from ferlib.report.document import Chapter
+from ferlib.labels import FerlibError
+from ferlib.report.document import Chapter, fence
 
 QUICK = "quick profile: small-scale run"
 MIXED = "some numbers come from quick, small-scale runs"
@@ -45,7 +51,7 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
     return " · ".join(parts)
 
 
-def page(chapters: Sequence[Chapter]) -> str:
+def how_made(chapters: Sequence[Chapter]) -> str:
     """Return the chapter "How this report was made" as Markdown.
 
     Args:
@@ -118,3 +124,62 @@ def _makers(runs: list[dict]) -> str:
     if recorded := sum(run["origin"] == "record" for run in runs):
         texts.append(f"{recorded} of them from the record")
     return "; ".join(texts) or "–"
+
+
+PRINTED = {
+    "The best networks": (
+        "train/models.py",
+        "lean_cnn residual_cnn _standardized _convolution _normalized_relu",
+    ),
+    "The augmentation": ("train/layers.py", "POLICIES Augment.call affine resample relight erase"),
+    "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
+    "Optimizer and learning rate": ("train/optimizers.py", "optimizer averaging"),
+    "The table of experiments": (
+        "train/experiments.py",
+        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN SCRATCH BEST PAPER LEAN _row _ROWS",
+    ),
+}
+"""Heading to a module of ferlib and the names that are printed of it."""
+
+
+def printed_code() -> str:
+    """Return the appendix with the library's code as Markdown."""
+    parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}"]
+    for heading, (module, names) in PRINTED.items():
+        code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())
+        code = re.sub(r"^([A-Z]+ = .*)\n\n(?=[A-Z]+ = )", r"\1\n", code, flags=re.M)  # lines of a table
+        parts += [
+            f"## {heading} {{.unlisted .unnumbered}}",
+            f"From `ferlib/{module}`:",
+            fence(code, "python"),
+        ]
+    return "\n\n".join(parts)
+
+
+def source(module: Path, name: str) -> str:
+    """Return the source of a function or constant, of its docstring the first line, without importing it.
+
+    Args:
+        module: Python file.
+        name: What stands at its top level, or ``Class.method``.
+
+    Raises:
+        FerlibError: There is no such name.
+    """
+    text = module.read_text(encoding="utf-8")
+    node = ast.parse(text)
+    for part in name.split("."):
+        node = next((found for found in node.body if part in _names(found)), None)
+        if node is None:
+            raise FerlibError(f"{module} has no {name} to print")
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+    code = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
+    told = ast.get_docstring(node, clean=False) if isinstance(node, ast.FunctionDef) else None
+    return textwrap.dedent(code.replace(told, told.split("\n")[0], 1) if told else code)
+
+
+def _names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    target = getattr(node, "target", node)
+    return [getattr(target, "name", getattr(target, "id", ""))]
