@@ -8,6 +8,11 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{100 * share:.{decimals}f} %"
 
 
+def interval(low: float, high: float, decimals: int = 1, unit: str = "") -> str:
+    """Write an interval of shares of 0 to 1 in percent, such as "61.2 to 64.8", the unit at each end."""
+    return f"{100 * low:.{decimals}f}{unit} to {100 * high:.{decimals}f}{unit}"
+
+
 def points(difference: float) -> str:
     """Write a difference of shares as percentage points, with its sign."""
     return f"{100 * difference:+.1f} points".replace("-", "−")

@@ -3,6 +3,8 @@ from ferlib import words
 
 def test_numbers_are_written_with_space_and_sign():
     assert words.percent(0.6862) == "68.6 %" and words.percent(0.6862, 0) == "69 %"
+    assert words.interval(0.612, 0.648) == "61.2 to 64.8"
+    assert words.interval(0.612, 0.648, 0, " %") == "61 % to 65 %"
     assert words.points(-0.0123) == "−1.2 points" and words.points(0.02) == "+2.0 points"
     assert [words.short(number) for number in (7, 58_423, 1_116_839)] == ["7", "58.4 k", "1.12 M"]
 

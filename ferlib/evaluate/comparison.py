@@ -11,7 +11,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
-from ferlib.words import p_value, points
+from ferlib.words import interval, p_value, points
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -138,9 +138,6 @@ def _summary(runs: Sequence[Run]) -> dict:
 def shown(results: pd.DataFrame) -> pd.DataFrame:
     """Return what `results` found for people to read: rows that were run, in percent."""
     table = results[results["public"].notna()]
-    interval = [
-        f"{100 * low:.1f} to {100 * high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
-    ]
     columns = {
         "seeds": table["seeds"],
         "epochs": [
@@ -148,7 +145,7 @@ def shown(results: pd.DataFrame) -> pd.DataFrame:
         ],
         "training %": 100 * table["training"].astype(float),
         "PublicTest %": 100 * table["public"].astype(float),
-        "95 % interval": interval,
+        "95 % interval": [*map(interval, table["low"], table["high"])],
         "macro-F1 %": 100 * table["macro_f1"].astype(float),
         "elsewhere %": 100 * table["reported"].astype(float),
         "parameters": table["parameters"].astype(int),

@@ -7,6 +7,7 @@ import pandas as pd
 from ferlib.evaluate.crowd import READERS, Judged, agreement, per_class, readers, table
 from ferlib.labels import FerlibError
 from ferlib.train import experiments
+from ferlib.words import interval
 
 _HEADINGS = {
     "crowd": "crowd",
@@ -80,6 +81,5 @@ def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
     texts = []
     for _, row in frame.iterrows():
         low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
-        interval = f" ({100 * low:.1f} to {100 * high:.1f})" if high > low else ""
-        texts.append(f"{100 * row[name]:.1f}{interval}")
+        texts.append(f"{100 * row[name]:.1f}" + (f" ({interval(low, high)})" if high > low else ""))
     return texts

@@ -18,7 +18,7 @@ from ferlib.live import reading, tracker
 from ferlib.live.media import Frame
 from ferlib.live.network import Network
 from ferlib.train import machine
-from ferlib.words import percent
+from ferlib.words import interval, percent
 
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
@@ -249,7 +249,7 @@ def describe(table: pd.DataFrame) -> str:
     lines = [f"{'detector':8}  {'found':>22}  {'right in all':>22}  {'false alarms':>12}  {'ms':>6}"]
     for name, row in table.iterrows():
         shares = [
-            f"{percent(row[key])} ({percent(row[f'{key}_low'], 0)} to {percent(row[f'{key}_high'], 0)})"
+            f"{percent(row[key])} ({interval(row[f'{key}_low'], row[f'{key}_high'], 0, ' %')})"
             for key in ("found", "right")
         ]
         alarms = percent(row["false_alarms"])

@@ -15,6 +15,7 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, models, record
 from ferlib.train.experiments import Experiment
 from ferlib.train.record import Run
+from ferlib.words import interval
 
 REAL_TIME_PARAMETERS = 5_000_000
 """The network that watches a camera must be smaller than this."""
@@ -174,7 +175,7 @@ def _summary(runs: Sequence[Run]) -> dict:
         "calibration_floor": np.mean([metrics.calibration_floor(run.test) for run in runs]),
         "compute": _compute(experiment, means) * results.get("images", pd.Series([0])).mean(),
         "test_deviation": results["test_accuracy"].std(ddof=1),
-        "test_interval": f"{100 * low:.1f} to {100 * high:.1f}",
+        "test_interval": interval(low, high),
         "test_low": low,
         "test_high": high,
         "reported": experiment.reported,

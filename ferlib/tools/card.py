@@ -20,7 +20,7 @@ from ferlib.train import record
 from ferlib.train.experiments import PROFILES
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-from ferlib.words import listed, percent
+from ferlib.words import interval, listed, percent
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 BASELINES = ("prior", "logistic")
@@ -134,10 +134,8 @@ def _by_people(people: Judged, split: str) -> str:
     found = crowd.table([people]).iloc[0]
 
     def share(name):
-        low, high = percent(found[f"{name}_low"]), percent(found[f"{name}_high"])
-        return (
-            f"{percent(found[name])} (95 % interval {low} to {high}) of {found[f'{name}_images']:,.0f} images"
-        )
+        ends = interval(found[f"{name}_low"], found[f"{name}_high"], unit=" %")
+        return f"{percent(found[name])} (95 % interval {ends}) of {found[f'{name}_images']:,.0f} images"
 
     found["crowd_images"] = found["images"]
     return (
@@ -150,7 +148,7 @@ def _by_labels(run: Run, split: str, predictions: Predictions) -> str:
     low, high = metrics.accuracy([predictions], row=run.experiment.id).interval()
     told = (
         f"By FER-2013's labels: {percent(predictions.accuracy)} of {len(predictions):,} images of {split} "
-        f"(95 % interval {percent(low)} to {percent(high)}), macro-F1 {predictions.macro_f1:.3f}."
+        f"(95 % interval {interval(low, high, unit=' %')}), macro-F1 {predictions.macro_f1:.3f}."
     )
     if run.test is None:
         return told + " The epoch was chosen on these images; PrivateTest has not been opened for this run."
@@ -206,5 +204,5 @@ def _scores(predictions: Predictions, people: Judged | None) -> str:
 def _recall(table: pd.DataFrame, name: str) -> tuple[str, str, str]:
     if name not in table.index:
         return "0", "–", "–"
-    low, high = percent(table.loc[name, "low"]), percent(table.loc[name, "high"])
-    return f"{table.loc[name, 'support']:.0f}", percent(table.loc[name, "recall"]), f"{low} to {high}"
+    ends = interval(table.loc[name, "low"], table.loc[name, "high"], unit=" %")
+    return f"{table.loc[name, 'support']:.0f}", percent(table.loc[name, "recall"]), ends
