@@ -1,7 +1,18 @@
-"""The names of things: emotions in code order, splits, and the error that users may see."""
+"""The names of things: emotions in code order and their colours, splits, and the error that users may see."""
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Emotion names; the position is the code in ``fer2013.csv`` (Goodfellow et al. 2013)."""
+
+COLOURS = {
+    "angry": "#D55E00",
+    "disgust": "#009E73",
+    "fear": "#CC79A7",
+    "happy": "#E69F00",
+    "sad": "#0072B2",
+    "surprise": "#56B4E9",
+    "neutral": "#7F7F7F",
+}
+"""Emotion to its colour, told apart with any colour vision (Okabe and Ito 2008)."""
 
 TOP_FOUR = ("happy", "neutral", "sad", "fear")
 """The four most frequent emotions of the training split, the most frequent first."""

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 
-GROUND = ("labels", "words", "paths", "colours", "pixels", "faces")
+GROUND = ("labels", "words", "paths", "pixels", "faces")
 """What every wing stands on; each may import only those named before it."""
 
 WINGS = {
@@ -38,7 +38,7 @@ HEAVY = {
 }
 
 LIGHT = (
-    *(f"ferlib.{name}" for name in ("labels", "paths", "colours", "pixels", "faces", "cli")),
+    *(f"ferlib.{name}" for name in ("labels", "paths", "pixels", "faces", "cli")),
     *(f"ferlib.live.{path.stem}" for path in sorted((PACKAGE / "live").glob("*.py"))),
     "ferlib.tools.commands",
 )

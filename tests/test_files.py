@@ -13,7 +13,7 @@ from ferlib import cli, faces, paths
 from ferlib.evaluate import live_chain
 from ferlib.faces import overlap
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live import files, inputs, media, video
+from ferlib.live import files, media, video
 from ferlib.live.network import load_model
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
@@ -502,7 +502,7 @@ def test_annotated_copies_of_an_earlier_call_are_left_out(album):
 
 def test_every_file_gets_a_copy_of_its_own(album):
     found, _ = files.expand([album / "a.jpg", album / "sub" / "a.jpg", album / "sub" / "film.avi", album])
-    targets = inputs.targets(found, album / "out")
+    targets = media.targets(found, album / "out")
     assert len({str(target).lower() for target in targets.values()}) == len(found) == 6
     assert targets[album / "sub" / "film.avi"].suffix == targets[album / "sub" / "film.mov"].suffix == ".mp4"
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferlib import colours
-from ferlib.labels import CLASSES
+from ferlib.labels import CLASSES, COLOURS
+from ferlib.live import draw
 from ferlib.live.answers import Face, Faces
+from ferlib.live.draw import LEFT, ROW, TOP, WIDTH, Timeline
 from ferlib.live.media import read_photo
-from ferlib.live.timeline import LEFT, ROW, TOP, WIDTH, Timeline
 
 
 def person(emotion, number, confidence=0.7):
@@ -50,7 +50,7 @@ def test_table_and_picture_are_written(timeline, tmp_path):
     assert picture.shape == (TOP + 2 * ROW + 34, WIDTH, 3)
     row = picture[TOP + ROW // 2, LEFT:]
     for name, share in (("happy", 0.4), ("sad", 0.2), ("fear", 0)):
-        drawn = (row == colours.bgr(colours.EMOTIONS[name])).all(axis=1).sum()
+        drawn = (row == draw._bgr(COLOURS[name])).all(axis=1).sum()
         assert drawn == pytest.approx(share * (WIDTH - LEFT - 20), abs=3)
     with pytest.raises(OSError, match="s.csv/t.csv"):
         timeline.write(tmp_path / "new" / "s.csv" / "t.csv")
@@ -62,7 +62,7 @@ def test_photos_alone_give_a_table_without_rows(tmp_path):
 
 
 def test_colours_differ_in_lightness_too():
-    values = np.array([colours.bgr(colour) for colour in (*colours.EMOTIONS.values(), colours.UNSURE)])
+    values = np.array([draw._bgr(colour) for colour in (*COLOURS.values(), draw.UNSURE)])
     apart = np.abs(values[:, None] - values[None]).sum(axis=2) + 999 * np.eye(len(values))
     assert apart.min() > 60
 
@@ -74,6 +74,6 @@ def test_classes_of_ones_own_have_colours_of_their_own():
         line.add(Path("a.mp4"), second, Faces([Face((0, 0, 9, 9), {name: 1.0}, 1)]))
     row = line.picture()[TOP + ROW // 2, LEFT : WIDTH - 20]
     seen = [tuple(row[round(len(row) * (n + 0.5) / 3)].tolist()) for n in range(3)]
-    assert len({*seen, colours.bgr(colours.UNSURE)}) == 4
-    assert seen[1] == colours.bgr(colours.EMOTIONS["happy"])
-    assert len(colours.palette([str(n) for n in range(9)])) == 9
+    assert len({*seen, draw._bgr(draw.UNSURE)}) == 4
+    assert seen[1] == draw._bgr(COLOURS["happy"])
+    assert len(draw.palette([str(n) for n in range(9)])) == 9

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from ferlib.evaluate import metrics
-from ferlib.figures.style import FAINT, SPLIT_COLORS, SPLIT_NAMES
+from ferlib.figures.style import FAINT, SPLIT_COLOURS, SPLIT_NAMES
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 
@@ -25,8 +25,8 @@ def class_counts(counts: pd.DataFrame) -> Axes:
     """
     ax = plt.subplots()[1]
     counts = counts.drop(columns="total", errors="ignore").drop(index="total", errors="ignore")
-    colors = [SPLIT_COLORS.get(name, FAINT) for name in counts.columns]
-    counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colors, width=0.8, rot=0, legend=False)
+    colours = [SPLIT_COLOURS.get(name, FAINT) for name in counts.columns]
+    counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colours, width=0.8, rot=0, legend=False)
     for bars in ax.containers:
         ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
     ax.set(xlabel="emotion", ylabel="images")
@@ -68,7 +68,7 @@ def _heat_map(ax, shares, label, *, square=True):
     ax.tick_params(rotation=0)
 
 
-GROUP_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
+GROUP_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""
 
 _PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
@@ -77,10 +77,10 @@ _PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace(
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
-    for (group, rows), color in zip(table.groupby("group", sort=False), GROUP_COLORS, strict=False):
+    for (group, rows), colour in zip(table.groupby("group", sort=False), GROUP_COLOURS, strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
-        look = {"color": color, "elinewidth": 1.2, "markersize": 6}
+        look = {"color": colour, "elinewidth": 1.2, "markersize": 6}
         ax.errorbar(rows["compute"], middle, errors, fmt="o", label=group, **look)
     ax.set(xscale="log", xlabel="multiplications in training", ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
@@ -149,7 +149,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
                 ax.plot(
                     run.history["epoch"],
                     run.history[column],
-                    color=SPLIT_COLORS[split],
+                    color=SPLIT_COLOURS[split],
                     lw=1,
                     marker=".",
                     ms=2,
@@ -161,7 +161,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> F
     fig.supxlabel("epoch", size=10)
     fig.supylabel("accuracy", size=10)
     names = {"train": "training", "valid": "validation (PublicTest)"}
-    handles = [plt.Line2D([], [], color=SPLIT_COLORS[split], label=name) for split, name in names.items()]
+    handles = [plt.Line2D([], [], color=SPLIT_COLOURS[split], label=name) for split, name in names.items()]
     fig.legend(handles=handles, loc="outside upper right", ncols=2)
     return fig
 
@@ -176,7 +176,7 @@ def confused_pairs(shares: pd.DataFrame, *, most: int = 10) -> Axes:
     pairs = shares.where(~np.eye(len(shares), dtype=bool)).stack().nlargest(most)
     ax = plt.subplots(figsize=(6, 0.3 * len(pairs) + 0.8))[1]
     names = [f"{true} taken for {predicted}" for true, predicted in pairs.index]
-    bars = ax.barh(names, pairs, color=GROUP_COLORS[0], height=0.7)
+    bars = ax.barh(names, pairs, color=GROUP_COLOURS[0], height=0.7)
     ax.bar_label(bars, [f"{100 * share:.0f} %" for share in pairs], padding=3, size=9)
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(_PERCENT)

@@ -15,7 +15,7 @@ from ferlib.figures.style import FAINT, INK
 from ferlib.train import models
 from ferlib.words import short
 
-COLORS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
+COLOURS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
 """Colour of each kind of stage."""
 
 _CONVOLUTIONS = {
@@ -41,7 +41,7 @@ class Stage:
     """A run of layers drawn as one block.
 
     Attributes:
-        kind: A key of ``COLORS``.
+        kind: A key of ``COLOURS``.
         shape: What the last layer returns: (height, width, channels) or (units,).
         parameters: Number of weights in all its layers.
         macs: Multiplications with accumulation that its layers take for one image.
@@ -203,5 +203,5 @@ def _block(ax, position, stage):
     top = [front[3], front[2], (x + width + depth, y + height + depth), (x + depth, y + height + depth)]
     side = [front[1], (x + width + depth, y + depth), top[2], front[2]]
     for face, shade in [(front, 1.0), (top, 1.12), (side, 0.82)]:
-        color = [min(1, part * shade) for part in to_rgb(COLORS[stage.kind])]
-        ax.add_patch(Polygon(face, facecolor=color, edgecolor=INK, linewidth=0.6, joinstyle="round"))
+        colour = [min(1, part * shade) for part in to_rgb(COLOURS[stage.kind])]
+        ax.add_patch(Polygon(face, facecolor=colour, edgecolor=INK, linewidth=0.6, joinstyle="round"))

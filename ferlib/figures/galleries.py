@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.data.votes import COLUMNS
-from ferlib.figures.style import EMOTION_COLORS, FAINT, INK, WRONG
-from ferlib.labels import CLASSES, IMAGE_SIZE
+from ferlib.figures.style import FAINT, INK, WRONG
+from ferlib.labels import CLASSES, COLOURS, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
 
 _EXAMPLES = 8  # of what an audit flags, in a row
@@ -26,13 +26,13 @@ class Row:
         images: (m, 48, 48) or (m, 48, 48, 1), 0 to 255.
         name: Written at the left; empty for none.
         titles: One an image, or empty.
-        colors: One a title, or empty for ink.
+        colours: One a title, or empty for ink.
     """
 
     images: np.ndarray
     name: str = ""
     titles: Sequence[str] = ()
-    colors: Sequence[str] = ()
+    colours: Sequence[str] = ()
 
 
 def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figure:
@@ -54,9 +54,9 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figur
         for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
             draw_face(ax, image)
             if len(row.titles):
-                color = row.colors[position] if row.colors else INK
+                colour = row.colours[position] if row.colours else INK
                 ax.set_title(
-                    row.titles[position], size=text, color=color, loc="center", pad=2, weight="normal"
+                    row.titles[position], size=text, color=colour, loc="center", pad=2, weight="normal"
                 )
     return fig
 
@@ -232,8 +232,8 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
     """Draw a bar an answer that anybody gave, the most voted first, and write who else gave it."""
     shown = sorted((name for name in counts if counts[name] or name in said), key=lambda name: -counts[name])
     ax.set_axis_on()
-    colors = [EMOTION_COLORS.get(name, FAINT) for name in shown]
-    ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colors)
+    colours = [COLOURS.get(name, FAINT) for name in shown]
+    ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colours)
     for line, name in enumerate(shown):
         ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=7, va="center")
     ax.set(xlim=(0, 26), ylim=(max(len(shown), 4) - 0.5, -0.5))

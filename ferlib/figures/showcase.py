@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ferlib import faces
-from ferlib.colours import palette
 from ferlib.evaluate.live_chain import SIZE, webcam_picture
 from ferlib.faces import DETECTORS
 from ferlib.figures.style import FAINT, RIGHT, WRONG
@@ -239,7 +238,7 @@ def smoothing(raw: list[Face | None], smooth: list[Face | None], emotion: str) -
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.legend(loc="lower right")
     told = {face.emotion for face in [*raw, *smooth] if face is not None}
-    colours = palette(sorted(told))
+    colours = draw.palette(sorted(told))
     for height, (people, *_) in enumerate(reversed(ways.values())):
         for frame, face in enumerate(people):
             if face is not None:

@@ -1,4 +1,4 @@
-"""Figures of the data and of one network. Functions draw and return; they never load, save or show."""
+"""The look of all figures: font, lines and colours."""
 
 from pathlib import Path
 
@@ -6,12 +6,7 @@ import font_source_sans_pro
 import seaborn as sns
 from matplotlib import font_manager
 
-from ferlib import colours
-
-EMOTION_COLORS = colours.EMOTIONS
-"""One colour an emotion, told apart with any colour vision (Okabe and Ito 2008)."""
-
-SPLIT_COLORS = {"train": "#0072B2", "valid": "#E69F00", "test": "#009E73"}
+SPLIT_COLOURS = {"train": "#0072B2", "valid": "#E69F00", "test": "#009E73"}
 """One colour a split, from the same palette."""
 
 SPLIT_NAMES = {"train": "training", "valid": "validation (PublicTest)", "test": "test (PrivateTest)"}
@@ -27,7 +22,7 @@ def theme() -> None:
         font_manager.fontManager.addfont(file)
     sns.set_theme(
         style="ticks",
-        palette=[*SPLIT_COLORS.values(), "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F"],
+        palette=[*SPLIT_COLOURS.values(), "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F"],
         rc={
             "font.family": ["Source Sans Pro", "DejaVu Sans"],
             "font.size": 11,

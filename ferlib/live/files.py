@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +15,12 @@ from tqdm import tqdm
 from ferlib import faces
 from ferlib.faces import DETECTORS, Found
 from ferlib.labels import FerlibError
-from ferlib.live import draw, inputs, media
+from ferlib.live import draw, media
 from ferlib.live.answers import Faces, Rows
-from ferlib.live.inputs import expand
-from ferlib.live.media import Frame
+from ferlib.live.draw import Timeline, picture_beside
+from ferlib.live.media import Frame, expand
 from ferlib.live.network import Network, load_model
 from ferlib.live.reading import Region, classify, search, why_nobody
-from ferlib.live.timeline import Timeline, picture_beside
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
 
@@ -122,32 +121,38 @@ def predict_files(
     faces.check(detector)  # an unusable detector fails here, once
     found, problems = expand(patterns, Path(out) if out else None)
     paths = [path for path, _ in found]
-    targets = inputs.targets(found, Path(out)) if out else {}
+    targets = media.targets(found, Path(out)) if out else {}
     picture = picture_beside(summary_file) if summary_file else None
-    inputs.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
+    media.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
-        inputs.make_folder(Path(out))
+        media.make_folder(Path(out))
     wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)
     timeline = Timeline(network.classes, min_confidence)
-    try:
+    with _results_kept():
         with (
             _bar(paths, progress) as bar,
             Rows(network.classes, bar, csv_file, json_file, min_confidence) as rows,
         ):
             for problem in problems:
                 _complain(bar, problem)
-            done = _told(_read_all(paths, wanted), wanted, rows, timeline, bar)
+            bad, people, frames = _write_down(_read_all(paths, wanted), wanted, rows, timeline, bar)
         if summary_file:
             timeline.write(Path(summary_file))
+    seconds = time.perf_counter() - start
+    return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)
+
+
+@contextmanager
+def _results_kept() -> Iterator[None]:
+    """Say in a sentence where results cannot be kept; a closed pipe is none of our business."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
         where = error.filename or "the results"
         remedy = "make room there, or name another place, and run it again"
         raise FerlibError(f"{where}: cannot be written ({error.strerror}); {remedy}") from None
-    bad, people, frames = done
-    seconds = time.perf_counter() - start
-    return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)
 
 
 def _bar(paths: list[Path], progress: bool) -> tqdm:
@@ -164,7 +169,7 @@ def _frames(path: Path) -> int:
         return 1
 
 
-def _told(
+def _write_down(
     results: Iterator[Read], wanted: Wanted, rows: Rows, timeline: Timeline, bar: tqdm
 ) -> tuple[set[Path], int, int]:
     """Write down what is found; return the files that failed, the number of faces, and that of frames."""

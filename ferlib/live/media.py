@@ -1,10 +1,14 @@
-"""Photos of any kind in, annotated copies out; what is damaged gives one sentence."""
+"""Photos of any kind in, annotated copies out; what is damaged gives one sentence.
 
+And which files `ferlib predict` reads and writes: paths, folders and patterns in, names of copies out.
+"""
+
+import glob
 import importlib.util
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +22,7 @@ from tqdm import tqdm
 
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.paths import NO_ROOM, written_atomically
+from ferlib.paths import NO_ROOM, remove_leftovers, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
@@ -203,3 +207,110 @@ def write_photo(target: Path, image: np.ndarray) -> None:
         if error.errno in NO_ROOM:
             raise
         raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def expand(
+    patterns: Iterable[str | Path], out: Path | None = None
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Find the files that paths, folders and glob patterns stand for.
+
+    Args:
+        patterns: As for `predict_files`.
+        out: A folder whose files are left out: the annotated copies of an earlier call.
+
+    Returns:
+        Pairs of a file and its path below the folder that was named (its name, if it was named itself),
+        every file once; and a sentence for each pattern that stands for nothing, and for photos left out.
+    """
+    found: dict[Path, tuple[Path, Path]] = {}
+    problems = []
+    for pattern in patterns:
+        if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
+            problems.append("'': an empty name stands for no file")
+            continue
+        path = Path(pattern).expanduser()
+        named = (
+            [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        )
+        pairs, unread = [], []
+        for name in named:
+            below, left_out = _below(name, out)
+            pairs, unread = pairs + below, unread + left_out
+        if unread:
+            problems.append(f"{pattern}: {_left_out(unread)}")
+        elif not pairs:
+            problem = "no photo or video in it" if path.is_dir() else "there is no such file or folder"
+            problems.append(f"{pattern}: {problem}")
+        for file, relative in pairs:
+            found.setdefault(file.resolve(), (file, relative))
+    return list(found.values()), problems
+
+
+def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return the photos and videos at a path or below it, and the photos that cannot be read here."""
+    if not path.is_dir():
+        return [(path, Path(path.name))], []
+    skipped = out.resolve() if out else None
+    pairs, unread = [], []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and Path(folder, name).resolve() != skipped
+        )
+        files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        known = (*PHOTO_SUFFIXES, *VIDEO_SUFFIXES)
+        known += HEIF_SUFFIXES if reads_heif() else ()
+        pairs += [(file, file.relative_to(path)) for file in files if file.suffix.lower() in known]
+        others = {*HEIF_SUFFIXES, *RAW_SUFFIXES}.difference(known)
+        unread += [file for file in files if file.suffix.lower() in others]
+    return pairs, unread
+
+
+def _left_out(unread: list[Path]) -> str:
+    """Say which photos are left out and what makes them readable."""
+    heif = sum(path.suffix.lower() in HEIF_SUFFIXES for path in unread)
+    told = []
+    if heif:
+        told.append(f"{heif} HEIC photo{'s' * (heif > 1)} skipped: run pip install pillow-heif to read them")
+    if raw := len(unread) - heif:
+        told.append(f"{raw} raw photo{'s' * (raw > 1)} skipped: develop them into JPEG first")
+    return "; ".join(told)
+
+
+def targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
+    """Choose a path for the annotated copy of every file, none of them one of the files themselves."""
+    originals = {path.resolve() for path, _ in found}
+    targets, taken = {}, set()
+    for path, relative in found:
+        suffix = path.suffix.lower() if path.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+        target = out / relative.with_suffix(".mp4" if is_video(path) else suffix)
+        stem, number = target.stem, 2
+        while str(target).casefold() in taken:  # a.jpg of two folders, or film.avi beside film.mov
+            target, number = target.with_name(f"{stem}_{number}{target.suffix}"), number + 1
+        if target.resolve() in originals:
+            raise FerlibError(f"annotated copies in {out} would replace {path}: choose another folder")
+        taken.add(str(target).casefold())
+        targets[path] = target
+    return targets
+
+
+def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
+    """Refuse a file for results that is a folder, or that is read or written as something else, too."""
+    others = {path.resolve() for path in taken}
+    for path in (Path(result) for result in results if result):
+        if path.is_dir():
+            raise FerlibError(f"{path}: cannot be written, it is a folder; name a file in it")
+        if path.resolve() in others:
+            raise FerlibError(f"{path} would be written over: give the results a file of their own")
+        others.add(path.resolve())
+
+
+def make_folder(out: Path) -> None:
+    """Fail before the first of thousands of photos if no annotated copy can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out, "**/.ferlib-*")
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        problem = f"annotated copies cannot be written there ({error.strerror}); name another folder"
+        raise FerlibError(f"{out}: {problem}") from None
