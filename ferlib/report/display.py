@@ -31,7 +31,7 @@ JPEG_QUALITY = 90
 """Of photographs, 0 to 100; at this one nobody sees a difference."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?( ?[%×]| ?± ?[\d.]+)?")
+_NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?(\s?[%×]| ?± ?[\d.]+)?")
 _MISSING = "–"
 _EMBEDDED = re.compile(r"data:image/png;base64,([^\"]*)")
 
