@@ -83,5 +83,5 @@ def test_conclusions_hold_on_the_images(chapter, recorded, real_dataset, shared_
 def test_a_conclusion_that_the_record_does_not_support_is_found(recorded, monkeypatch):
     liar = next(run for run in recorded if run.experiment.id == "deep_tuned")
     liar.valid.probabilities[:] = liar.valid.probabilities[:, ::-1]
-    with pytest.raises(Exception, match="depth_pays.*rewrite"):
+    with pytest.raises(Exception, match="the_deeper_network_is_better.*rewrite"):
         concluded("03_deep_cnn", without_images(recorded), monkeypatch)

@@ -309,3 +309,12 @@ def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkey
         assert some.names.tolist() == run.valid.names[:64].tolist()
         predicted = predicting.predict(run.model(), some).probabilities
         np.testing.assert_allclose(predicted, run.valid.probabilities[:64], atol=5e-3)
+
+
+def test_recorded_runs_go_by_the_names_that_the_table_has_now():
+    old = made_up.run("lean", profile="cpu")
+    old = replace(old, experiment=replace(old.experiment, group="an earlier name", title="of then"))
+    record.publish([old])
+    found = record.recorded(old.experiment, 0, "cpu", made_up.FINGERPRINT)
+    now = experiments.find("lean")
+    assert (found.experiment.group, found.experiment.title) == (now.group, now.title)

@@ -248,7 +248,7 @@ def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) 
     """Return the run of a scaled row if it stands in the committed record, else None."""
     if profile not in experiments.TRAINED:  # of an earlier table: its rows may have changed since
         earlier = f"{experiment.id}-{profile}-*-{fingerprint[:8]}-seed{seed}.npz"
-        return next((load_run(file) for file in sorted(paths.record().glob(earlier))), None)
+        return next(iter(current(map(load_run, sorted(paths.record().glob(earlier))))), None)
     file = recorded_file(experiment, seed, profile, fingerprint)
     return replace(load_run(file), experiment=experiment) if file.exists() else None
 
