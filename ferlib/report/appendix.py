@@ -133,7 +133,6 @@ PRINTED = {
     ),
     "The augmentation": ("train/layers.py", "POLICIES Augment.call affine resample relight erase"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
-    "Optimizer and learning rate": ("train/optimizers.py", "optimizer averaging"),
     "The table of experiments": (
         "train/experiments.py",
         "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN SCRATCH BEST PAPER LEAN _row _ROWS",
