@@ -112,6 +112,11 @@ def test_the_readme_shows_the_table_of_the_record():
     told = (root / "README.md").read_text()
     for measure, row in pd.read_csv(root / "reports" / "record" / "live.csv", index_col="measure").iterrows():
         assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.3g} |" in told
+    label = pd.read_csv(root / "reports" / "record" / "live.csv", index_col="measure").filter(
+        like="by its labels", axis="index"
+    )
+    labels = load_model("labels").metadata["source"]["valid_accuracy"]
+    assert label["ferlib"].item() < label["fer"].item() < labels, "as the README says above the table"
 
 
 def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install):

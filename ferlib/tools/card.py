@@ -139,7 +139,7 @@ def _by_people(people: Judged, split: str) -> str:
 
     found["crowd_images"] = found["images"]
     return (
-        f"By ten people: {share('crowd')} of {split} get the emotion that most of ten people see, and "
+        f"By ten people: {share('crowd')} of {split} get the emotion that ten people name most often, and "
         f"{share('agreed')} on which at least six of ten agree.\n\n"
     )
 
