@@ -22,6 +22,9 @@ SURVIVED = Counter()
 PAGES = Counter()
 """Reports opened in a browser, by width in pixels and colours."""
 
+BACKENDS = Counter()
+"""Tests passed on another backend than TensorFlow."""
+
 HAPPY = "train/happy/Training_00000003.jpg"
 """A member of every archive written here."""
 

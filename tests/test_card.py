@@ -142,6 +142,7 @@ def test_the_committed_card_describes_the_committed_network(name):
     assert "By ten people: " in text and "By FER-2013's labels: " in text
 
 
-def test_the_command_names_what_can_not_be_shipped(demo_dataset, capsys):
-    assert cli.main(["export", "deep_both", "--data", "demo"]) == 1
+def test_the_command_names_what_can_not_be_shipped(demo_dataset, monkeypatch, capsys):
+    monkeypatch.setattr(fer2013, "load", lambda source, **_: demo_dataset)
+    assert cli.main(["export", "deep_both"]) == 1
     assert "no finished run of deep_both" in capsys.readouterr().err

@@ -36,6 +36,7 @@ def rows(monkeypatch):
     return ids
 
 
+@pytest.mark.slow
 def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     """Two workers; both are killed once there is a run that has begun."""
     monkeypatch.setenv("FERLIB_CHECKPOINT_SECONDS", "0")  # for the workers

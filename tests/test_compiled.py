@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import BACKENDS
 from test_fitting import row, split
 
 from ferlib.train import compiled
 from ferlib.train.fitting import Fitting
 
+HERE = Path(__file__).parent
 EVERYTHING = {
     "policy": "strong",
     "optimizer": "sgd",
@@ -27,6 +31,20 @@ EVERYTHING = {
     "epochs": 2,
 }
 """All that a row can ask for, so all that an epoch must carry from step to step."""
+
+
+needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="needs: pip install '.[jax]'")
+
+
+def under_jax(*words: str) -> subprocess.CompletedProcess:
+    """Run Python with JAX in place of TensorFlow."""
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+        "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
+    }
+    return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
 
 
 def compare_with_fit() -> None:
@@ -53,22 +71,14 @@ def compare_with_fit() -> None:
                     for i, variable in enumerate(start)
                     if np.array_equal(np.asarray(variable), scanned[f"variable{i}"])
                 ],
-                "tensorflow": "tensorflow" in sys.modules,
             }
         )
     )
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'")
+@needs_jax
 def test_scanned_epochs_compute_what_fit_computes(tmp_path):
-    environment = os.environ | {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
-        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
-    }
-    code = "import test_compiled; test_compiled.compare_with_fit()"
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    run = under_jax("-c", "import test_compiled; test_compiled.compare_with_fit()")
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["same_names"] and found["difference"] < 1e-5
@@ -76,7 +86,17 @@ def test_scanned_epochs_compute_what_fit_computes(tmp_path):
     assert set(found["unmoved"]) <= fixed | {"loss_scale_optimizer/dynamic_scale"}, (
         "weights, statistics, momentum, averages, seeds and counters all went on"
     )
-    assert not found["tensorflow"]
+
+
+@needs_jax
+@pytest.mark.slow
+def test_training_passes_its_tests_on_jax_as_well():
+    names = ("fitting", "normalization", "targets", "predicting", "augment", "attention")
+    files = [str(HERE / f"test_{name}.py") for name in names]
+    run = under_jax("-m", "pytest", "-p", "no:cacheprovider", *files)
+    assert run.returncode == 0, run.stdout
+    (passed,) = re.findall(r"(\d+) passed", run.stdout)
+    BACKENDS["jax"] += int(passed)
 
 
 def test_tensorflow_trains_by_fit():

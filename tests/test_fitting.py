@@ -54,7 +54,8 @@ def test_a_step_is_traced_once(monkeypatch):
     original = keras.Model.train_step
     monkeypatch.setattr(keras.Model, "train_step", lambda *a: traced.append(1) or original(*a))
     fit(row(ema=0.5, class_weights=True), epochs=2)  # with a rest batch of another size
-    assert len(traced) == 1
+    sizes = 1 if keras.backend.backend() == "tensorflow" else 2  # JAX compiles for each
+    assert len(traced) == sizes
 
 
 def test_best_weights_and_predictions_are_those_of_the_best_epoch():

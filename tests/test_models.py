@@ -37,6 +37,8 @@ SMALL = {
     "resnet50_scratch": {"image_size": 32},
 }
 
+BACKBONES = ["mobilenet", pytest.param("resnet50", marks=pytest.mark.slow)]
+
 
 def small(name, **switches):
     return models.build(name, pretrained=False, **SMALL.get(name, {}) | switches)
@@ -100,7 +102,7 @@ def test_same_answer_for_stored_and_float_images_and_after_reloading(name, image
         ("residual_cnn", {"dropout": 0.0}),
         ("mini_xception", {}),
         ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
-        ("resnet50", {"dropout": 0.0, "trainable": "all"}),
+        pytest.param("resnet50", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),
     ],
 )
 def test_overfits_one_batch(name, switches, images):
@@ -115,7 +117,7 @@ def test_overfits_one_batch(name, switches, images):
     assert (seen.argmax(1) == labels).all()
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_from_scratch_means_the_same_layers_all_trained(name):
     scratch = models.build(f"{name}_scratch", image_size=32)
     whole = small(name, trainable="all")
@@ -166,7 +168,7 @@ def test_softmax_stays_float32_under_mixed_precision(name, images):
         assert probabilities(network, images).dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_head_and_all_decide_what_is_trained(name, images):
     head, everything = small(name), small(name, trainable="all")
     assert len(head.trainable_weights) == 5  # dense, scale and offset of its normalization, scores
@@ -175,7 +177,7 @@ def test_head_and_all_decide_what_is_trained(name, images):
         small(name, trainable="body")
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_bottleneck_features_stay_while_the_head_learns(name, images):
     keras.utils.set_random_seed(2)
     network = small(name)
@@ -197,7 +199,7 @@ def test_a_network_without_bottleneck_is_not_split():
         models.split_backbone(models.build("logistic"))
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_inputs_are_those_the_imagenet_weights_expect(name):
     network = small(name)
     normalized = next(layer for layer in network.layers if isinstance(layer, layers.Normalization))

@@ -77,10 +77,10 @@ def test_epochs_are_judged_by_what_is_taught(split):
 
 def test_targets_reach_the_network(split):
     """Two people's answers: trained long enough the network gives both their shares."""
-    settings = {"model": "prior", "batch_size": 1, "epochs": 60, "patience": None, "learning_rate": 0.05}
+    settings = {"model": "prior", "batch_size": 1, "epochs": 12, "patience": None, "learning_rate": 0.3}
     doubtful = split.take([1])
     one = Fitting(Experiment("x", "x", "x", **settings, target="crowd"), 0, doubtful, doubtful)
-    for _ in range(60):
+    for _ in range(12):
         one.epoch()
     answer = np.asarray(one.network(doubtful.images))[0]
     np.testing.assert_allclose(answer[[4, 0]], [0.6, 0.4], atol=0.05)

@@ -124,6 +124,7 @@ def test_a_changed_row_is_a_new_run(dataset, table, counted, monkeypatch):
     assert len(list((paths.runs() / "first").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_same_end(demo_dataset, shared_cache, tmp_path, monkeypatch):
     """Kill -9 in the middle; the second start must end with the bits of an undisturbed run."""
     code = f"""

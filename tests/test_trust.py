@@ -33,14 +33,14 @@ def test_lines_are_added_up_by_wing():
     }
 
 
-def test_coverage_counts_the_lines_that_were_run(tmp_path, monkeypatch):
+def test_coverage_counts_the_lines_and_branches_that_were_run(tmp_path, monkeypatch):
     coverage = pytest.importorskip("coverage")
     package = tmp_path / "ferlib"
     package.mkdir()
-    (package / "a.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
+    (package / "a.py").write_text("def one(x):\n    if x:\n        x = 1\n    return x\n")
     monkeypatch.setattr(trust, "PACKAGE", package)
     monkeypatch.chdir(tmp_path)
     data = coverage.CoverageData(str(tmp_path / ".coverage"))
-    data.add_lines({str(package / "a.py"): [1, 2, 5]})
+    data.add_arcs({str(package / "a.py"): [(-1, 1), (1, -1), (-1, 2), (2, 3), (3, 4), (4, -1)]})
     data.write()
-    assert trust.measured() == {"a.py": (4, 3)}
+    assert trust.measured() == {"a.py": (6, 5)}, "four lines, and one way of two past the condition"

@@ -1,17 +1,20 @@
-"""What the slow tests tried and which lines the tests run, in a table, and as the README quotes it.
+"""What the slow tests tried and what of the code the tests run, in a table, and as the README quotes it.
 
 Run as a program after the tests, it adds what `coverage` measured.
 """
 
 import csv
+import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sources import OUTCOMES, PAGES, SURVIVED
+from sources import BACKENDS, OUTCOMES, PAGES, SURVIVED
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
-KILLS, INPUTS, PAGE, COVERAGE = "kill", "damaged input", "page in a browser", "lines run, %"
+KILLS, INPUTS, PAGE = "kill", "damaged input", "page in a browser"
+BACKEND, COVERAGE = "tests on another backend", "lines and branches run, %"
 
 Table = dict[tuple[str, str, str], float]
 """What was tried, its kind and its outcome, to how often."""
@@ -23,7 +26,8 @@ def tried() -> Table:
     pages = {
         (PAGE, f"{width} pixels, {colours}", "in order"): number for (width, colours), number in PAGES.items()
     }
-    return kills | pages | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
+    backends = {(BACKEND, name, "passed"): number for name, number in BACKENDS.items()}
+    return kills | pages | backends | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
 
 
 def read(file: Path) -> Table:
@@ -56,6 +60,7 @@ def quoted(table: Table) -> list[str]:
     widths, colours = sorted({width for width, _ in pages}, key=int), sorted({colour for _, colour in pages})
     seen = f"{' and '.join(colours)}, {', '.join(widths)} pixels wide"
     well = "nothing serious found by axe, no link lost, nothing cut off or loaded"
+    on_jax = sum(number for (what, *_), number in table.items() if what == BACKEND)
     wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
     shares = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
     least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
@@ -63,27 +68,35 @@ def quoted(table: Table) -> list[str]:
         f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
         f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
         f"| the report in a browser, {seen} | {well} |": pages,
-        f"| lines that tests run | {shares} |": wings,
+        f"| training on JAX in place of TensorFlow | {on_jax:.0f} tests passed |": on_jax,
+        f"| lines and branches that tests run | {shares} |": wings,
     }
     return [line for line, found in lines.items() if found]
 
 
 def measured() -> dict[str, tuple[int, int]]:
-    """Return each module's path in the package with its lines and how many of them were run."""
+    """Return each module's path in the package with its lines and branches and how many of them were run."""
     from coverage import Coverage
 
-    found = Coverage()
+    found = Coverage(branch=True)
     found.load()
+    with TemporaryDirectory() as folder:
+        found.json_report(outfile=f"{folder}/measured.json")
+        files = json.loads(Path(folder, "measured.json").read_text())["files"]
     modules = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        _, statements, _, missing, _ = found.analysis2(str(path))
-        if statements:
-            modules[path.relative_to(PACKAGE).as_posix()] = len(statements), len(statements) - len(missing)
+    for file, told in files.items():
+        told = told["summary"]
+        counts = (
+            told["num_statements"] + told["num_branches"],
+            told["covered_lines"] + told["covered_branches"],
+        )
+        if counts[0]:
+            modules[Path(file).resolve().relative_to(PACKAGE).as_posix()] = counts
     return modules
 
 
 def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
-    """Return the share of lines that were run in each wing, %; modules of no wing are the ground."""
+    """Return the share of lines and branches run in each wing, %; modules of no wing are the ground."""
     wings: dict[str, list[tuple[int, int]]] = {}
     for name, counts in modules.items():
         wings.setdefault(name.split("/")[0] if "/" in name else "ground", []).append(counts)
@@ -96,14 +109,14 @@ def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
 
 
 def main(file: str) -> None:
-    """Add the lines that tests run, and print them with the modules below 90 %."""
+    """Add what of the code the tests run, and print it with the modules below 90 %."""
     modules = measured()
     keep(Path(file), by_wing(modules))
     for (_, wing, _), share in by_wing(modules).items():
         print(f"{wing:12}{share:6.1f} %")
     for name, (lines, run) in modules.items():
         if run < 0.9 * lines:
-            print(f"{name:32}{100 * run / lines:6.1f} % of {lines} lines")
+            print(f"{name:32}{100 * run / lines:6.1f} % of {lines} lines and branches")
 
 
 if __name__ == "__main__":
