@@ -216,6 +216,7 @@ def test_the_command_lists_every_image(tmp_path, monkeypatch):
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.slow
 def test_a_real_leak_is_found(real_dataset, monkeypatch):
     """FER-2013 is known for copies between its splits; the search for faces is left out here."""
     monkeypatch.setattr(faces, "has_face", lambda image: True)

@@ -48,7 +48,7 @@ def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypa
     ],
 )
 def test_a_backend_that_is_not_there_is_told(backend, told):
-    blocked = "import sys; sys.modules['jax'] = None; from ferlib import cli; cli.main(['train', '--list'])"
+    blocked = "import sys; sys.modules['jax'] = None; from ferlib import cli; cli.main(['train', 'prior'])"
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run([sys.executable, "-c", blocked], env=environment, capture_output=True, text=True)
     assert re.search(told, done.stderr) and "Traceback" not in done.stderr

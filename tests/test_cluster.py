@@ -1,6 +1,7 @@
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -14,7 +15,7 @@ from ferlib.tools import matrix
 from ferlib.train import record, trainer
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 
-EPOCHS = 12
+EPOCHS = 2
 SMALL = {"images": 64, "valid_images": 32, "batch_size": 32}
 
 
@@ -28,7 +29,7 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def rows(monkeypatch):
-    """Three rows long enough to be interrupted."""
+    """Three small rows."""
     ids = ["first", "second", "third"]
     for id in ids:
         row = Experiment(id, "tests", id, "logistic", epochs=EPOCHS, patience=None, **SMALL)
@@ -40,7 +41,9 @@ def rows(monkeypatch):
 def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     """Two workers; both are killed once there is a run that has begun."""
     monkeypatch.setenv("FERLIB_CHECKPOINT_SECONDS", "0")  # for the workers
-    killed, seen = [], {}
+    killed, seen, long = [], {}, 12
+    for id in rows:
+        monkeypatch.setitem(EXPERIMENTS, id, replace(EXPERIMENTS[id], epochs=long))
 
     def kill():
         while not (checkpoints := list(paths.runs().rglob(trainer.CHECKPOINT))):
@@ -59,7 +62,7 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     assert len(killed) == 2 and len(seen) == 1
     assert [run.experiment.id for run in runs] == rows
     for run in runs:
-        assert len(run.history) == EPOCHS and (run.directory / record.WEIGHTS_FILE).exists()
+        assert len(run.history) == long and (run.directory / record.WEIGHTS_FILE).exists()
         before = seen.get(run.experiment.id, [])
         np.testing.assert_array_equal(run.history["seconds"][: len(before)], before)
     assert not list(paths.runs().rglob(trainer.CHECKPOINT))

@@ -77,6 +77,7 @@ def compare_with_fit() -> None:
 
 
 @needs_jax
+@pytest.mark.slow
 def test_scanned_epochs_compute_what_fit_computes(tmp_path):
     run = under_jax("-c", "import test_compiled; test_compiled.compare_with_fit()")
     assert run.returncode == 0, run.stderr

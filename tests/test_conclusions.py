@@ -18,14 +18,8 @@ ROOT = Path(__file__).parent.parent
 FROM_RUNS = ["00_introduction", "02_shallow_cnn", "03_deep_cnn", "04_mobilenet", "05_comparison"]
 """Chapters whose evidence is in runs or in print, but for cells that are tagged `images`."""
 
-FROM_IMAGES = [
-    *(
-        pytest.param(chapter, marks=pytest.mark.slow)
-        for chapter in ("01_dataset", "06_misclassified", "08_real_time")
-    ),
-    *("05_comparison", "07_crowd", "09_conclusion"),
-]
-"""Chapters whose evidence, or some of it, is in the images; half of them take minutes."""
+FROM_IMAGES = ["01_dataset", "05_comparison", "06_misclassified", "07_crowd", "08_real_time", "09_conclusion"]
+"""Chapters whose evidence, or some of it, is in the images; together they take minutes."""
 
 
 @pytest.fixture
@@ -80,6 +74,7 @@ def test_conclusions_hold_on_the_committed_record(chapter, recorded, monkeypatch
     assert [facts["claims"] for facts in conclusions if facts["holds"] is False] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", FROM_IMAGES)
 def test_conclusions_hold_on_the_images(chapter, recorded, real_dataset, shared_cache, monkeypatch):
     monkeypatch.setenv("FERLIB_CACHE", str(shared_cache))

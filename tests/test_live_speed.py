@@ -95,11 +95,6 @@ def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, instal
     assert table.loc["frames a second, camera", "fer"] == table.loc["photos a second, one by one", "fer"]
     assert len(table) == 8 and (table[["ferlib", "fer"]] > 0).all(axis=None)
     assert (table["fer_version"] == "1.2.3").all() and (table["images"] == len(split)).all()
-
-
-def test_the_table_is_kept_and_printed(folder, demo_dataset, install):
-    install(FAKE)
-    table = live_speed.live(demo_dataset.valid, PHOTO, folder=folder, quick=True)
     kept = pd.read_csv(live_speed.save(table), index_col="measure")
     pd.testing.assert_frame_equal(kept[["ferlib", "fer", "ratio"]], table[["ferlib", "fer", "ratio"]])
     text = live_speed.describe(kept)

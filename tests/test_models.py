@@ -38,6 +38,7 @@ SMALL = {
 }
 
 BACKBONES = ["mobilenet", pytest.param("resnet50", marks=pytest.mark.slow)]
+FROM_NOTHING = [name for name in models.MODELS if not name.startswith(("mobilenet", "resnet50"))]
 
 
 def small(name, **switches):
@@ -78,7 +79,7 @@ def test_parameter_count_and_shapes(name):
     assert count(network, layers.Lambda) == 0
 
 
-@pytest.mark.parametrize("name", [name for name in models.MODELS if not name.endswith("_scratch")])
+@pytest.mark.parametrize("name", [*FROM_NOTHING, *BACKBONES])
 def test_same_answer_for_stored_and_float_images_and_after_reloading(name, images, tmp_path):
     keras.utils.set_random_seed(1)
     network = small(name, classes=4)
@@ -99,7 +100,7 @@ def test_same_answer_for_stored_and_float_images_and_after_reloading(name, image
         ("four_block_cnn", {"dropout": 0.0}),
         ("deep_cnn", {"dropout": 0.0}),
         ("lean_cnn", {"dropout": 0.0}),
-        ("residual_cnn", {"dropout": 0.0}),
+        pytest.param("residual_cnn", {"dropout": 0.0}, marks=pytest.mark.slow),
         ("mini_xception", {}),
         ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
         pytest.param("resnet50", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),

@@ -184,6 +184,7 @@ def test_without_data_only_kaggle_is_asked(without_network, tmp_path, monkeypatc
     assert without_network() == set()
 
 
+@pytest.mark.slow
 def test_data_training_and_prediction_call_nobody(without_network, tmp_path):
     source = demo.write_zip(demo.faces((demo.SMALLEST,) * 3), tmp_path / "archive.zip")
     photo = tmp_path / "face.png"

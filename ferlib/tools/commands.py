@@ -176,9 +176,6 @@ def add_profile(parser) -> None:
 
 
 def _train(chosen) -> int | None:
-    import_keras_quietly()
-    from ferlib.data import fer2013
-    from ferlib.tools import matrix
     from ferlib.train import experiments
 
     if chosen.list:
@@ -188,6 +185,10 @@ def _train(chosen) -> int | None:
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2
+    import_keras_quietly()
+    from ferlib.data import fer2013
+    from ferlib.tools import matrix
+
     dataset = fer2013.load(chosen.data, own_classes=True)
     seeds = tuple(range(chosen.seeds)) if chosen.seed is None else (chosen.seed,)
     if chosen.dry_run:
