@@ -26,7 +26,8 @@ test: $(READY) ## lint and tests, offline
 
 test-slow: $(READY) ## all tests, also those that take longer: kills, damaged files, two whole reports
 	@$(VENV)/bin/coverage erase
-	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m 'slow or not slow'
+	@$(VENV)/bin/coverage run -m pytest -n auto --dist worksteal
+	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m slow --durations 20
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/python tests/trust.py reports/record/trust.csv
 
 reproduce: $(READY) ## recompute every recorded figure, and say which are the same
