@@ -5,7 +5,7 @@ LOCK := $(if $(shell nvidia-smi -L 2>/dev/null),requirements-gpu.lock,requiremen
 READY := $(VENV)/.ready-$(basename $(LOCK))
 FERLIB := $(VENV)/bin/ferlib
 
-.PHONY: help setup report report-quick report-full test test-slow reproduce format lab lock clean
+.PHONY: help setup report report-quick report-full test test-slow mutants reproduce format lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -29,6 +29,10 @@ test-slow: $(READY) ## all tests, also those that take longer: kills, damaged fi
 	@$(VENV)/bin/coverage run -m pytest -n auto --dist worksteal
 	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m slow --durations 20
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/python tests/trust.py reports/record/trust.csv
+
+mutants: $(READY) ## change five modules place by place, and see whether tests notice (needs mutmut, 1-2 hours)
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(VENV)/bin/mutmut run --max-children 1
+	@$(VENV)/bin/mutmut results --all true | $(VENV)/bin/python tests/survivors.py reports/record/trust.csv
 
 reproduce: $(READY) ## recompute every recorded figure, and say which are the same
 	@$(FERLIB) reproduce

@@ -22,7 +22,7 @@ def runs():
 def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(runs):
     table = comparison.results(runs)
     row, of_row = table.loc["deep_plain"], [run for run in runs if run.experiment.id == "deep_plain"]
-    assert row["seeds"] == 2
+    assert row["seeds"] == 2 and row["classes"] == 7 and table.index.name == "row"
     assert row["public"] == pytest.approx(np.mean([run.result["valid_accuracy"] for run in of_row]))
     assert row["gap"] == pytest.approx(0.7 - row["public"])
     older = replace(
@@ -38,6 +38,25 @@ def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(run
     assert again["valid_accuracy"].tolist() == table["public"].dropna().tolist(), "one number in every table"
 
 
+def test_results_are_shown_in_percent_where_there_are_any():
+    runs = [made_up.run("deep_plain", seed=seed, epochs=7 + seed) for seed in (0, 1)]
+    table = comparison.results([*runs, made_up.run("lean")])
+    row, shown = table.loc["deep_plain"], comparison.shown(table)
+    assert shown.loc["deep_plain"].to_dict() == {
+        "seeds": 2,
+        "epochs": "8 of 60",
+        "training %": pytest.approx(70),
+        "PublicTest %": pytest.approx(100 * row["public"]),
+        "95 % interval": f"{100 * row['low']:.1f} to {100 * row['high']:.1f}",
+        "macro-F1 %": pytest.approx(100 * row["macro_f1"]),
+        "elsewhere %": pytest.approx(65.55),
+        "parameters": np.mean([run.result["parameters"] for run in runs]),
+    }
+    assert shown["parameters"].dtype == int
+    alone = comparison.shown(comparison.results([made_up.run("lean")]))
+    assert set(shown) - set(alone) == {"elsewhere %"}
+
+
 def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):
     deeper = comparison.difference(runs, "deep_plain", "shallow_plain")
     assert deeper.above and not deeper.below
@@ -45,7 +64,9 @@ def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):
     assert comparison.difference(runs, "shallow_plain", "deep_plain").below
     same = comparison.difference(runs, "deep_plain", "deep_plain")
     assert not same.above and not same.below and same.fields()["size"] == 0
-    assert deeper.fields()["interval"].startswith("+")
+    known = {"value": -0.03, "low": -0.0718, "high": 0.0124}
+    told = comparison.Difference(**known).fields()
+    assert told == known | {"size": 0.03, "interval": "−7.2 to +1.2 points"}
 
 
 def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs):
@@ -103,11 +124,21 @@ def test_quick_runs_are_left_out_where_there_are_others(runs):
 
 def test_recipes_tell_what_ran_and_what_was_meant():
     capped = made_up.run("deep_plain", profile="quick")
-    table = comparison.recipes([capped, made_up.run("deep_tuned")])
-    row = experiments.find("deep_plain")
-    assert table.loc["deep_plain", "epochs"] == f"{capped.experiment.epochs} of {row.epochs}"
-    assert table.loc["deep_tuned", "patience"] == "–"
-    assert table.loc["deep_tuned", "epochs"] == str(experiments.find("deep_tuned").epochs)
+    table = comparison.recipes([capped, made_up.run("deep_tuned", steps_per_epoch=4)])
+    assert table.index.name == "row"
+    assert table.loc["deep_plain", ["epochs", "patience"]].tolist() == ["5 of 60", "3 of 10"]
+    assert table.loc["deep_tuned"].to_dict() == {
+        "augmentation": "none",
+        "optimizer": "sgd",
+        "learning rate": "0.05 cosine",
+        "warm-up": "0.1",
+        "weight decay": "0.005",
+        "batch": 128,
+        "epochs": "60",
+        "patience": "–",
+        "smoothing": "0.1",
+        "averaging": "0.958",
+    }
 
 
 def test_paired_differences_see_what_differs():
@@ -116,7 +147,7 @@ def test_paired_differences_see_what_differs():
         for id, share in [("deep_both", 0.8), ("deep_plain", 0.6)]
         for seed in (0, 1)
     ]
-    pairs = [("deep_plain", "deep_both"), ("deep_plain", "deep_plain"), ("deep_plain", "prior")]
+    pairs = [("deep_plain", "deep_both"), ("deep_plain", "prior"), ("deep_plain", "deep_plain")]
     table = comparison.paired_differences(runs, pairs)
     assert len(table) == 2  # nobody ran prior
     better, same = table.iloc[0], table.iloc[1]
@@ -175,6 +206,9 @@ def test_leaked_images_favour_who_remembers_them(leaked):
     shown = [comparison.shown_pairs(table) for table in tables]
     assert tables[0]["difference"][0] < -0.15 and abs(tables[1]["difference"][0]) < 0.12
     assert shown[0]["difference"][0] == f"−{-100 * tables[0]['difference'][0]:.1f}"
+    assert [*shown[0]] == ["first", "second", "seeds", "difference", "95 % interval", "p", "McNemar"]
+    assert shown[1]["p"][0] == f"{tables[1]['p_holm'][0]:.3f}"
+    assert shown[1]["McNemar"][0] == f"{tables[1]['p_mcnemar'][0]:.3f}"
     assert "to +" not in shown[0]["95 % interval"][0] and "to +" in shown[1]["95 % interval"][0]
 
 
@@ -196,5 +230,6 @@ def test_what_leaks_do_to_augmentation_is_a_difference_of_differences(leaked):
     shift, pairs = comparison.gain_on_leak_free(mixed, ~half)
     assert pairs == 3, "rows of two scales are no pair"
     assert shift.value == pytest.approx(np.mean(by_hand[3::2]) - np.mean(by_hand[2::2]))
+    assert comparison.gain_on_leak_free(rows[:2], ~half)[1] == 1
     nothing, pairs = comparison.gain_on_leak_free(rows[:1], ~half)
     assert nothing.above is pd.NA and pairs == 0

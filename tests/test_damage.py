@@ -406,19 +406,29 @@ def test_files_that_are_too_large(tmp_path, monkeypatch):
         decoding.grey(bytes(decoding.MOST_PICTURE_BYTES + 1), "x")
 
 
-def test_members_that_announce_too_much(tmp_path):
+def test_members_that_announce_too_much(tmp_path, monkeypatch):
     whole = demo.write_zip(tiny(), tmp_path / "whole.zip")
+    with zipfile.ZipFile(whole) as opened, monkeypatch.context() as patch:
+        largest = max(member.file_size for member in opened.infolist())
+        patch.setattr(decoding, "MOST_PICTURE_BYTES", largest)
+        assert len(readers.read(whole).faces.labels) == 21
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("train/happy/Training_1.jpg", bytes(decoding.MOST_PICTURE_BYTES + 1))
     refused(whole, "Training_1.jpg has more than 33,554,432 bytes", "shrink it")
 
 
-def test_a_tar_that_unpacks_to_too_much(tmp_path):
+def test_a_tar_that_unpacks_to_too_much(tmp_path, monkeypatch):
     entry = tarfile.TarInfo("fer2013.csv")
     entry.size = decoding.MOST_TABLE_BYTES + 1
     with gzip.open(tmp_path / "fer2013.tar.gz", "wb") as file:
         file.write(entry.tobuf() + bytes(2048))
     refused(tmp_path / "fer2013.tar.gz", "unpacks to more than", "do not trust it")
+    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv").read_bytes()
+    whole = pack(tmp_path / "whole.tar.gz", {"a.txt": b"hello", "fer2013.csv": table})
+    monkeypatch.setattr(decoding, "MOST_TABLE_BYTES", len(table) + 5)
+    assert len(readers.read(whole).faces.labels) == 21
+    monkeypatch.setattr(decoding, "MOST_TABLE_BYTES", len(table) + 4)
+    refused(whole, f"{len(table) + 4:,} bytes", "do not trust it")
 
 
 def test_too_many_images(tmp_path, monkeypatch):
@@ -433,6 +443,10 @@ def test_too_many_images(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name(tmp_path):
     archive = demo.write_zip(tiny(), tmp_path / "archive.zip")
+    with zipfile.ZipFile(archive, "a") as opened:
+        for member in 2 * ["train/", "train/.DS_Store"]:
+            opened.writestr(member, b"")
+    assert len(readers.read(archive).faces.labels) == 21, "folders and clutter may be twice"
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr(HAPPY, picture(48, 48))
     refused(archive, f"holds {HAPPY} twice", "pack it again")

@@ -33,6 +33,15 @@ def test_every_row_names_things_that_exist():
         assert set(row.classes or ()) <= set(CLASSES)
 
 
+def test_a_row_is_its_recipe_and_what_it_changes():
+    recipe = {"epochs": 3, "batch_size": 16, "precision": "float16"}
+    row = experiments._row("id", ("group", "prior"), "title", recipe, 0.5, "note", epochs=4)
+    plain = experiments._row("id", ("group", "prior"), "title")
+    assert plain == Experiment("id", "group", "title", "prior", precision="auto")
+    changes = {"reported": 0.5, "reported_note": "note", "epochs": 4, "batch_size": 16}
+    assert row == replace(plain, precision="float16", **changes)
+
+
 def test_rows_differ_in_what_they_are_called_for():
     rows = EXPERIMENTS
     for id in ("no_batch_norm", "no_dropout", "class_weights", "fixed_epochs"):
@@ -116,7 +125,8 @@ def test_unknown_names_are_told():
 
 def test_key_changes_with_the_recipe_and_not_with_names():
     row = EXPERIMENTS["deep_plain"]
-    assert experiments.key(row) == experiments.key(replace(row, title="x", group="y", reported=0.9, id="z"))
+    names = {"title": "x", "group": "y", "reported": 0.9, "reported_note": "w", "id": "z"}
+    assert experiments.key(row) == experiments.key(replace(row, **names))
     changes = {"epochs": 61, "switches": (("width", 0.5),), "learning_rate": 2e-3, "classes": CLASSES[:4]}
     keys = {experiments.key(replace(row, **{name: value})) for name, value in changes.items()}
     assert len(keys | {experiments.key(row)}) == 1 + len(changes)
@@ -131,4 +141,5 @@ def test_key_ignores_fields_at_their_default():
 def test_description_lists_every_row():
     lines = experiments.describe().splitlines()
     assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
-    assert "65.55" in next(line for line in lines if line.startswith("deep_plain "))
+    told = {line.split()[0]: line for line in lines}
+    assert "65.55" in told["deep_plain"] and told["deep_augmented"].endswith("deep CNN: augmented")

@@ -7,7 +7,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from sources import ICML, mail, picture, refused, tiny
+from sources import ICML, mail, pack, picture, refused, tiny
 
 import ferlib
 from ferlib import cli, paths
@@ -383,8 +383,14 @@ def test_a_tar_that_an_unpacker_has_renamed(tmp_path, mode, name):
     assert fer2013.load(tmp_path / "data").fingerprint == fer2013.load(table).fingerprint
 
 
-def test_a_zip_with_several_tables(tmp_path):
+def test_an_archive_with_several_tables(tmp_path):
     table = demo.write_csv(tiny(), tmp_path / "fer2013.csv").read_bytes()
-    refused(mail(tmp_path / "a.zip", {"x.csv": table, "y.csv": table}), "which of x.csv and y.csv")
-    known = mail(tmp_path / "b.zip", {"test.csv": b"", "ICML_face_data.csv": table, "train.csv": b""})
-    assert fer2013.load(known).notes == ()
+    for write, name in ((mail, "a.zip"), (pack, "a.tar.gz")):
+        refused(write(tmp_path / name, {"x.csv": table, "y.csv": table}), "which of x.csv and y.csv")
+    for name, members in {
+        "known": {"test.csv": b"", "ICML_face_data.csv": table, "train.csv": b""},
+        "folder of that name": {"fer2013.csv/": b"", "fer2013.csv/fer2013.csv": table},
+        "beside votes": {"mine.csv": table, "FERPlus.csv": b""},
+    }.items():
+        found = fer2013.load(mail(tmp_path / f"{name}.zip", members))
+        assert found.notes == () and len(found.train) == 7

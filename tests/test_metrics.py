@@ -23,13 +23,18 @@ def test_error_is_the_distance_in_bins_weighed_by_their_images():
         for inside in (np.flatnonzero(places == place) for place in np.unique(places))
     ]
     assert metrics.expected_calibration_error(one) == pytest.approx(sum(gaps) / len(one))
+    assert metrics.expected_calibration_error(one, one.confidence) == 0, "right as often as it is sure"
 
 
-def test_certainty_stands_in_the_last_bin():
+def test_certainty_stands_in_the_last_bin_and_doubt_in_the_first():
     sure = Predictions(
         np.zeros(3, int), np.eye(7, dtype="float32")[[0, 0, 1]], np.array(list("abc")), CLASSES
     )
     assert metrics.expected_calibration_error(sure) == pytest.approx(1 / 3)
+    chances = np.full((2, 20), 0.05, "float32")
+    chances[1] = [0.1] + 19 * [0.9 / 19]
+    unsure = Predictions(np.array([0, 1]), chances, np.array(list("ab")), tuple("abcdefghijklmnopqrst"))
+    assert metrics.expected_calibration_error(unsure) == pytest.approx((0.95 + 0.1) / 2)
 
 
 def test_error_is_small_for_calibrated_and_large_for_overconfident_predictions():
@@ -42,6 +47,7 @@ def test_perfect_calibration_shows_the_error_that_binning_alone_makes():
     errors = [metrics.expected_calibration_error(calibrated(600, seed)) for seed in range(60)]
     floor = metrics.calibration_floor(calibrated(600))
     assert floor == pytest.approx(np.mean(errors), rel=0.1)
+    assert floor == metrics.calibration_floor(calibrated(600)), "the same every time"
     sharper = metrics.with_temperature(calibrated(600), 0.4)
     assert metrics.calibration_floor(sharper) < floor, "the surer, the less chance there is"
     assert metrics.expected_calibration_error(sharper) > 3 * metrics.calibration_floor(sharper)
@@ -66,12 +72,12 @@ def test_temperature_changes_no_decision():
     one = calibrated(200)
     softer = metrics.with_temperature(one, 3)
     assert (softer.predicted == one.predicted).all()
-    assert (softer.confidence < one.confidence).all()
+    assert (softer.confidence < one.confidence).all() and softer.probabilities.dtype == np.float32
     np.testing.assert_allclose(softer.probabilities.sum(axis=1), 1, atol=1e-6)
 
 
 def test_probabilities_rounded_to_zero_are_survived():
     sure = Predictions(
-        np.array([0, 1]), np.eye(7, dtype="float16")[[0, 2]].astype("float32"), np.array(["a", "b"]), CLASSES
+        np.array([1, 1]), np.eye(7, dtype="float16")[[0, 2]].astype("float32"), np.array(["a", "b"]), CLASSES
     )
-    assert np.isfinite(metrics.fit_temperature(sure))
+    assert metrics.fit_temperature(sure) == pytest.approx(20, rel=1e-3), "both wrong: the bound"

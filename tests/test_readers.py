@@ -66,17 +66,30 @@ def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive,
     assert readers.locate(inside) == inside / "archive.zip"
 
 
-def test_a_folder_that_may_not_be_opened(tmp_path, table, monkeypatch):
-    shut = tmp_path / "data" / "shut"
+def test_a_file_without_suffix_is_known_by_its_beginning(archive, tmp_path):
+    inside = tmp_path / "data"
+    inside.mkdir()
+    (inside / "README").write_text("about\nemotion and pixels\n")
+    assert readers.locate(inside, missing_ok=True) is None
+    shutil.move(archive, inside / "mine")
+    assert readers.locate(inside) == inside / "mine"
+
+
+def test_what_may_not_be_opened(tmp_path, table, monkeypatch):
+    shut, secret = tmp_path / "data" / "shut", tmp_path / "data" / "secret"
     shut.mkdir(parents=True)
-    listed = Path.iterdir
+    secret.touch()
 
-    def denied(folder):
-        if folder == shut:
-            raise PermissionError(13, "Permission denied", str(folder))
-        return listed(folder)
+    def denied(really):
+        def maybe(path, *args):
+            if path in (shut, secret):
+                raise PermissionError(13, "Permission denied", str(path))
+            return really(path, *args)
 
-    monkeypatch.setattr(Path, "iterdir", denied)
+        return maybe
+
+    for name in ("iterdir", "open"):
+        monkeypatch.setattr(Path, name, denied(getattr(Path, name)))
     refused(shut, "Permission denied", "allow reading it")
     (tmp_path / "data" / "z").mkdir()
     shutil.copy(table, tmp_path / "data" / "z")
@@ -113,7 +126,8 @@ def test_a_zip_that_holds_other_things(tmp_path, members):
 
 
 @pytest.mark.parametrize(
-    "member", ["../train/happy/x.jpg", "train/happy/../../x.jpg", "/etc/x.jpg", "C:/x.jpg", "..\\x.jpg"]
+    "member",
+    ["../train/happy/x.jpg", "train/happy/../../x.jpg", "/etc/x.jpg", "C:/x.jpg", "..\\x.jpg", "\\x.jpg"],
 )
 def test_path_traversal(archive, tmp_path, member):
     with zipfile.ZipFile(archive, "a") as opened:

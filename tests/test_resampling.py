@@ -51,6 +51,7 @@ def test_a_row_minus_itself_is_zero_in_every_resample():
     several = [right_and_wrong(coin(0.6, seed=seed)) for seed in range(3)]
     nothing = metrics.accuracy(several, row="x") - metrics.accuracy(several, row="x")
     assert not nothing.samples.any() and nothing.p() == 1
+    assert (metrics.accuracy(several, row="x") - metrics.accuracy(several, row="y")).samples.any()
 
 
 def test_p_value_is_uniform_without_a_difference_and_small_with_one():

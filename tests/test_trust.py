@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import survivors
 import trust
 
 ROOT = Path(__file__).parent.parent
@@ -44,3 +45,28 @@ def test_coverage_counts_the_lines_and_branches_that_were_run(tmp_path, monkeypa
     data.add_arcs({str(package / "a.py"): [(-1, 1), (1, -1), (-1, 2), (2, 3), (3, 4), (4, -1)]})
     data.write()
     assert trust.measured() == {"a.py": (6, 5)}, "four lines, and one way of two past the condition"
+
+
+def test_changes_that_no_test_noticed_stay_until_somebody_has_looked_at_them(tmp_path):
+    said = [
+        f"    ferlib.data.readers.x_read__mutmut_{n}: {status}"
+        for n, status in enumerate(("killed", "timeout", "survived", "no tests", "killed"), 1)
+    ]
+    found = survivors.survivors(
+        ["", *said], lambda name: f"# {name}\n--- a\n+++ b\n@@ -1 +1 @@\n x\n-  n = 1\n+  n = {name[-1]}\n"
+    )
+    first, second = (("data/readers.py", "n = 1", f"n = {n}") for n in (3, 4))
+    assert found == ({(trust.MUTANT, "data/readers.py", "noticed"): 3}, [first, second])
+    files = file, record = tmp_path / "survivors.csv", tmp_path / "trust.csv"
+    assert survivors.keep(*files, *found) == [first, second]
+    file.write_text(file.read_text().replace("n = 3,", "n = 3,the same"))
+    assert survivors.keep(*files, *found) == [second]
+    assert survivors.looked_at(file) == {first: "the same", second: ""}
+    assert {key[2]: number for key, number in trust.read(record).items()} == {
+        "noticed": 3,
+        "looked at": 1,
+        "not looked at": 1,
+    }
+    assert survivors.keep(*files, found[0], [first]) == []
+    (line,) = trust.quoted(trust.read(record))
+    assert "| 4 places in 1 modules" in line and "| 3 noticed" in line

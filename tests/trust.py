@@ -13,7 +13,7 @@ from sources import BACKENDS, OUTCOMES, PAGES, SURVIVED
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
-KILLS, INPUTS, PAGE = "kill", "damaged input", "page in a browser"
+KILLS, INPUTS, PAGE, MUTANT = "kill", "damaged input", "page in a browser", "place made wrong"
 BACKEND, COVERAGE = "tests on another backend", "lines and branches run, %"
 
 Table = dict[tuple[str, str, str], float]
@@ -64,14 +64,27 @@ def quoted(table: Table) -> list[str]:
     wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
     shares = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
     least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
+    mutants = {key: number for key, number in table.items() if key[0] == MUTANT}
     lines = {
         f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
         f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
         f"| the report in a browser, {seen} | {well} |": pages,
         f"| training on JAX in place of TensorFlow | {on_jax:.0f} tests passed |": on_jax,
         f"| lines and branches that tests run | {shares} |": wings,
+        _of_mutants(mutants): mutants,
     }
     return [line for line, found in lines.items() if found]
+
+
+def _of_mutants(mutants: Table) -> str:
+    modules = {module for _, module, _ in mutants}
+    noticed, left = (
+        sum(number for (*_, outcome), number in mutants.items() if outcome == one)
+        for one in ("noticed", "not looked at")
+    )
+    tried = f"{sum(mutants.values()):,.0f} places in {len(modules)} modules, each made wrong on its own"
+    rest = f"the others looked at{f', but for {left:.0f}' if left else ''}"
+    return f"| {tried} | {noticed:,.0f} noticed by tests, {rest} |"
 
 
 def measured() -> dict[str, tuple[int, int]]:

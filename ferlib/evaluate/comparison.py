@@ -57,9 +57,8 @@ class Difference:
 
     def fields(self) -> dict:
         """Return what sentences say of it: ``value``, ``low``, ``high``, ``size`` and ``interval``."""
-        known = self.value is not pd.NA
-        ends = [f"{100 * end:+.1f}".replace("-", "−") for end in (self.low, self.high)] if known else []
-        interval = " to ".join(ends) + " points" if known else pd.NA
+        ends = [f"{100 * end:+.1f}".replace("-", "−") for end in (self.low, self.high)]
+        interval = pd.NA if self.value is pd.NA else " to ".join(ends) + " points"
         return asdict(self) | {"size": abs(self.value), "interval": interval}
 
 
@@ -130,7 +129,7 @@ def _summary(runs: Sequence[Run]) -> dict:
         "high": high,
         "gap": trained - facts["valid_accuracy"],
         "macro_f1": np.mean([run.valid.macro_f1 for run in runs]),
-        "reported": np.nan if row.reported is None else row.reported,
+        "reported": row.reported,
         "parameters": facts["parameters"],
     }
 
@@ -302,5 +301,5 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Differenc
 def _moved(runs: Sequence[Run], clean: np.ndarray) -> tuple[Sampled, Sampled]:
     """Return a row's accuracy on leak-free images, and that on all of them, negated."""
     share = np.mean([run.test.correct for run in runs], axis=0, keepdims=True)
-    kept = np.asarray(clean, float)[None]
+    kept = np.asarray(clean)[None]
     return metrics.ratio(share * kept, kept), -metrics.ratio(share)

@@ -82,7 +82,7 @@ def holm(ps: Sequence[float]) -> np.ndarray:
     Source:
         Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
-    return multipletests(np.asarray(ps, "float64"), method="holm")[1]
+    return multipletests(ps, method="holm")[1]
 
 
 def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
@@ -143,7 +143,7 @@ def fit_temperature(predictions: Predictions, shares: np.ndarray | None = None) 
         return -(truth * special.log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean()
 
     bound = np.log(20)
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-bound, bound)).x))
 
 
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
@@ -153,8 +153,8 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
 
 
 def _in_bins(confidence):
-    """Say which of `BINS` holds each confidence, (n, bins); an edge belongs to the bin below it."""
-    places = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
+    """Say which of `BINS` holds each confidence, (n, bins)."""
+    places = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1])
     return np.eye(BINS)[places]
 
 

@@ -138,7 +138,7 @@ def predict_views(model: keras.Model, split: Split, *, views: str) -> tuple[Pred
             "with split.only(...)."
         )
     images = np.asarray(split.images)
-    alone, total = None, np.zeros((len(images), len(split.classes)), "float64")
+    alone, total = None, np.zeros((len(images), len(split.classes)))
     for view in _views(images, views):
         answers = outputs(model, view)
         alone = answers if alone is None else alone
@@ -182,7 +182,7 @@ def _views(images, views):
     if views == "ten":
         shifts += [(-_SHIFT, -_SHIFT), (-_SHIFT, _SHIFT), (_SHIFT, -_SHIFT), (_SHIFT, _SHIFT)]
     for down, right in shifts:
-        view = images if (down, right) == (0, 0) else _shifted(images, down, right)
+        view = _shifted(images, down, right)
         yield view
         if views != "single":
             yield view[:, :, ::-1]
