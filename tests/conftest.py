@@ -45,6 +45,11 @@ def only_new_objects_are_collected():
     gc.freeze()
 
 
+def pytest_collection_finish():
+    """Spare processes that are forked from this one, as mutmut's, the first of these looks, too."""
+    gc.freeze()
+
+
 @pytest.fixture
 def disk(tmp_path):
     """Return a function that makes a folder with room for so many bytes.

@@ -4,7 +4,7 @@ import pytest
 
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, models
-from ferlib.train.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment
+from ferlib.train.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment, Profile
 from ferlib.train.layers import POLICIES
 
 REPORTED = {
@@ -110,10 +110,33 @@ def test_cpu_does_not_cap_heads_on_frozen_backbones():
     assert experiments.at(row, "cpu").epochs == row.epochs
 
 
-def test_a_row_that_asks_for_less_keeps_it():
-    row = replace(EXPERIMENTS["deep_plain"], images=64, epochs=2, valid_images=10)
-    quick = experiments.at(row, "quick")
-    assert (quick.images, quick.epochs, quick.valid_images) == (64, 2, 10)
+@pytest.mark.parametrize(
+    "asked, got",
+    [
+        ({}, {}),
+        ({"patience": 10}, {"patience": 3}),
+        ({"patience": None}, {"patience": None}),
+        ({"patience": 2, "epochs": 8}, {"patience": 2}),
+        ({"batch_size": 64}, {"batch_size": 64, "learning_rate": 0.5}),
+        ({"schedule": "constant"}, {"batch_size": 128, "learning_rate": 0.5}),
+        ({"images": 5, "valid_images": 3}, {"images": 5, "valid_images": 3}),
+        (
+            {"switches": (("trainable", "head"),)},
+            {"images": 30, "epochs": 7, "batch_size": 16, "learning_rate": 0.0625},
+        ),
+        (
+            {"model": "logistic"},
+            {"images": None, "epochs": 40, "patience": 20, "batch_size": 128, "learning_rate": 0.5},
+        ),
+    ],
+)
+def test_a_profile_makes_rows_smaller(monkeypatch, asked, got):
+    monkeypatch.setitem(PROFILES, "tiny", Profile({"prior": 480}, {"prior": 8}, (30, 7), 11, "float16"))
+    recipe = {"epochs": 40, "patience": 20, "batch_size": 128, "learning_rate": 0.5, "schedule": "cosine"}
+    row = Experiment("id", "group", "title", **{"model": "prior"} | recipe | asked)
+    small = {"images": 480, "valid_images": 11, "epochs": 8, "patience": 4, "batch_size": 80}
+    small |= {"learning_rate": 0.3125, "precision": "float16"}
+    assert experiments.at(row, "tiny") == replace(row, **small | got)
 
 
 def test_unknown_names_are_told():
@@ -136,6 +159,7 @@ def test_key_ignores_fields_at_their_default():
     """Whoever adds a field to the table must not make finished runs strangers."""
     row = Experiment("a", "b", "c", "prior")
     assert experiments.key(row) == "48b0d083"
+    assert experiments.key(replace(row, epochs=3, batch_size=2)) == "6e455653"
 
 
 def test_description_lists_every_row():
