@@ -78,16 +78,25 @@ def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs)
 
 
 def test_rows_of_seven_and_of_four_classes_meet_on_the_four():
-    four = made_up.run("mobilenet_top4", 0.9, images=300)
-    seven = made_up.run("mobilenet_finetuned", 0.9, images=700)
+    seven, pair = (
+        made_up.run("mobilenet_finetuned", 0.9, images=700),
+        ("mobilenet_top4", "mobilenet_finetuned"),
+    )
     kept = seven.valid.among(TOP_FOUR)
-    same = replace(four, valid=kept)
-    pair = ("mobilenet_top4", "mobilenet_finetuned")
-    assert comparison.difference([same, seven], *pair, classes=TOP_FOUR).value == 0
-    few = replace(four, valid=kept.take(np.arange(50)))
-    assert comparison.difference([few, seven], *pair, classes=TOP_FOUR).value == 0, "on the images of both"
+    turned = replace(kept, probabilities=kept.probabilities[:, ::-1])
+    four, third = replace(made_up.run(pair[0]), valid=turned), made_up.run("lean", images=20)
+    few = replace(four, valid=turned.take(np.arange(50)))
+    elsewhere = replace(seven, valid=seven.valid.take(~np.isin(seven.valid.names, few.valid.names)))
+
+    def value(*runs):
+        return comparison.difference(runs, *pair, classes=TOP_FOUR).value
+
+    by_hand = turned.correct.astype(float) - kept.correct
+    assert value(four, seven, third) == pytest.approx(by_hand.mean())
+    assert value(few, seven, third) == pytest.approx(by_hand[:50].mean()), "on the images of both"
+    assert value(few, elsewhere) is value(third) is pd.NA, "there are none"
     with pytest.raises(ValueError, match="same images"):
-        comparison.difference([same, seven], *pair)
+        comparison.difference([four, seven], *pair)
 
 
 def test_variation_between_seeds_widens_intervals(monkeypatch, runs):

@@ -59,6 +59,7 @@ def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive,
     inside = tmp_path / "data"
     inside.mkdir()
     shutil.copy(archive, inside / "mine.zip")
+    (inside / "FERPlus.csv").write_text("votes\n")
     assert readers.locate(inside) == inside / "mine.zip"
     shutil.copy(archive, inside / "yours.zip")
     refused(inside, "mine.zip, yours.zip", "name the file itself")

@@ -72,7 +72,8 @@ def difference(
         id: Row that is judged.
         other: Row that it is compared with. Where one of them was not run, or they ran at different scales,
             nothing is known.
-        classes: Compare on images of these classes, with no others to choose from; None takes all.
+        classes: Compare on images of these classes, with no others to choose from; None takes all. Where the
+            rows have no such image in common, nothing is known.
 
     Raises:
         ValueError: They were not tested on the same images.
@@ -95,6 +96,8 @@ def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[st
     known = [run for run in runs if run.experiment.id in ids and set(classes) <= set(run.valid.classes)]
     known = [replace(run, valid=run.valid.among(classes)) for run in known]
     common = reduce(np.intersect1d, [run.valid.names for run in known]) if known else []
+    if not len(common):
+        return []
     return [replace(run, valid=run.valid.take(np.isin(run.valid.names, common))) for run in known]
 
 
