@@ -32,7 +32,7 @@ def survivors(said: Iterable[str], shown: Callable[[str], str]) -> tuple[trust.T
         module = "/".join(name.split(".")[1:-1]) + ".py"
         if status in ("killed", "timeout"):
             noticed[trust.MUTANT, module, "noticed"] += 1
-        else:
+        elif status != "not checked":
             lines = [line for line in shown(name).splitlines() if not line.startswith(("---", "+++"))]
             both = (" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")
             others.append((module, *both))

@@ -1,5 +1,6 @@
 """Every unsound source is refused in one sentence that says what, where and what to do."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -209,6 +210,18 @@ def test_a_link_that_leads_nowhere(folder):
     shutil.rmtree(paths.cache())
     (folder.parent / "elsewhere.jpg").unlink()
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
+
+
+def test_a_folder_in_it_that_cannot_be_opened(folder, monkeypatch):
+    listed = os.scandir
+
+    def denied(path):
+        if Path(path).name == "sad":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    refused(folder, "Permission denied", "allow reading it")
 
 
 def test_an_image_that_cannot_be_opened(folder, monkeypatch):

@@ -77,6 +77,8 @@ def test_sampled_numbers_calculate_like_numbers():
     assert (5 - one).value == 4 and (2 * one).samples.tolist() == [2, 4]
     assert sum([one, two]).value == 4
     assert metrics.smallest([one, two]).samples.tolist() == [0, 2]
+    many = Sampled(1.0, np.arange(metrics.RESAMPLES) - 98.5)
+    assert many.p() == (-many).p() == pytest.approx(2 * (1 + 99) / (metrics.RESAMPLES + 1))
     assert metrics.largest([one, two]).value == 3
 
 

@@ -50,7 +50,7 @@ def test_coverage_counts_the_lines_and_branches_that_were_run(tmp_path, monkeypa
 def test_changes_that_no_test_noticed_stay_until_somebody_has_looked_at_them(tmp_path):
     said = [
         f"    ferlib.data.readers.x_read__mutmut_{n}: {status}"
-        for n, status in enumerate(("killed", "timeout", "survived", "no tests", "killed"), 1)
+        for n, status in enumerate(("killed", "timeout", "survived", "no tests", "killed", "not checked"), 1)
     ]
     found = survivors.survivors(
         ["", *said], lambda name: f"# {name}\n--- a\n+++ b\n@@ -1 +1 @@\n x\n-  n = 1\n+  n = {name[-1]}\n"

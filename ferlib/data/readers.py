@@ -99,8 +99,12 @@ def _entries(folder: Path, named: bool) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if not is_clutter(entry.name))
     except OSError as problem:
         if named:
-            raise FerlibError(f"{folder}: cannot be opened ({problem.strerror}); allow reading it.") from None
+            raise _shut(problem) from None
         return []
+
+
+def _shut(problem: OSError) -> FerlibError:
+    return FerlibError(f"{problem.filename}: cannot be opened ({problem.strerror}); allow reading it.")
 
 
 def _is_split(entry: Path) -> bool:
@@ -167,11 +171,11 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files in a folder and below, also behind links, but for clutter.
 
     Raises:
-        OSError: A folder cannot be listed.
+        FerlibError: A folder cannot be listed.
     """
 
     def refuse(problem: OSError):
-        raise problem
+        raise _shut(problem) from None
 
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
