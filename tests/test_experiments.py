@@ -131,11 +131,11 @@ def test_cpu_does_not_cap_heads_on_frozen_backbones():
     ],
 )
 def test_a_profile_makes_rows_smaller(monkeypatch, asked, got):
-    monkeypatch.setitem(PROFILES, "tiny", Profile({"prior": 480}, {"prior": 8}, (30, 7), 11, "float16"))
+    monkeypatch.setitem(PROFILES, "tiny", Profile({"prior": 500}, {"prior": 8}, (30, 7), 11, "float16"))
     recipe = {"epochs": 40, "patience": 20, "batch_size": 128, "learning_rate": 0.5, "schedule": "cosine"}
     row = Experiment("id", "group", "title", **{"model": "prior"} | recipe | asked)
-    small = {"images": 480, "valid_images": 11, "epochs": 8, "patience": 4, "batch_size": 80}
-    small |= {"learning_rate": 0.3125, "precision": "float16"}
+    small = {"images": 500, "valid_images": 11, "epochs": 8, "patience": 4, "batch_size": 83}
+    small |= {"learning_rate": 0.5 * 83 / 128, "precision": "float16"}
     assert experiments.at(row, "tiny") == replace(row, **small | got)
 
 

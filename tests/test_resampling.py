@@ -77,6 +77,8 @@ def test_sampled_numbers_calculate_like_numbers():
     assert (5 - one).value == 4 and (2 * one).samples.tolist() == [2, 4]
     assert sum([one, two]).value == 4
     assert metrics.smallest([one, two]).samples.tolist() == [0, 2]
+    steps = Sampled(0.0, np.arange(4001))
+    assert [*steps.interval(), *steps.interval(0.9)] == pytest.approx([100, 3900, 200, 3800])
     many = Sampled(1.0, np.arange(metrics.RESAMPLES) - 98.5)
     assert many.p() == (-many).p() == pytest.approx(2 * (1 + 99) / (metrics.RESAMPLES + 1))
     assert metrics.largest([one, two]).value == 3
