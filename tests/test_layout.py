@@ -375,7 +375,9 @@ def test_tables_where_unpackers_leave_them(tmp_path, name):
     assert fer2013.load(place).fingerprint == found.fingerprint
 
 
-@pytest.mark.parametrize("mode, name", [("w", "fer2013"), ("w:gz", "fer2013"), ("w", "fer2013.tar")])
+@pytest.mark.parametrize(
+    "mode, name", [("w", "fer2013"), ("w:gz", "fer2013"), ("w", "fer2013.tar"), ("w:gz", "mine.TGZ")]
+)
 def test_a_tar_that_an_unpacker_has_renamed(tmp_path, mode, name):
     table = demo.write_csv(tiny(), tmp_path / "plain.csv")
     (tmp_path / "data").mkdir()

@@ -68,7 +68,9 @@ def test_p_value_is_uniform_without_a_difference_and_small_with_one():
 def test_ratio_divides_sums():
     numerators, denominators = np.array([[1, 0, 1, 0]]), np.array([[1, 1, 1, 0]])
     assert metrics.ratio(numerators, denominators).value == pytest.approx(2 / 3)
-    assert metrics.ratio(numerators, denominators).samples.min() >= 0
+    single = np.array([[1, 0, 0, 0]])
+    alone = metrics.ratio(single, single)
+    assert alone.value == 1 and set(alone.samples) == {0, 1}, "nothing where no image counts"
 
 
 def test_sampled_numbers_calculate_like_numbers():

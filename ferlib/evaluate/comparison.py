@@ -152,7 +152,7 @@ def shown(results: pd.DataFrame) -> pd.DataFrame:
         "elsewhere %": 100 * table["reported"].astype(float),
         "parameters": table["parameters"].astype(int),
     }
-    return pd.DataFrame(columns).dropna(axis="columns", how="all")
+    return pd.DataFrame(columns, index=table.index).dropna(axis="columns", how="all")
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
