@@ -229,7 +229,7 @@ def test_an_image_that_cannot_be_opened(folder, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    refused(folder, "Permission denied", "test/angry/PrivateTest_00000014.jpg")
+    refused(folder, "Permission denied", "test/angry/PrivateTest_00000014.jpg", "allow reading it")
 
 
 @pytest.mark.parametrize(
