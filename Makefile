@@ -30,7 +30,7 @@ test-slow: $(READY) ## all tests, also those that take longer: kills, damaged fi
 	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m slow --durations 20
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/python tests/trust.py reports/record/trust.csv
 
-mutants: $(READY) ## change five modules place by place, and see whether tests notice (needs mutmut, 1-2 hours)
+mutants: $(READY) ## put small errors into five modules, and count what tests notice (needs mutmut, an hour)
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(VENV)/bin/mutmut run --max-children 1
 	@$(VENV)/bin/mutmut results --all true | $(VENV)/bin/python tests/survivors.py reports/record/trust.csv
 

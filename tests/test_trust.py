@@ -69,4 +69,4 @@ def test_changes_that_no_test_noticed_stay_until_somebody_has_looked_at_them(tmp
     }
     assert survivors.keep(*files, found[0], [first]) == []
     (line,) = trust.quoted(trust.read(record))
-    assert "| 4 places in 1 modules" in line and "| 3 noticed" in line
+    assert "| 4 small errors put into 1 modules" in line and "| 3 noticed" in line

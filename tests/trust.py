@@ -13,7 +13,7 @@ from sources import BACKENDS, OUTCOMES, PAGES, SURVIVED
 
 PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
-KILLS, INPUTS, PAGE, MUTANT = "kill", "damaged input", "page in a browser", "place made wrong"
+KILLS, INPUTS, PAGE, MUTANT = "kill", "damaged input", "page in a browser", "error put in"
 BACKEND, COVERAGE = "tests on another backend", "lines and branches run, %"
 
 Table = dict[tuple[str, str, str], float]
@@ -82,7 +82,7 @@ def _of_mutants(mutants: Table) -> str:
         sum(number for (*_, outcome), number in mutants.items() if outcome == one)
         for one in ("noticed", "not looked at")
     )
-    tried = f"{sum(mutants.values()):,.0f} places in {len(modules)} modules, each made wrong on its own"
+    tried = f"{sum(mutants.values()):,.0f} small errors put into {len(modules)} modules, one at a time"
     rest = f"the others looked at{f', but for {left:.0f}' if left else ''}"
     return f"| {tried} | {noticed:,.0f} noticed by tests, {rest} |"
 
