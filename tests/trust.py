@@ -69,8 +69,7 @@ def quoted(table: Table) -> list[str]:
         f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
         f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
         f"| the report in a browser, {seen} | {well} |": pages,
-        f"| training on JAX in place of TensorFlow | {on_jax:.0f} tests passed |": on_jax,
-        f"| lines and branches that tests run | {shares} |": wings,
+        f"| lines and branches that tests run, {on_jax:.0f} tests on JAX, too | {shares} |": wings,
         _of_mutants(mutants): mutants,
     }
     return [line for line, found in lines.items() if found]
