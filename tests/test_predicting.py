@@ -54,6 +54,13 @@ def test_one_pass_gives_labels_names_and_probabilities(images):
     np.testing.assert_allclose(result.confidence, result.probabilities.max(axis=1))
 
 
+def test_a_head_reads_features_that_have_no_places():
+    features = np.random.default_rng(2).random((5, 3), "float32")
+    head = keras.Sequential([keras.Input((3,)), keras.layers.Dense(7, "softmax")])
+    result = predicting.predict(head, split_of(features))
+    np.testing.assert_allclose(result.probabilities, np.asarray(head(features)), atol=1e-6)
+
+
 def test_the_last_batch_has_the_shape_of_the_others(images):
     batches = []
 

@@ -182,7 +182,7 @@ def _views(images, views):
     if views == "ten":
         shifts += [(-_SHIFT, -_SHIFT), (-_SHIFT, _SHIFT), (_SHIFT, -_SHIFT), (_SHIFT, _SHIFT)]
     for down, right in shifts:
-        view = _shifted(images, down, right)
+        view = images if (down, right) == (0, 0) else _shifted(images, down, right)  # features have no places
         yield view
         if views != "single":
             yield view[:, :, ::-1]
