@@ -62,7 +62,7 @@ def quoted(table: Table) -> list[str]:
     well = "nothing serious found by axe, no link lost, nothing cut off or loaded"
     on_jax = sum(number for (what, *_), number in table.items() if what == BACKEND)
     wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
-    shares = ", ".join(f"{wing} {number:.0f} %" for wing, number in wings.items())
+    shares = ", ".join(f"{wing} {number:.1f} %" for wing, number in wings.items())
     least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
     mutants = {key: number for key, number in table.items() if key[0] == MUTANT}
     lines = {
