@@ -48,7 +48,7 @@ def under_jax(*words: str) -> subprocess.CompletedProcess:
 
 
 def compare_with_fit() -> None:
-    """Train by ``fit`` and by scanned epochs; print how far their states are apart, and what was imported."""
+    """Train by ``fit`` and by scanned epochs; print how far their states are apart."""
     fittings = [
         Fitting(row("shallow_cnn", **EVERYTHING), 0, split(40), split(21, seed=1), scanned=scanned)
         for scanned in (False, True)

@@ -105,11 +105,10 @@ def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, instal
 def test_the_readme_shows_the_table_of_the_record():
     root = Path(__file__).parent.parent
     told = (root / "README.md").read_text()
-    for measure, row in pd.read_csv(root / "reports" / "record" / "live.csv", index_col="measure").iterrows():
+    table = pd.read_csv(root / "reports" / "record" / "live.csv", index_col="measure")
+    for measure, row in table.iterrows():
         assert f"| {measure} | {row['ferlib']:.3g} | {row['fer']:.3g} | {row['ratio']:.3g} |" in told
-    label = pd.read_csv(root / "reports" / "record" / "live.csv", index_col="measure").filter(
-        like="by its labels", axis="index"
-    )
+    label = table.filter(like="by its labels", axis="index")
     labels = load_model("labels").metadata["source"]["valid_accuracy"]
     assert label["ferlib"].item() < label["fer"].item() < labels, "as the README says above the table"
 
