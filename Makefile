@@ -5,6 +5,9 @@ LOCK := $(if $(shell nvidia-smi -L 2>/dev/null),requirements-gpu.lock,requiremen
 READY := $(VENV)/.ready-$(basename $(LOCK))
 FERLIB := $(VENV)/bin/ferlib
 
+# Compiled files spare each of the many processes of a build or a test to compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup report report-quick report-full test test-slow mutants reproduce format lab lock clean
 .DEFAULT_GOAL := help
 

@@ -19,12 +19,15 @@ EPOCHS = 2
 SMALL = {"images": 64, "valid_images": 32, "batch_size": 32}
 
 
-@pytest.fixture
-def dataset(tmp_path):
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
     """Demo faces in a file, as workers need them."""
-    file = tmp_path / "faces.zip"
-    demo.write_zip(demo.faces((84, 70, 70)), file)
-    return fer2013.load(file)
+    return demo.write_zip(demo.faces((84, 70, 70)), tmp_path_factory.mktemp("cluster") / "faces.zip")
+
+
+@pytest.fixture
+def dataset(archive):
+    return fer2013.load(archive)
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ def test_the_command_tells_the_rate_of_films_and_that_copies_are_silent(tmp_path
 
 def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset, monkeypatch):
     monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
-    some = real_dataset.valid.take(np.arange(24))
-    images = some.images[live_chain.find_boxes(some)["index"]][:16]  # in some, no face is found
+    some = real_dataset.valid.take(np.arange(12))
+    images = some.images[live_chain.find_boxes(some)["index"]][:8]  # in some, no face is found
     frames, boxes = [], []
     for number, image in enumerate(images):
         left, top = (10, 340)[number % 2], 20 + 10 * number  # one after the other, far apart
@@ -157,7 +157,7 @@ def test_people_of_fer2013_are_found_and_read_in_a_video(tmp_path, real_dataset,
         for line, box in zip(lines(tmp_path / "p.jsonl")[11::12], boxes, strict=True)
     ]
     agree = [one[0]["emotion"] == emotion for one, emotion in zip(found, alone, strict=True) if one]
-    assert len(images) == 16 and len(agree) >= 12 and np.mean(agree) > 0.7
+    assert len(images) == 8 and len(agree) >= 6 and np.mean(agree) > 0.7
     numbers = [one[0]["face"] for one in found if one]
     assert len(set(numbers)) == len(numbers), "everybody has a number of their own"
 

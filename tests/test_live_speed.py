@@ -74,7 +74,10 @@ def install(tmp_path, monkeypatch):
     return install
 
 
-@pytest.mark.parametrize(("name", "usage"), [("valid", "PublicTest"), ("test", "PrivateTest")])
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [("valid", "PublicTest"), pytest.param("test", "PrivateTest", marks=pytest.mark.slow)],
+)
 def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, install, name, usage):
     install(FAKE)
     cast = votes.of(demo_dataset.valid).copy()

@@ -101,8 +101,8 @@ def test_same_answer_for_stored_and_float_images_and_after_reloading(name, image
         ("deep_cnn", {"dropout": 0.0}),
         ("lean_cnn", {"dropout": 0.0}),
         pytest.param("residual_cnn", {"dropout": 0.0}, marks=pytest.mark.slow),
-        ("mini_xception", {}),
-        ("mobilenet", {"dropout": 0.0, "trainable": "all"}),
+        pytest.param("mini_xception", {}, marks=pytest.mark.slow),
+        pytest.param("mobilenet", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),
         pytest.param("resnet50", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),
     ],
 )

@@ -110,7 +110,7 @@ print(*{name.split(".")[0] for name in sys.modules})
     assert not {"keras", "tensorflow", "pandas", "matplotlib", "scipy", "sklearn"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", network.SHIPPED)
+@pytest.mark.parametrize("name", ["crowd", pytest.param("labels", marks=pytest.mark.slow)])
 def test_a_shipped_network_is_small_and_reads_what_its_record_says(name, real_dataset):
     loaded, valid = network.load_model(name), real_dataset.valid
     assert (network.weights_folder(name) / network.GRAPH).stat().st_size < 2e6

@@ -74,27 +74,27 @@ def test_readers_get_executed_copies_that_do_not_change_from_run_to_run(project)
     assert [copy.read_bytes() for copy in copies] == first
 
 
-@pytest.mark.parametrize("change", ["record", "weights", "network", "run", "quick run"])
-def test_another_record_network_or_run_is_another_input(project, monkeypatch, change):
-    if change.endswith("run"):
-        pipeline.build()  # two notebooks
+@pytest.mark.parametrize("change", ["results.csv", "lean-seed0.weights.h5", "network"])
+def test_another_record_or_network_is_another_input(project, monkeypatch, change):
     before = pipeline._inputs("auto", (0,))
-    new = {
-        "record": paths.record() / "results.csv",
-        "weights": paths.record() / "lean-seed0.weights.h5",
-        "run": paths.runs() / "lean" / "cpu-0123-4567" / "seed0" / "run.npz",
-        "quick run": paths.runs() / "lean" / "quick-0123-4567" / "seed0" / "run.npz",
-    }
     if change == "network":
         monkeypatch.setenv("FERLIB_WEIGHTS", str(project))
     else:
-        new[change].parent.mkdir(parents=True, exist_ok=True)
-        new[change].write_text("experiment,seed")
-    if change.endswith("run"):
+        written(paths.record() / change)
+    assert pipeline._inputs("auto", (0,)) != before
+
+
+def written(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("experiment,seed")
+
+
+def test_a_larger_run_is_another_input_and_a_quick_one_is_not(project):
+    pipeline.build()  # two notebooks
+    for profile, executions in (("quick", 2), ("cpu", 4)):
+        written(paths.runs() / "lean" / f"{profile}-0123-4567" / "seed0" / "run.npz")
         pipeline.build()
-        assert len(executed_lines(project)) == (2 if change == "quick run" else 4)
-    else:
-        assert pipeline._inputs("auto", (0,)) != before
+        assert len(executed_lines(project)) == executions
 
 
 def test_other_published_figures_are_another_input(project, monkeypatch):

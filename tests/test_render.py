@@ -228,6 +228,7 @@ def test_pdf_has_its_fonts_and_bookmarks_inside(report):
     )
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_day_differ_in_measured_times_alone(meta, tmp_path):
     """Times: of a run's training and its end, of a notebook's and its end. One of them is shown."""
     reports = []

@@ -11,8 +11,10 @@ import hashlib
 import io
 import re
 import shutil
+import string
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +35,8 @@ _FACES = {
     ("Source Sans Pro", 600, "normal"): _SANS / "SourceSansPro-Semibold.ttf",
     ("STIX Two Math", 400, "normal"): _MATH,
 }
+_KEYBOARD = frozenset(string.ascii_letters + string.digits + string.punctuation + " ")
+"""What any page may show: with all of it in the fonts, pages that differ in little share them."""
 _PRINT_ONLY = (_SANS / "SourceSansPro-Bold.ttf", _SANS / "SourceSansPro-SemiboldIt.ttf")
 
 
@@ -53,7 +57,10 @@ def font_faces(text: Iterable[str], formulas: Iterable[str]) -> str:
         text: Characters of the text; they are looked up in Source Sans Pro.
         formulas: Characters of the formulas; they are looked up in STIX Two Math.
     """
-    characters = {"Source Sans Pro": set(text), "STIX Two Math": _with_italics(set(formulas))}
+    characters = {
+        "Source Sans Pro": frozenset(text) | _KEYBOARD,
+        "STIX Two Math": frozenset(_with_italics(set(formulas))),
+    }
     return "\n".join(
         f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: {style}; '
         f'src: url(data:font/woff2;base64,{_subset(path, characters[family])}) format("woff2"); }}'
@@ -74,7 +81,8 @@ def _with_italics(characters: set[str]) -> set[str]:
     return characters | {italics[character] for character in characters if character in italics}
 
 
-def _subset(path: Path, characters: set[str]) -> str:
+@cache
+def _subset(path: Path, characters: frozenset[str]) -> str:
     """Return a font with the glyphs of some characters only, as base64 of a WOFF2 file."""
     options = subset.Options(flavor="woff2", layout_features=["*"], notdef_outline=True)
     font = subset.load_font(path, options)
