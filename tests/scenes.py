@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ferlib.data import portrait
 from ferlib.labels import CLASSES
-from ferlib.live.network import GRAPH, METADATA
+from ferlib.live.network import GRAPH, METADATA, sealed
 
 GREY = 128
 SHARPNESS = 15
@@ -78,7 +78,7 @@ def write_network(folder, **metadata):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH).write_bytes(contents)
     facts = {"classes": CLASSES, "temperature": 1.0, "sha256": hashlib.sha256(contents).hexdigest()}
-    (folder / METADATA).write_text(json.dumps(facts | metadata))
+    (folder / METADATA).write_text(json.dumps(sealed(facts | metadata)))
     return folder
 
 

@@ -15,13 +15,15 @@ import cv2
 import made_up
 import numpy as np
 import pytest
+import scenes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources import HAPPY, OUTCOMES, mail, pack, picture, refused, tiny
 
 from ferlib import faces, paths
-from ferlib.data import audit, decoding, demo, fer2013, layout, readers
+from ferlib.data import audit, decoding, demo, fer2013, layout, readers, votes
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.live import network, video
 from ferlib.train import record
 
 FEW, MANY = 12, 100
@@ -343,6 +345,66 @@ def test_the_table_of_results_is_whole_or_refused(examples):
         assert not found[[*record.IDENTITY, "file"]].isna().any(axis=None)
 
     attempt("results", examples, table.read_bytes(), read, check)
+
+
+@suites
+@pytest.mark.parametrize("name", [network.GRAPH, network.METADATA])
+def test_a_network_is_as_it_was_exported_or_refused(name, examples, tmp_path):
+    folder = scenes.write_network(tmp_path, temperature=1.5)
+    images = tiny().images
+    right = network.load_model(folder).probabilities(images)
+
+    def read(content):
+        network._loaded.cache_clear()
+        (folder / name).write_bytes(content)
+        return network.load_model(folder)
+
+    def check(_, found):
+        assert found.classes == CLASSES and found.temperature == 1.5
+        np.testing.assert_array_equal(found.probabilities(images), right)
+
+    attempt(name, examples, (folder / name).read_bytes(), read, check)
+
+
+@suites
+def test_the_votes_are_those_that_ship_or_refused(examples, tmp_path, monkeypatch):
+    content, before = votes.FILE.read_bytes(), votes._table()
+    file = tmp_path / "votes.npz"
+    monkeypatch.setattr(votes, "FILE", file)
+    read_anew = votes._table.__wrapped__
+
+    def read(changed):
+        file.write_bytes(changed)
+        return read_anew()
+
+    def check(_, found):
+        assert found.keys() == before.keys()
+        assert all(np.array_equal(found[name], before[name]) for name in before)
+
+    attempt("votes", examples, content, read, check)
+
+
+# --- films ------------------------------------------------------------------------------------------
+
+
+@suites
+@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v")])
+def test_films_are_read_to_their_end_or_refused(suffix, codec, examples, tmp_path):
+    """What is damaged within a picture, no film can tell; but none is cut off without a word."""
+    walk = [np.roll(cv2.resize(tiny().images[0], (96, 64)), 4 * n, axis=1) for n in range(30)]
+    film = scenes.video(
+        tmp_path / f"film{suffix}", [np.dstack([picture] * 3) for picture in walk], codec=codec
+    )
+
+    def read(changed):
+        film.write_bytes(changed)
+        return [frame.image for frame in video.Video(film).read()]
+
+    def check(_, found):
+        assert len(found) >= 0.9 * len(walk)
+        assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image in found)
+
+    attempt(f"film {suffix}", examples, film.read_bytes(), read, check)
 
 
 # --- sizes ------------------------------------------------------------------------------------------

@@ -58,7 +58,10 @@ def test_a_replaced_file_is_noticed(tmp_path):
         network.load_model(tmp_path)
 
 
-@pytest.mark.parametrize("damaged", [b"{", b"\xff\xfe\xfd", b"[]", {"sha256": 5}, {"classes": None}, {}])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"{", b"\xff\xfe\xfd", b"[]", b"[" * 100_000, {"sha256": 5}, {"classes": ["joy"]}, {"seal": "0"}, {}],
+)
 def test_metadata_that_is_damaged_is_said_to_be(tmp_path, damaged):
     scenes.write_network(tmp_path)
     file = tmp_path / network.METADATA
@@ -66,7 +69,7 @@ def test_metadata_that_is_damaged_is_said_to_be(tmp_path, damaged):
     if damaged == {}:
         del facts["temperature"]
     file.write_bytes(damaged if isinstance(damaged, bytes) else json.dumps(facts | damaged).encode())
-    with pytest.raises(FerlibError, match=r"network.json is damaged .*reinstall"):
+    with pytest.raises(FerlibError, match=r"network.json is damaged or was changed .*reinstall"):
         network.load_model(tmp_path)
 
 

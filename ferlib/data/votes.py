@@ -32,6 +32,7 @@ AGREED = 6
 
 _SUMS, _STEP, _EDGE = 12, 2048, 256  # sums in a sketch, its steps, and how far copies may differ
 _KEY_BYTES = 5
+_STORED = ("keys", "votes", "twins", "twin_numbers", "twin_rows")
 _LEAST_AGREEMENT = 0.4  # of labels with votes: 0.65 in FER-2013, below 0.2 where rows are shuffled
 _FEW = 50  # images with a majority, below which agreement says nothing
 
@@ -222,8 +223,11 @@ def _table() -> dict[str, np.ndarray]:
     ``twins`` are the positions that share a key; ``twin_numbers`` are the numbers in their names in Kaggle's
     archive and ``twin_rows`` their rows in the competition's csv.
     """
-    with np.load(FILE) as stored:
-        table = {name: stored[name] for name in stored.files}
+    try:
+        with np.load(FILE) as stored:  # a zip, whose checksums tell damage
+            table = {name: stored[name] for name in _STORED}
+    except Exception as error:  # a damaged file raises errors of many kinds
+        raise FerlibError(f"the votes in {FILE} can't be read ({error}): reinstall ferlib") from error
     weights = 256 ** np.arange(_KEY_BYTES - 1, -1, -1, dtype=np.uint64)
     return table | {"keys": weights @ table["keys"].astype(np.uint64)}
 

@@ -137,11 +137,25 @@ def _loaded(folder: Path, text: bytes) -> Network:
     found = hashlib.sha256(graph).hexdigest()
     try:
         metadata = json.loads(text)
-        if found != (expected := metadata["sha256"]):
-            raise FerlibError(
-                f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not "
-                f"with {expected[:12]}): reinstall ferlib"
-            )
-        return Network(graph, metadata)
-    except (ValueError, KeyError, TypeError) as error:
-        raise FerlibError(f"{folder / METADATA} is damaged ({error!r:.90}): reinstall ferlib") from None
+        if metadata != sealed(metadata):
+            raise ValueError("its seal does not fit")
+    except (ValueError, TypeError, RecursionError) as error:
+        remedy = "reinstall ferlib, or export a network of your own anew"
+        raise FerlibError(f"{folder / METADATA} is damaged or was changed ({error}): {remedy}") from None
+    if found != (expected := metadata["sha256"]):
+        raise FerlibError(
+            f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not "
+            f"with {expected[:12]}): reinstall ferlib"
+        )
+    return Network(graph, metadata)
+
+
+def sealed(metadata: dict) -> dict:
+    """Return what is known about a network with a digest of it all, which tells damage.
+
+    Args:
+        metadata: Whatever JSON can hold; a seal that it has is made anew.
+    """
+    facts = {name: value for name, value in dict(metadata).items() if name != "seal"}
+    text = json.dumps(facts, sort_keys=True)
+    return facts | {"seal": hashlib.sha256(text.encode()).hexdigest()}

@@ -23,7 +23,7 @@ from ferlib.data import portrait, votes
 from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import crowd, summary
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, weights_folder
+from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, sealed, weights_folder
 from ferlib.paths import scratch, written_atomically
 from ferlib.train import experiments, record, trainer
 from ferlib.train.record import Run
@@ -227,7 +227,10 @@ def _answers(graph: onnx.ModelProto, metadata: dict, images: np.ndarray) -> np.n
 
 
 def _written(contents: bytes, metadata: dict, folder: Path) -> Path:
-    for name, text in ((GRAPH, contents), (METADATA, (json.dumps(metadata, indent=2) + "\n").encode())):
+    for name, text in (
+        (GRAPH, contents),
+        (METADATA, (json.dumps(sealed(metadata), indent=2) + "\n").encode()),
+    ):
         with written_atomically(folder / name) as temporary:
             temporary.write_bytes(text)
     return folder / GRAPH
