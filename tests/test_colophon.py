@@ -37,10 +37,11 @@ def test_facts_are_told_once_or_with_their_chapters():
 
 def test_chapters_say_who_made_their_runs():
     run = FACTS["runs"][0]
-    runs = [run, run, {**run, "profile": "quick", "device": "A CPU", "origin": "runs"}]
+    quick = {**run, "profile": "quick", "origin": "runs"}
+    runs = [run, run, quick, {**quick, "device": "A CPU"}]
     page = appendix.how_made([chapter(runs=runs), Chapter("02_y", "Y")])
-    assert "| 3 | 2 × full on A GPU; 1 × quick on A CPU; 2 of them from the record |" in page
-    assert "| 2\\ \\ Y | – | – | – |" in page
+    assert "| 4 | 2 | 1 × quick on A CPU; 2 × full, 1 × quick on A GPU |" in page
+    assert "| 2\\ \\ Y | – | – | – | – |" in page
 
 
 def test_an_introduction_is_no_numbered_chapter():

@@ -77,7 +77,8 @@ def how_made(chapters: Sequence[Chapter]) -> str:
             "# How this report was made {#sec-how-made .unnumbered}",
             "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
             "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
-            "and splits: whoever computes the same one has the same data.",
+            "and splits: whoever computes the same one has the same data. @tbl-how-made tells how long each "
+            "notebook ran and which trainings it shows.",
             *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
             _runs_table(chapters),
         ]
@@ -107,23 +108,29 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
 
 
 def _runs_table(chapters: Sequence[Chapter]) -> str:
-    lines = ["| Chapter | Seconds | Runs shown | Made by |", "|:--|--:|--:|:--|"]
+    lines = ["| Chapter | Seconds | Trainings | Recorded | Made by |", "|:--|--:|--:|--:|:--|"]
     for number, chapter in _numbered(chapters):
         runs = chapter.facts.get("runs", [])
         seconds = "–" if chapter.seconds is None else f"{chapter.seconds:,.1f}"
         title = f"{number}\\ \\ {chapter.title}" if number else chapter.title
-        lines.append(f"| {title} | {seconds} | {len(runs) or '–'} | {_makers(runs)} |")
-    caption = "Each chapter: how long its notebook ran, the training runs it shows, and what made those."
+        recorded = sum(run["origin"] == "record" for run in runs)
+        numbers = f"{len(runs)} | {recorded}" if runs else "– | –"
+        lines.append(f"| {title} | {seconds} | {numbers} | {_makers(runs) or '–'} |")
+    caption = (
+        "Seconds that each notebook ran, trainings that it shows, and how many of them come from the record."
+    )
     return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
 
 
 def _makers(runs: list[dict]) -> str:
-    """Return how many runs each profile and device made, and how many of them were read from the record."""
-    makers = Counter((run["profile"], run.get("device", "unknown device")) for run in runs)
-    texts = [f"{count} × {profile} on {device}" for (profile, device), count in sorted(makers.items())]
-    if recorded := sum(run["origin"] == "record" for run in runs):
-        texts.append(f"{recorded} of them from the record")
-    return "; ".join(texts) or "–"
+    """Return how many runs of each profile a device made."""
+    makers: dict[str, Counter] = {}
+    for run in runs:
+        makers.setdefault(run.get("device", "unknown device"), Counter())[run["profile"]] += 1
+    return "; ".join(
+        ", ".join(f"{count} × {profile}" for profile, count in sorted(profiles.items())) + f" on {device}"
+        for device, profiles in sorted(makers.items())
+    )
 
 
 PRINTED = {
