@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ferlib import __version__, paths
 from ferlib.labels import FerlibError
 from ferlib.tools import commands
+from ferlib.words import printable
 
 
 def main(words: list[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def main(words: list[str] | None = None) -> int:
         if not isinstance(error, (FerlibError, ModuleNotFoundError, OSError)):
             raise
         if not isinstance(error, BrokenPipeError):  # `ferlib data | head`
-            print(f"ferlib: {_told(error)}", file=sys.stderr)
+            print(f"ferlib: {printable(_told(error))}", file=sys.stderr)
         _leave_stdout()
         return 1
 
@@ -123,7 +124,7 @@ def _data(chosen) -> None:
     from ferlib.data import fer2013, votes
 
     dataset = fer2013.load(chosen.data, own_classes=True)
-    print(fer2013.describe(dataset, votes.describe(dataset)))
+    print(printable(fer2013.describe(dataset, votes.describe(dataset)), lines=True))
 
 
 def _audit(chosen) -> None:

@@ -1,4 +1,4 @@
-"""How numbers and lists are written in sentences."""
+"""How numbers, lists and strange names are written in sentences."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,19 @@ def short(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:g}"
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Write what a terminal would obey, and bytes that are no characters, as backslash escapes.
+
+    Args:
+        text: What holds names that somebody else chose.
+        lines: Keep line ends.
+    """
+    return "".join(
+        one if one.isprintable() or (lines and one == "\n") else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def listed(names: Sequence[str]) -> str:

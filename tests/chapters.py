@@ -79,10 +79,19 @@ def table(
     return shown({"text/html": html}, {"role": "table", "label": label, "caption": caption})
 
 
-def notebook(path, title, *cells, facts=None, ended="2026-03-04T10:00:00.123456", card=CARD, seconds=12.34):
+def notebook(
+    path,
+    title,
+    *cells,
+    facts=None,
+    ended="2026-03-04T10:00:00.123456",
+    card=CARD,
+    seconds=12.34,
+    parameters="PROFILE = 'full'",
+):
     """Write an executed notebook with the usual first and last cells."""
     setup = [code("import ferlib"), code("PROFILE = 'auto'", tags=["parameters"])]
-    setup.append(code("# Parameters\nPROFILE = 'full'", tags=["injected-parameters"]))
+    setup.append(code(f"# Parameters\n{parameters}", tags=["injected-parameters"]))
     last = code("report.provenance(dataset)", shown({"text/markdown": "facts"}, {**FACTS, **(facts or {})}))
     written = new_notebook(cells=[new_markdown_cell(card.format(title=title)), *setup, *cells, last])
     for position, cell in enumerate(written.cells):

@@ -54,6 +54,22 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_no_name_gives_orders_to_the_terminal(tmp_path, network, couple, monkeypatch, capsys):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path / "network")))
+    name = tmp_path / "a\x1b[31mred\x07\nferlib: all is well.png"
+    cv2.imwrite(str(name), couple)
+    damaged = tmp_path / "\x1b]0;title\x07.png"
+    damaged.write_bytes(b"no picture")
+    (tmp_path / "data" / "train" / "\x1b[2Jhappy").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "train" / "\x1b[2Jhappy" / "1.png"), couple[:48, :48])
+    assert cli.main(["predict", str(name), str(damaged)]) == 1
+    assert cli.main(["predict", str(tmp_path / "\x1b[31mnobody.png")]) == 1
+    assert cli.main(["data", "--data", str(tmp_path / "data")]) in (0, 1)
+    for told in capsys.readouterr():
+        assert told and not {"\x1b", "\x07"} & set(told)
+        assert not any(line.startswith("ferlib: all is well") for line in told.splitlines())
+
+
 def test_faces_in_a_photo_are_found_named_and_written_down(tmp_path, network, couple, capsys):
     photo = tmp_path / "couple.png"
     cv2.imwrite(str(photo), couple)

@@ -4,9 +4,10 @@ import re
 import shutil
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from chapters import FACTS, code, error, markdown, notebook, picture, printed, shown, table
-from pdf import fonts, page_texts, reader
+from pdf import PAPER, empty_shares, fonts, page_texts, places, reader
 from repeated import unmeasured
 
 from ferlib import paths
@@ -168,7 +169,7 @@ def test_the_report_says_how_it_was_made(html):
         "A processor, 2 cores",
         "keras 3.15.1",
         "0a1b2c3d4e (chapter 1); ffffffffff-dirty (chapter 2)",
-        "1 × full on A GPU; 1 of them from the record",
+        "1 1 1 × full on A GPU",
         "12.3",
     ):
         assert text in made
@@ -285,7 +286,6 @@ def test_a_small_table_of_long_cells_stays_among_the_text(tmp_path, meta):
 
 
 def test_the_committed_report_stands_on_its_own():
-    """It may be an old rendering, so its length and size are not asked for."""
     folder = paths.root() / "reports"
     html = BeautifulSoup((folder / "report.html").read_text(encoding="utf-8"), "html.parser")
     ids = {tag["id"] for tag in html.find_all(id=True)}
@@ -295,6 +295,21 @@ def test_the_committed_report_stands_on_its_own():
     assert reader(pdf).metadata.title == html.title.get_text()
     assert len(reader(pdf).outline) > 6
     assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts(pdf))
+    assert (folder / "report.html").stat().st_size < 5e6
+
+
+def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows():
+    pdf = (paths.root() / "reports" / "report.pdf").read_bytes()
+    pages, shares = page_texts(pdf), empty_shares(pdf)
+    assert len(pdf) < 4e6 and len(pages) <= 35
+    assert max(shares[:-1]) < 0.2, shares
+    assert all(0 < x < PAPER[0] and 0 < y < PAPER[1] for page in reader(pdf).pages for x, y in places(page))
+    text = " ".join(pages)
+    assert "\ufffd" not in text, "a glyph is missing"
+    for kind in ("Figure", "Table"):
+        captions = set(re.findall(rf"{kind} (\d+)\. ", text))
+        assert len(captions) > 10
+        assert captions <= set(re.findall(rf"{kind} (\d+)(?!\d|\. )", text)), "told of beside the caption"
 
 
 def test_a_sound_full_report_has_no_banner(html, pages):
@@ -339,6 +354,32 @@ def test_a_wrong_title_page_is_refused(tmp_path, chapters, text, message):
     (tmp_path / "meta.yaml").write_text(text)
     with pytest.raises(FerlibError, match=message):
         render.render(chapters, tmp_path, meta=tmp_path / "meta.yaml")
+
+
+def test_names_are_shown_as_they_are_and_obeyed_by_nobody(tmp_path):
+    author, course = "<script>alert(1)</script> [A](https://x.org)", '#panic("b") $x$ *c* {{d}} `e` @f {.g}'
+    data, path = "FER-2013 from <img src=x onerror=alert(2)>_a_.zip", "/tmp/`<b>`$y$"
+    title = yaml.safe_dump({"title": author, "subtitle": course, "authors": [author], "course": course})
+    (tmp_path / "meta.yaml").write_text(title)
+    chapter = notebook(
+        tmp_path / "01_dataset.ipynb",
+        "Data",
+        markdown("Text."),
+        facts={"data": data, "notes": [f"{course} once"]},
+        parameters=f'DATA = "{path}"',
+    )
+    html, pdf = (
+        file.read_bytes() for file in render.render([chapter], tmp_path, meta=tmp_path / "meta.yaml")
+    )
+    page = BeautifulSoup(html.decode(), "html.parser")
+    assert len(page.find_all("script")) == 1 and not page.find_all("img") and not page.find_all("b")
+    assert not page.find_all("a", href="https://x.org")
+    byline, made = words(page.find(class_="byline")), words(page.find(id="sec-how-made"))
+    assert byline.startswith(author) and words(page.find(class_="course")) == course
+    assert data in made and course in made and path in made
+    text = " ".join(page_texts(pdf))
+    for shown_as_it_is in (author, data, "#panic("):
+        assert shown_as_it_is in text
 
 
 def test_a_given_date_is_printed(tmp_path, chapters):

@@ -1,6 +1,11 @@
 from ferlib import words
 
 
+def test_what_cannot_be_shown_is_written_out():
+    assert words.printable("é 日\x1b[0m\n\udcff") == "é 日\\x1b[0m\\n\\udcff"
+    assert words.printable("a\nb\r", lines=True) == "a\nb\\r"
+
+
 def test_numbers_are_written_with_space_and_sign():
     assert words.percent(0.6862) == "68.6 %" and words.percent(0.6862, 0) == "69 %"
     assert words.interval(0.612, 0.648) == "61.2 to 64.8"

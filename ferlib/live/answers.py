@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ferlib.labels import FerlibError
 from ferlib.live import media
 from ferlib.live.media import Frame
+from ferlib.words import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,7 +231,8 @@ class Rows:
 
     def _print_table(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
         room = self._name
-        name = str(path) if len(str(path)) <= room else "…" + str(path)[1 - room :]
+        name = printable(str(path))
+        name = name if len(name) <= room else "…" + name[1 - room :]
         moment = ""
         if media.is_video(path):
             moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}"
@@ -261,7 +263,7 @@ class Rows:
 
     def _print(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"  # a Windows pipe cannot show every file name
-        line = line.rstrip().encode(encoding, "backslashreplace").decode(encoding)
+        line = printable(line.rstrip()).encode(encoding, "backslashreplace").decode(encoding)
         if self._bar.disable:
             print(line)
         else:

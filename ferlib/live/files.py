@@ -23,6 +23,7 @@ from ferlib.live.network import Network, load_model
 from ferlib.live.reading import Region, classify, search, why_nobody
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
+from ferlib.words import printable
 
 BATCH_PHOTOS, BATCH_BYTES = 16, 64_000_000
 """Photos whose faces are classified together, and the memory they may take: whichever is reached first."""
@@ -193,7 +194,7 @@ def _write_down(
 
 
 def _complain(bar: tqdm, text: str) -> None:
-    bar.write(f"ferlib: {text}", file=sys.stderr)
+    bar.write(f"ferlib: {printable(text)}", file=sys.stderr)
 
 
 def _read_all(paths: list[Path], wanted: Wanted) -> Iterator[Read]:

@@ -16,6 +16,7 @@ from ferlib.live.media import Frame
 from ferlib.live.network import Network, load_model
 from ferlib.live.tracker import follow, region
 from ferlib.live.video import Video
+from ferlib.words import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -145,7 +146,7 @@ def _frame(image: object, order: str) -> Frame:
     else:
         return Frame(pixels.in_colour(image, order))
     if frame.complaint:
-        print(f"ferlib: {frame.complaint}", file=sys.stderr)
+        print(f"ferlib: {printable(frame.complaint)}", file=sys.stderr)
     return frame
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
 from ferlib.labels import FerlibError
-from ferlib.report.document import Chapter, fence
+from ferlib.report.document import Chapter, fence, literal, span
 
 QUICK = "quick profile: small-scale run"
 MIXED = "some numbers come from quick, small-scale runs"
@@ -58,20 +58,21 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         chapters: All chapters of the report.
     """
     told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
-    notes = any(facts["notes"] for _, facts in told)
     rows = {
         "Parameters": _by_chapter(
             [(number, chapter.parameters) for number, chapter in _numbered(chapters)],
-            lambda code: f"`{'; '.join(code.splitlines())}`" if code else "as in the notebook",
+            lambda code: span("; ".join(code.splitlines())) if code else "as in the notebook",
         ),
         "Profile": _by_chapter(told, lambda facts: " and ".join(facts["profiles"]) or "no training"),
-        "Data": _by_chapter(told, lambda facts: facts["data"]),
+        "Data": _by_chapter(told, lambda facts: literal(facts["data"])),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
-        **({"Notes": _by_chapter(told, lambda facts: "; ".join(facts["notes"]) or "none")} if notes else {}),
-        "Hardware": _by_chapter(told, lambda facts: facts["hardware"]),
+        "Notes": _by_chapter(told, lambda facts: literal("; ".join(facts["notes"])) or "none"),
+        "Hardware": _by_chapter(told, lambda facts: literal(facts["hardware"])),
         "Versions": _by_chapter(told, lambda facts: ", ".join(map(" ".join, facts["versions"].items()))),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
+    if not any(facts["notes"] for _, facts in told):
+        del rows["Notes"]
     return "\n\n".join(
         [
             "# How this report was made {#sec-how-made .unnumbered}",

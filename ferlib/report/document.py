@@ -134,6 +134,11 @@ def section_label(name: str) -> str:
     return "sec-" + re.sub(r"^\d+_", "", name).replace("_", "-")
 
 
+def literal(text: str) -> str:
+    """Return Markdown that shows a text as it is: names may hold what else would be an instruction."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+
+
 def fence(text: str, kind: str) -> str:
     """Return text as a fenced block that no backquotes in it can end.
 
@@ -141,8 +146,18 @@ def fence(text: str, kind: str) -> str:
         text: Code or output.
         kind: Class of the block, such as ``python``.
     """
-    marks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    marks = "`" * max(3, _more_backquotes(text))
     return f"{marks} {kind}\n{text}\n{marks}"
+
+
+def span(text: str) -> str:
+    """Return a line of code as Markdown that no backquotes in it can end."""
+    marks = "`" * _more_backquotes(text)
+    return f"{marks} {text} {marks}"
+
+
+def _more_backquotes(text: str) -> int:
+    return 1 + max((len(run) for run in re.findall("`+", text)), default=0)
 
 
 def as_terminal(text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.train.experiments import TRAINED
+from ferlib.words import printable
 
 _NOTICES = re.compile(
     r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
@@ -79,9 +80,9 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
 
     dataset = fer2013.load()
     where = f" ({dataset.location})" if dataset.location else ""
-    print(f"Data: {dataset.source}{where}", file=sys.stderr)
+    print(printable(f"Data: {dataset.source}{where}"), file=sys.stderr)
     for note in dataset.notes:
-        print(f"Note: {note}", file=sys.stderr)
+        print(printable(f"Note: {note}"), file=sys.stderr)
     # Kernels must read the very same data, also where it came from a download or a relative path.
     if dataset.location is not None:
         os.environ["FERLIB_DATA"] = str(dataset.location)

@@ -15,7 +15,7 @@ import yaml
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.report import appendix, floats, webpage
-from ferlib.report.document import Chapter, read_chapter
+from ferlib.report.document import Chapter, literal, read_chapter
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -131,12 +131,19 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
     abstract = " ".join(chapter.abstract for chapter in chapters if chapter.abstract)
     metadata = {
-        **settings,
+        **{name: _literally(value) for name, value in settings.items()},
         "abstract": abstract,
         "link-citations": True,
         "lang": "en",
     }
     (work / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def _literally(value: object) -> object:
+    """Return an entry of the title page as the Markdown that pandoc takes it for; typst takes it as it is."""
+    if isinstance(value, list):
+        return [_literally(one) for one in value]
+    return literal(value) if isinstance(value, str) else value
 
 
 def _pandoc(work: Path, form: str, template: str, *options: str) -> str:
