@@ -5,6 +5,9 @@ import re
 
 from pypdf import PageObject, PdfReader
 
+PAPER = (595, 842)
+"""Width and height of A4, points."""
+
 HEAD, FOOT = 780, 55
 """Points above the foot of the page between which text stands that is neither header nor footer."""
 
@@ -29,6 +32,20 @@ def lines(page: PageObject) -> list[tuple[float, str]]:
         height = matrix[3] * line[5] + matrix[5]
         if text.strip() and FOOT < height < HEAD:
             found.append((height, " ".join(text.split())))
+
+    page.extract_text(visitor_text=visit)
+    return found
+
+
+def places(page: PageObject) -> list[tuple[float, float]]:
+    """Return where each piece of text begins, headers and footers with them: points from left and foot."""
+    found = []
+
+    def visit(text, matrix, line, _font, _size):
+        if text.strip():
+            found.append(
+                tuple(matrix[i] * line[4] + matrix[i + 2] * line[5] + matrix[i + 4] for i in range(2))
+            )
 
     page.extract_text(visitor_text=visit)
     return found

@@ -41,7 +41,7 @@ def test_chapters_say_who_made_their_runs():
     runs = [run, run, quick, {**quick, "device": "A CPU"}]
     page = appendix.how_made([chapter(runs=runs), Chapter("02_y", "Y")])
     assert "| 4 | 2 | 1 × quick on A CPU; 2 × full, 1 × quick on A GPU |" in page
-    assert "| 2\\ \\ Y | – | – | – | – |" in page
+    assert "| 2\\ \\ Y | – | – | – |" in page
 
 
 def test_an_introduction_is_no_numbered_chapter():

@@ -262,7 +262,7 @@ def test_no_answer_within_the_timeout_means_offline(monkeypatch):
     assert fer2013._is_online(timeout=5), "a refusal is an answer"
 
 
-def test_a_failed_download_says_what_else_to_do(monkeypatch):
+def test_a_download_is_announced_and_a_failed_one_says_what_else_to_do(monkeypatch, capsys):
     import kagglehub
 
     def fail(name):
@@ -274,6 +274,7 @@ def test_a_failed_download_says_what_else_to_do(monkeypatch):
     monkeypatch.setattr(kagglehub, "dataset_download", fail)
     with pytest.raises(FerlibError, match=r"msambare/fer2013.*disk full.*FERLIB_DATA=demo"):
         fer2013._from_kaggle()
+    assert "kaggle.com/datasets/msambare/fer2013" in capsys.readouterr().err
 
 
 # --- parts of a data set ----------------------------------------------------------------------------

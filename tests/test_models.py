@@ -233,6 +233,20 @@ def test_unreachable_network_means_no_weights(monkeypatch, tmp_path):
     assert not models.weights_available("resnet50")
 
 
+def test_a_download_of_weights_is_announced(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(backbones, "weights_available", lambda name: True)
+
+    def fail(name, address, **options):
+        assert address == backbones.PRETRAINED["mobilenet"].address
+        raise OSError("no route")
+
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    with pytest.raises(FerlibError, match="could not be downloaded"):
+        models.build("mobilenet", image_size=32)
+    assert backbones.PRETRAINED["mobilenet"].address in capsys.readouterr().err
+
+
 def test_stored_weights_are_loaded_and_damaged_ones_named(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("FERLIB_OFFLINE", "1")

@@ -8,7 +8,6 @@ import yaml
 from bs4 import BeautifulSoup
 from chapters import FACTS, code, error, markdown, notebook, picture, printed, shown, table
 from pdf import PAPER, empty_shares, fonts, page_texts, places, reader
-from repeated import unmeasured
 
 from ferlib import paths
 from ferlib.labels import FerlibError
@@ -170,7 +169,6 @@ def test_the_report_says_how_it_was_made(html):
         "keras 3.15.1",
         "0a1b2c3d4e (chapter 1); ffffffffff-dirty (chapter 2)",
         "1 1 1 × full on A GPU",
-        "12.3",
     ):
         assert text in made
 
@@ -230,8 +228,8 @@ def test_pdf_has_its_fonts_and_bookmarks_inside(report):
 
 
 @pytest.mark.slow
-def test_two_runs_on_one_day_differ_in_measured_times_alone(meta, tmp_path):
-    """Times: of a run's training and its end, of a notebook's and its end. One of them is shown."""
+def test_two_runs_on_one_day_are_the_same(meta, tmp_path):
+    """Whatever their trainings took, and whenever they and the notebooks ended."""
     reports = []
     for hour, seconds in (("10", 12.34), ("23", 1234.5)):
         made = {"date": f"2026-03-04T{hour}:00:00", "train_seconds": seconds}
@@ -241,10 +239,8 @@ def test_two_runs_on_one_day_differ_in_measured_times_alone(meta, tmp_path):
         chapter = notebook(
             folder / "01_dataset.ipynb", "A", *cells, facts=facts, ended=ended, seconds=seconds
         )
-        reports.append(render.render([chapter], folder, meta=meta))
-    first, second = (html.read_text() for html, _ in reports)
-    assert first != second and unmeasured(first) == unmeasured(second)
-    assert page_texts(reports[0][1].read_bytes())[0] == page_texts(reports[1][1].read_bytes())[0]
+        reports.append([file.read_bytes() for file in render.render([chapter], folder, meta=meta)])
+    assert reports[0] == reports[1]
 
 
 def test_the_same_notebooks_give_the_same_bytes(chapters, meta, report, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -298,6 +299,7 @@ def _from_kaggle() -> Path | None:
         return None
     import kagglehub  # takes a second, and only this one download needs it
 
+    print(f"Downloading FER-2013 from kaggle.com/datasets/{owner}/{name} (60 MB, once)", file=sys.stderr)
     try:
         return Path(kagglehub.dataset_download(KAGGLE))
     except Exception as problem:  # the client raises many kinds; any of them only means no download

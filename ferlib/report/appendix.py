@@ -78,8 +78,8 @@ def how_made(chapters: Sequence[Chapter]) -> str:
             "# How this report was made {#sec-how-made .unnumbered}",
             "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
             "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
-            "and splits: whoever computes the same one has the same data. @tbl-how-made tells how long each "
-            "notebook ran and which trainings it shows.",
+            "and splits: whoever computes the same one has the same data. @tbl-how-made tells which "
+            "trainings each chapter shows.",
             *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
             _runs_table(chapters),
         ]
@@ -109,17 +109,14 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
 
 
 def _runs_table(chapters: Sequence[Chapter]) -> str:
-    lines = ["| Chapter | Seconds | Trainings | Recorded | Made by |", "|:--|--:|--:|--:|:--|"]
+    lines = ["| Chapter | Trainings | Recorded | Made by |", "|:--|--:|--:|:--|"]
     for number, chapter in _numbered(chapters):
         runs = chapter.facts.get("runs", [])
-        seconds = "–" if chapter.seconds is None else f"{chapter.seconds:,.1f}"
         title = f"{number}\\ \\ {chapter.title}" if number else chapter.title
         recorded = sum(run["origin"] == "record" for run in runs)
         numbers = f"{len(runs)} | {recorded}" if runs else "– | –"
-        lines.append(f"| {title} | {seconds} | {numbers} | {_makers(runs) or '–'} |")
-    caption = (
-        "Seconds that each notebook ran, trainings that it shows, and how many of them come from the record."
-    )
+        lines.append(f"| {title} | {numbers} | {_makers(runs) or '–'} |")
+    caption = "Trainings that each chapter shows, how many of them come from the record, and what made them."
     return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
 
 

@@ -35,7 +35,6 @@ class Chapter:
         abstract: Its sentences on the title page, Markdown: those that its runs carry, often none.
         facts: What :func:`ferlib.report.display.provenance` told, empty if it was not called.
         parameters: Code of the cell that papermill injected, often empty.
-        seconds: How long the notebook ran; None if papermill did not say.
         ended: Time when it ended, ISO format; empty if papermill did not say.
         warnings: First lines of warnings that cells wrote, with their cells.
     """
@@ -47,7 +46,6 @@ class Chapter:
     abstract: str = ""
     facts: dict = field(default_factory=dict)
     parameters: str = ""
-    seconds: float | None = None
     ended: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -105,7 +103,6 @@ def read_chapter(path: Path) -> Chapter:
     chapter = Chapter(
         name=path.stem,
         title=opening[1].strip(),
-        seconds=papermill.get("duration"),
         ended=papermill.get("end_time") or "",
     )
     card = notebook.cells[0].source[opening.end() :]

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def load_weights(network: keras.Model, name: str) -> None:
             f"put the file there, or choose {name}_scratch, which starts from random weights"
         )
     source = PRETRAINED[name]
+    if not target.exists():
+        print(f"Downloading ImageNet weights from {source.address} (once)", file=sys.stderr)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT)
     try:
