@@ -172,16 +172,10 @@ def figures():
     plt.close("all")
 
 
-def pytest_sessionfinish():
+def pytest_sessionfinish(session, exitstatus):
     """Keep what a slow run tried where ``make test-slow`` wants it."""
     if file := os.environ.get("FERLIB_TRUST"):
-        trust.keep(Path(file), trust.tried())
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """Say after a slow run what became of the damaged files, and what was killed."""
-    if "slow" not in config.option.markexpr or config.option.markexpr == "not slow":
-        return
-    terminalreporter.section("damaged inputs and kills")
-    for (what, kind, outcome), number in sorted(trust.tried().items()):
-        terminalreporter.write_line(f"{what:16}{kind:24}{outcome:12}{number:7,}")
+        config = session.config
+        is_all = config.args == config.getini("testpaths") and not config.option.keyword
+        is_whole = is_all and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        trust.keep(Path(file), trust.tried(), trust.BY_TESTS if is_whole else ())

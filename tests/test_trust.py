@@ -24,6 +24,8 @@ def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):
         ("damaged input", "zip", "read right"): 101,
         ("kill", "training", "survived"): 5,
     }
+    trust.keep(file, {("damaged input", "csv", "refused"): 7}, ["damaged input"])
+    assert set(trust.read(file)) == {("damaged input", "csv", "refused"), ("kill", "training", "survived")}
 
 
 def test_lines_are_added_up_by_wing():

@@ -6,6 +6,7 @@ Run as a program after the tests, it adds what `coverage` measured.
 import csv
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
 KILLS, INPUTS, PAGE, MUTANT = "kill", "damaged input", "page in a browser", "error put in"
 BACKEND, COVERAGE = "tests on another backend", "lines and branches run, %"
+BY_TESTS = (KILLS, INPUTS, PAGE, BACKEND)
+"""What the slow suite tries."""
 
 Table = dict[tuple[str, str, str], float]
 """What was tried, its kind and its outcome, to how often."""
@@ -40,10 +43,18 @@ def read(file: Path) -> Table:
         }
 
 
-def keep(file: Path, new: Table) -> None:
-    """Write a table; rows of other kinds stay, for a part of the tests may have run alone."""
-    measured = {key[:2] for key in new}
-    kept = {key: number for key, number in read(file).items() if key[:2] not in measured}
+def keep(file: Path, new: Table, whole: Iterable[str] = ()) -> None:
+    """Write a table; rows of other kinds stay, for a part of the tests may have run alone.
+
+    Args:
+        file: The table.
+        new: What was tried now.
+        whole: What was tried in full, so that nothing older stays of it.
+    """
+    measured, whole = {key[:2] for key in new}, set(whole)
+    kept = {
+        key: number for key, number in read(file).items() if key[:2] not in measured and key[0] not in whole
+    }
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -121,11 +132,11 @@ def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
 
 
 def main(file: str) -> None:
-    """Add what of the code the tests run, and print it with the modules below 90 %."""
+    """Add what of the code the tests run, and print all there is, and the modules below 90 %."""
     modules = measured()
-    keep(Path(file), by_wing(modules))
-    for (_, wing, _), share in by_wing(modules).items():
-        print(f"{wing:12}{share:6.1f} %")
+    keep(Path(file), by_wing(modules), [COVERAGE])
+    for (what, kind, outcome), number in read(Path(file)).items():
+        print(f"{what:28}{kind:26}{outcome:12}{number:8,g}")
     for name, (lines, run) in modules.items():
         if run < 0.9 * lines:
             print(f"{name:32}{100 * run / lines:6.1f} % of {lines} lines and branches")
