@@ -2,11 +2,11 @@
 
 import io
 import re
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
 
 from pypdf import PageObject, PdfReader
-
-PAPER = (595, 842)
-"""Width and height of A4, points."""
 
 HEAD, FOOT = 780, 55
 """Points above the foot of the page between which text stands that is neither header nor footer."""
@@ -37,17 +37,17 @@ def lines(page: PageObject) -> list[tuple[float, str]]:
     return found
 
 
-def places(page: PageObject) -> list[tuple[float, float]]:
-    """Return where each piece of text begins, headers and footers with them: points from left and foot."""
+def outside(file: Path, margin: float) -> list[str]:
+    """Return words that come nearer to an edge of their page than so many points; asks poppler."""
+    command = ["pdftotext", "-bbox", str(file), "-"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
-
-    def visit(text, matrix, line, _font, _size):
-        if text.strip():
-            found.append(
-                tuple(matrix[i] * line[4] + matrix[i + 2] * line[5] + matrix[i + 4] for i in range(2))
-            )
-
-    page.extract_text(visitor_text=visit)
+    for page in ElementTree.fromstring(told).iter("{*}page"):
+        width, height = (float(page.get(side)) for side in ("width", "height"))
+        for word in page.iter("{*}word"):
+            left, top, right, bottom = (float(word.get(side)) for side in ("xMin", "yMin", "xMax", "yMax"))
+            if min(left, top, width - right, height - bottom) < margin:
+                found.append(word.text)
     return found
 
 

@@ -4,10 +4,11 @@ import re
 import shutil
 
 import pytest
+import typst
 import yaml
 from bs4 import BeautifulSoup
 from chapters import FACTS, code, error, markdown, notebook, picture, printed, shown, table
-from pdf import PAPER, empty_shares, fonts, page_texts, places, reader
+from pdf import empty_shares, fonts, outside, page_texts, reader
 
 from ferlib import paths
 from ferlib.labels import FerlibError
@@ -299,13 +300,21 @@ def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows():
     pages, shares = page_texts(pdf), empty_shares(pdf)
     assert len(pdf) < 4e6 and len(pages) <= 35
     assert max(shares[:-1]) < 0.2, shares
-    assert all(0 < x < PAPER[0] and 0 < y < PAPER[1] for page in reader(pdf).pages for x, y in places(page))
     text = " ".join(pages)
     assert "\ufffd" not in text, "a glyph is missing"
     for kind in ("Figure", "Table"):
         captions = set(re.findall(rf"{kind} (\d+)\. ", text))
         assert len(captions) > 10
         assert captions <= set(re.findall(rf"{kind} (\d+)(?!\d|\. )", text)), "told of beside the caption"
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="only poppler says where words end")
+def test_no_line_of_the_committed_pdf_leaves_its_page(tmp_path):
+    assert outside(paths.root() / "reports" / "report.pdf", margin=25) == []
+    page = '#set page(width: 100pt, height: 100pt, margin: 30pt)\n#box(width: 200pt)[#("a" * 40)]'
+    wide = typst.compile(page.encode())
+    (tmp_path / "wide.pdf").write_bytes(wide)
+    assert outside(tmp_path / "wide.pdf", margin=25), "what runs off is noticed"
 
 
 def test_a_sound_full_report_has_no_banner(html, pages):
