@@ -42,9 +42,9 @@ def outside(file: Path, margin: float) -> list[str]:
     command = ["pdftotext", "-bbox", str(file), "-"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
-    for page in ElementTree.fromstring(told).iter("{*}page"):
+    for page in ElementTree.fromstring(told).findall(".//{*}page"):
         width, height = (float(page.get(side)) for side in ("width", "height"))
-        for word in page.iter("{*}word"):
+        for word in page.findall("{*}word"):
             left, top, right, bottom = (float(word.get(side)) for side in ("xMin", "yMin", "xMax", "yMax"))
             if min(left, top, width - right, height - bottom) < margin:
                 found.append(word.text)
