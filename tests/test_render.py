@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import pytest
 import typst
@@ -306,6 +307,19 @@ def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows():
         captions = set(re.findall(rf"{kind} (\d+)\. ", text))
         assert len(captions) > 10
         assert captions <= set(re.findall(rf"{kind} (\d+)(?!\d|\. )", text)), "told of beside the caption"
+
+
+def test_the_committed_report_names_the_one_commit_that_it_can_be_made_from():
+    page = BeautifulSoup(
+        (paths.root() / "reports" / "report.html").read_text(encoding="utf-8"), "html.parser"
+    )
+    term = page.find(id="sec-how-made").find("dt", string="Commit")
+    commit = words(term.find_next_sibling("dd"))
+    assert re.fullmatch("[0-9a-f]{10}", commit), "one for all chapters, with nothing uncommitted"
+    git = ["git", "-C", str(paths.root())]
+    shallow = subprocess.run([*git, "rev-parse", "--is-shallow-repository"], capture_output=True, text=True)
+    if shallow.stdout.strip() == "false":  # a copy without history cannot tell
+        assert subprocess.run([*git, "merge-base", "--is-ancestor", commit, "HEAD"]).returncode == 0
 
 
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="only poppler says where words end")
