@@ -6,12 +6,7 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 
-MEASURED = {
-    "tbl-how-made": "seconds of each notebook",
-    "tbl-latency": "milliseconds of each stage",
-    "tbl-detectors": "milliseconds of each search",
-}
-"""Tables of measured times, by their labels."""
+from ferlib.report.repeated import MEASURED, is_measured
 
 
 def unmeasured(html: str) -> str:
@@ -30,7 +25,6 @@ def differences(one: Path, other: Path) -> list[str]:
     for path in sorted(one.iterdir()):
         pair = (nbformat.read(folder / path.name, 4).cells for folder in (one, other))
         for number, (first, second) in enumerate(zip(*pair, strict=True)):
-            timed = any(f'"{label[4:]}"' in first.source for label in MEASURED)
-            if first != second and not (timed and first.source == second.source):
+            if first != second and not (is_measured(first) and first.source == second.source):
                 found.append(f"{path.name}, cell {number}: {first.source[:60]!r}")
     return found
