@@ -85,7 +85,7 @@ def _apart(folder: Path, data: str | None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a cell shows."""
+    """What a cell shows; ``words`` has a zero byte in place of each number."""
 
     cell: int
     text: str = ""
@@ -93,7 +93,7 @@ class _Shown:
 
     @property
     def words(self) -> str:
-        return _NUMBER.sub("#", self.text.replace("#", ""))
+        return _NUMBER.sub("\0", self.text)
 
     @property
     def numbers(self) -> list[re.Match]:
@@ -120,7 +120,8 @@ def compare(again, copy) -> tuple[int, float, str, bool]:
         if here.words != there.words:
             words = words or f"words of cell {here.cell}: {_first_difference(here.words, there.words)}"
             continue
-        for one, other in zip(here.numbers, there.numbers, strict=True):
+        # Where another source makes a cell a measured one, it has no numbers to compare with.
+        for one, other in zip(here.numbers, there.numbers, strict=False):
             if (apart := abs(_value(one) - _value(other))) > largest:
                 told = here.text[max(0, one.start() - 30) : one.end()]
                 largest, where = apart, f"cell {here.cell}: …{told} was {other[0]}"
@@ -152,4 +153,5 @@ def _value(number: re.Match) -> float:
 
 def _first_difference(one: str, other: str) -> str:
     begin = max(0, len(os.path.commonprefix((one, other))) - 15)
-    return f"…{one[begin : begin + 40]}…, was …{other[begin : begin + 40]}…"
+    now, then = (words[begin : begin + 40].replace("\0", "#") for words in (one, other))
+    return f"…{now}…, was …{then}…"

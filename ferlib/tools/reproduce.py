@@ -1,7 +1,7 @@
 """The committed record recomputed: its figures from its predictions, and what its weights predict.
 
-The figures of the text are recomputed by `ferlib.report.repeated`; those of faces.csv, live.csv and speed.csv,
-which the README has, are measurements that ``ferlib bench`` makes anew.
+The text's figures are recomputed by `ferlib.report.repeated`; the README's from faces.csv, live.csv and
+speed.csv need measuring anew, by ``ferlib bench``.
 """
 
 from collections.abc import Iterable
@@ -54,8 +54,8 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Iterable[Network]) -> pd.
 def describe(found: pd.DataFrame) -> str:
     """Write what was found, by `reproduce` or of chapters, as a table for people with a sentence below."""
     verdict = np.where(found["same"], "same", "differs")
-    shown = found.assign(verdict=verdict, difference=found["difference"].map("{:.2g}".format, "ignore"))
-    shown["difference"] = shown["difference"].fillna("–")
+    difference = ["–" if np.isnan(one) else f"{one:.2g}" for one in found["difference"]]
+    shown = found.assign(verdict=verdict, difference=difference)
     table = shown[["what", "figures", "verdict", "difference", "of"]].to_string(index=False)
     return f"{table}\n\n{found['same'].sum()} of {len(found)} are the same"
 
