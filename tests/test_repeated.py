@@ -161,6 +161,21 @@ def test_chapters_are_executed_elsewhere_and_compared(project, demo_dataset, mon
     assert "differs" in reproduce.describe(found)
 
 
+def test_chapters_find_the_data_and_no_gpu_that_would_train_anew(project, demo_dataset, monkeypatch):
+    told = []
+
+    def execute(path, target, place):
+        told.append({name: os.environ.get(name) for name in ("FERLIB_DATA", "CUDA_VISIBLE_DEVICES")})
+        target.write_bytes((paths.root() / "reports" / "notebooks" / path.name).read_bytes())
+
+    monkeypatch.setattr(pipeline, "execute", execute)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.delenv("FERLIB_DATA")
+    assert repeated.chapters(demo_dataset)["same"].all()
+    assert told == [{"FERLIB_DATA": "demo", "CUDA_VISIBLE_DEVICES": "-1"}] * 2
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0" and "FERLIB_DATA" not in os.environ
+
+
 def test_a_chapter_that_fails_or_has_no_copy_differs(project, demo_dataset):
     write(project / "notebooks" / "01_first.ipynb", "1 / 0")
     copy = paths.reports() / "notebooks" / "02_second.ipynb"
