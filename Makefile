@@ -37,7 +37,7 @@ mutants: $(READY) ## put small errors into five modules, and count what tests no
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(VENV)/bin/mutmut run --max-children 1
 	@$(VENV)/bin/mutmut results --all true | $(VENV)/bin/python tests/survivors.py reports/record/trust.csv
 
-reproduce: $(READY) ## recompute every recorded figure, and say which are the same
+reproduce: $(READY) ## recompute the figures of record and chapters, and say which are the same
 	@$(FERLIB) reproduce
 
 format: $(READY) ## format code and notebooks, mend what the linter can

@@ -85,9 +85,13 @@ def test_a_network_that_answers_otherwise_is_found(recorded):
     }
 
 
-def test_networks_of_other_runs_are_not_compared(recorded):
+def test_a_network_whose_run_is_not_recorded_is_told_and_counts_as_different(recorded):
     found = checked(replace(recorded[0], seed=7))
-    assert not found["what"].str.startswith("shipped").any()
+    missing = found[found["what"].str.startswith("shipped")]
+    assert missing[["what", "of", "same"]].to_numpy().tolist() == [
+        ["shipped lean", "its run is not in the record", False]
+    ]
+    assert reproduce.describe(found).endswith("2 of 3 are the same")
 
 
 def test_weights_in_the_record_predict_again(recorded, monkeypatch):

@@ -227,3 +227,5 @@ def test_two_quick_reports_are_the_same_and_call_nobody(without_network, monkeyp
     assert repeated.differences(*(folder / "quick" / "notebooks" for folder in folders)) == []
     first, second = ((folder / "quick" / "report.html").read_text() for folder in folders)
     assert repeated.unmeasured(first) == repeated.unmeasured(second)
+    first, second = ((folder / "quick" / "report.pdf").read_bytes() for folder in folders)
+    assert repeated.unmeasured_pages(first) == repeated.unmeasured_pages(second)

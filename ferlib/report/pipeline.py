@@ -48,23 +48,43 @@ def build(
         shutil.rmtree(paths.executed(), ignore_errors=True)
         if profile == "quick":
             shutil.rmtree(paths.runs(), ignore_errors=True)
-    sources = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
-    if not sources:
-        raise FerlibError(
-            f"no notebooks in {paths.notebooks()}: run inside the project folder or set FERLIB_ROOT"
-        )
+    chapters = sources()
     if source is not None:
         os.environ["FERLIB_DATA"] = source
     inputs, before = _inputs(profile, seeds), _serious_runs()
     executed = [
-        _execute_if_needed(path, inputs + before, profile, seeds, i, len(sources))
-        for i, path in enumerate(sources)
+        _execute_if_needed(path, inputs + before, profile, seeds, f"[{i + 1}/{len(chapters)}]")
+        for i, path in enumerate(chapters)
     ]
     if (after := _serious_runs()) != before:  # which the chapters themselves have trained
-        for path, copy in zip(sources, executed, strict=True):
+        for path, copy in zip(chapters, executed, strict=True):
             _stamp(copy, _key(path, inputs + after))
     _copy_for_readers(executed)
     return _render_if_needed(executed)
+
+
+def sources() -> list[Path]:
+    """Return the notebooks of the chapters, in their order.
+
+    Raises:
+        FerlibError: There are none.
+    """
+    found = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise FerlibError(
+            f"no notebooks in {paths.notebooks()}: run inside the project folder or set FERLIB_ROOT"
+        )
+    return found
+
+
+def address(dataset) -> str | None:
+    """Return what ``FERLIB_DATA`` must be for kernels to read the very same data.
+
+    That holds also where it came from a download or a relative path. None leaves the variable as it is.
+    """
+    if dataset.location is not None:
+        return str(dataset.location)
+    return "demo" if dataset.is_demo else None
 
 
 def _separate_quick_folders() -> None:
@@ -83,11 +103,7 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     print(printable(f"Data: {dataset.source}{where}"), file=sys.stderr)
     for note in dataset.notes:
         print(printable(f"Note: {note}"), file=sys.stderr)
-    # Kernels must read the very same data, also where it came from a download or a relative path.
-    if dataset.location is not None:
-        os.environ["FERLIB_DATA"] = str(dataset.location)
-    elif dataset.is_demo:
-        os.environ["FERLIB_DATA"] = "demo"
+    os.environ |= {"FERLIB_DATA": told} if (told := address(dataset)) else {}
     digest = hashlib.sha256()
     settings = [os.environ.get(name, "") for name in ("KERAS_BACKEND", "FERLIB_WEIGHTS")]
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
@@ -106,16 +122,18 @@ def _serious_runs() -> str:
     return "\n".join(folder for folder in found if not Path(folder).parent.name.startswith("quick-"))
 
 
-def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, ...], i: int, n: int) -> Path:
+def _execute_if_needed(path: Path, inputs: str, profile: str, seeds: tuple[int, ...], place: str) -> Path:
     """Execute one notebook unless its executed copy was made from the same inputs."""
     target = paths.executed() / path.name
     key = _key(path, inputs)
     if _key_of(target) == key:
         return target
-    print(f"[{i + 1}/{n}] {path.stem}", file=sys.stderr)
-    start = time.perf_counter()
-    _execute(path, target, {"PROFILE": profile, "SEEDS": list(seeds)}, key)
-    print(f"[{i + 1}/{n}] {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    try:
+        execute(path, target, place, profile, seeds)
+    except FerlibError as error:
+        kept = f"What ran is kept at {target}; mend the cause and run the same command again"
+        raise FerlibError(f"{error}. {kept}") from error
+    _stamp(target, key)
     return target
 
 
@@ -131,19 +149,34 @@ def _key_of(executed: Path) -> str | None:
         return None
 
 
-def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
-    """Run one notebook with papermill; keep the result under ``target`` whatever happens."""
+def execute(
+    path: Path, target: Path, place: str, profile: str = "auto", seeds: tuple[int, ...] = (0,)
+) -> None:
+    """Run one notebook with papermill, and tell on stderr how long it takes.
+
+    Args:
+        path: Notebook of a chapter.
+        target: Where the result is kept whatever happens.
+        place: Which chapter of how many it is, such as ``[1/10]``.
+        profile: As for `build`.
+        seeds: As for `build`.
+
+    Raises:
+        FerlibError: The notebook fails, or ends early.
+    """
     import nbformat
     import papermill
 
     from ferlib.report import document
 
+    print(f"{place} {path.stem}", file=sys.stderr)
+    start = time.perf_counter()
     with paths.written_atomically(target) as working:
         try:
             papermill.execute_notebook(
                 path,
                 working,
-                parameters,
+                {"PROFILE": profile, "SEEDS": list(seeds)},
                 cwd=path.parent,
                 kernel_name="python3",
                 language="python",
@@ -153,21 +186,17 @@ def _execute(path: Path, target: Path, parameters: dict, key: str) -> None:
             )
         except papermill.PapermillExecutionError as error:
             os.replace(working, target)
-            raise FerlibError(
-                f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}. "
-                f"The executed notebook is kept at {target}; mend the cause and run the same command again"
-            ) from None
+            failed = f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+            raise FerlibError(failed) from None
         except Exception as error:  # such as of a dead kernel: nothing was executed to the end
             if getattr(error, "errno", None) in paths.NO_ROOM:
                 raise
             if working.exists():
                 os.replace(working, target)
-            raise FerlibError(
-                f"{path.name} could not be executed to its end: {error}. What ran is kept at {target}"
-            ) from error
+            raise FerlibError(f"{path.name} could not be executed to its end: {error}") from error
     if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
-        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete. See {target}")
-    _stamp(target, key)
+        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete")
+    print(f"{place} {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
 def _stamp(target: Path, key: str) -> None:

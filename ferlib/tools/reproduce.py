@@ -1,4 +1,8 @@
-"""The committed record recomputed: its figures from its predictions, and what its weights predict."""
+"""The committed record recomputed: its figures from its predictions, and what its weights predict.
+
+The text's figures are recomputed by `ferlib.report.repeated`; the README's from faces.csv, live.csv and
+speed.csv need measuring anew, by ``ferlib bench``.
+"""
 
 from collections.abc import Iterable
 
@@ -30,7 +34,8 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Iterable[Network]) -> pd.
 
     Returns:
         One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
-        many were compared), ``difference`` (the largest), ``of`` (its name) and ``same`` (bool).
+        many were compared), ``difference`` (the largest; missing where there is nothing to compare with),
+        ``of`` (its name) and ``same`` (bool).
 
     Raises:
         FerlibError: The record holds no run of these images.
@@ -47,9 +52,10 @@ def reproduce(dataset: Dataset, audit: Audit, shipped: Iterable[Network]) -> pd.
 
 
 def describe(found: pd.DataFrame) -> str:
-    """Write what `reproduce` found as a table for people, row by row, with a sentence below."""
+    """Write what was found, by `reproduce` or of chapters, as a table for people with a sentence below."""
     verdict = np.where(found["same"], "same", "differs")
-    shown = found.assign(verdict=verdict, difference=found["difference"].map("{:.2g}".format))
+    difference = ["–" if np.isnan(one) else f"{one:.2g}" for one in found["difference"]]
+    shown = found.assign(verdict=verdict, difference=difference)
     table = shown[["what", "figures", "verdict", "difference", "of"]].to_string(index=False)
     return f"{table}\n\n{found['same'].sum()} of {len(found)} are the same"
 
@@ -69,7 +75,7 @@ def _weights(run: Run, dataset: Dataset) -> tuple:
 
 
 def _shipped(network: Network, runs: list[Run], dataset: Dataset) -> list[tuple]:
-    """Compare a shipped network's answers with the record of its run; nothing where that is not there."""
+    """Compare a shipped network's answers with the record of its run."""
     source, rows = network.metadata["source"], []
     wanted = tuple(source.get(name) for name in ("experiment", "seed", "profile", "fingerprint"))
     for run in runs:
@@ -80,4 +86,5 @@ def _shipped(network: Network, runs: list[Run], dataset: Dataset) -> list[tuple]
             told = metrics.with_temperature(recorded, network.temperature).probabilities
             apart = float(np.abs(network.probabilities(split.images) - told).max())
             rows.append((f"shipped {run.experiment.id}, {name}", len(split), apart, "probability", CLOSE))
-    return rows
+    missing = (f"shipped {source.get('experiment')}", 0, np.nan, "its run is not in the record", CLOSE)
+    return rows or [missing]
