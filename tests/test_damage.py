@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import os
 import struct
 import sys
@@ -333,6 +334,13 @@ def test_a_finished_run_is_read_right_or_refused(examples):
     attempt("finished run", examples, file.read_bytes(), read, check)
 
 
+def read_as_written(value, word: str) -> bool:
+    """Say whether a value of the table of results is what its word says; numbers may be written otherwise."""
+    if word in ("", "True", "False") or isinstance(value, str):
+        return value == word or (word == "" and value != value) or str(value) == word
+    return value == float(word)
+
+
 @suites
 def test_the_table_of_results_is_whole_or_refused(examples):
     table = record.publish([made_up.run("shallow_plain", seed=seed, images=40) for seed in range(3)])
@@ -341,10 +349,20 @@ def test_the_table_of_results_is_whole_or_refused(examples):
         table.write_bytes(content)
         return record.read_results()
 
-    def check(_, found):
+    def check(content, found):
         assert not found[[*record.IDENTITY, "file"]].isna().any(axis=None)
+        rows = csv.reader(io.StringIO(content.decode(), newline=""))
+        header, *rows = filter(None, rows)
+        assert list(found) == header and len(found) == len(rows)
+        for values, words in zip(found.itertuples(index=False, name=None), rows, strict=True):
+            for value, word in itertools.zip_longest(values, words, fillvalue=""):
+                assert read_as_written(value, word), (value, word)
 
-    attempt("results", examples, table.read_bytes(), read, check)
+    content = table.read_bytes()
+    attempt("results", examples, content, read, check)
+    for cut in (b"macs,", b"macs"):  # every value would count for its neighbour, or for a column of no name
+        with pytest.raises(FerlibError, match="damaged"):
+            read(content.replace(cut, b"", 1))
 
 
 @suites

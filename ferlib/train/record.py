@@ -315,7 +315,10 @@ def read_results() -> pd.DataFrame:
         return pd.DataFrame()
     try:
         results = pd.read_csv(table, dtype={"key": str, "fingerprint": str})
-        whole = not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
+        named = pd.read_csv(table, header=None, nrows=1, dtype=str).iloc[0]
+        # Pandas renames columns of no name or of one twice; a row longer than the header it takes for indexed.
+        straight = list(results) == list(named) and isinstance(results.index, pd.RangeIndex)
+        whole = straight and not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
     except (ValueError, KeyError):  # no table at all, and columns that are missing
         whole = False
     if not whole:
