@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import made_up
@@ -550,6 +551,51 @@ def test_names_that_are_not_utf8(tmp_path):
         "Training_\ufffd\ufffd.jpg".encode()
     ]
     assert len(found.notes) == 1 and fer2013.describe(found).encode()
+
+
+NOT_UTF8 = b"Training_\xff\xe4.jpg"
+"""A name as systems of another encoding write it."""
+
+
+def zip_of_another_encoding(path: Path) -> str:
+    """Write a data set with such a name, and return what zip files without a word on it mean by that."""
+    placeholder = b"Training_%%.jpg"  # as many bytes, so that no place in the file moves
+    demo.write_zip(tiny(), path)
+    with zipfile.ZipFile(path) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    mail(
+        path, {name.replace(HAPPY, f"train/happy/{placeholder.decode()}"): members[name] for name in members}
+    )
+    content = path.read_bytes()
+    assert content.count(placeholder) == 2, "once before the member, once in the list of all"
+    path.write_bytes(content.replace(placeholder, NOT_UTF8))
+    return NOT_UTF8.decode("cp437")
+
+
+def test_members_of_a_zip_whose_names_are_not_utf8(tmp_path):
+    meant = zip_of_another_encoding(tmp_path / "archive.zip")
+    found = fer2013.load(tmp_path / "archive.zip")
+    assert meant in found.train.names and len(found.train.names) == 7
+    assert fer2013.describe(found).encode()
+
+
+def test_a_zip_that_calls_such_a_name_utf8(tmp_path):
+    archive = tmp_path / "archive.zip"
+    zip_of_another_encoding(archive)
+    content = bytearray(archive.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.rindex(header, 0, content.index(NOT_UTF8, content.find(header)))
+        content[start + flags + 1] |= 8  # bit 11: the name is UTF-8
+    archive.write_bytes(content)
+    refused(archive, "utf-8", "download it again")
+
+
+@pytest.mark.parametrize("place", ["{}", "fer2013/{}"])
+def test_members_of_a_tar_whose_names_are_not_utf8(tmp_path, place):
+    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv").read_bytes()
+    names = {place.format(os.fsdecode(NOT_UTF8)): b"", os.fsdecode(b"\xff/fer2013.csv"): table}
+    packed = pack(tmp_path / "fer2013.tar.gz", names)
+    assert len(readers.read(packed).faces.labels) == 21
 
 
 PARTS = (
