@@ -208,6 +208,10 @@ def test_pdf_is_tagged_and_described(report):
     assert said["/Keywords"] == "faces"
 
 
+def test_viewers_show_the_title_of_the_pdf_not_the_name_of_its_file(report):
+    assert reader(report[1]).viewer_preferences.display_doctitle.value
+
+
 def test_pdf_has_its_fonts_and_bookmarks_inside(report):
     descriptors = fonts(report[1])
     assert {font["/FontName"].split("+")[1].split("-")[0] for font in descriptors} >= {
