@@ -1,4 +1,4 @@
-"""Where data, caches, figures, reports and runs live, and how files are written safely."""
+"""Where data, caches, figures, reports and runs live, and how files are written and read safely."""
 
 import errno
 import itertools
@@ -7,12 +7,16 @@ import platform
 import re
 import shutil
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache as once
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 
@@ -202,3 +206,28 @@ def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
             return read()
         make()
     return read()
+
+
+MOST_UNPACKED = 2**30
+"""Bytes that the arrays of a file may announce together, so that a small file cannot fill the memory.
+
+Of the largest that are written here, checkpoints have some 320 MB, and the names of a million images less.
+"""
+
+
+def arrays(file: Path) -> dict[str, "np.ndarray"]:
+    """Read all arrays of an npz file, none of which may be pickled.
+
+    Raises:
+        ValueError: They announce more than `MOST_UNPACKED`. Damage makes NumPy raise errors of any kind.
+    """
+    import numpy as np  # commands that read no arrays start without it
+
+    with file.open("rb") as opened:
+        with zipfile.ZipFile(opened) as members:
+            size = sum(member.file_size for member in members.infolist())
+        if size > MOST_UNPACKED:
+            raise ValueError(f"its arrays announce {size:,} bytes, more than {MOST_UNPACKED:,}")
+        opened.seek(0)
+        with np.load(opened) as stored:
+            return dict(stored)

@@ -1,5 +1,8 @@
 """The one way from whatever people call a picture to its pixels: arrays, lists, images of Pillow."""
 
+import math
+import struct
+
 import numpy as np
 
 from ferlib.labels import FerlibError
@@ -117,6 +120,25 @@ def _as_array(image) -> np.ndarray:
         return np.asarray(image)
     except ValueError:  # rows of different lengths
         raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None
+
+
+_SIZES = ((b"\x89PNG", ">II", 16), (b"GIF8", "<HH", 6))
+"""How files of two formats begin, and the layout and place of width and height in them."""
+
+
+def announced_pixels(content: bytes | memoryview) -> int:
+    """Return the number of pixels that the header of a JPEG, PNG or GIF announces, 0 for any other file.
+
+    Args:
+        content: The file, bytes or a memoryview of them.
+
+    Source:
+        PNG (third edition), 11.2.1, and GIF89a, 18; for JPEG see `jpeg_pixels`.
+    """
+    for start, layout, place in _SIZES:
+        if bytes(content[: len(start)]) == start and len(content) >= place + struct.calcsize(layout):
+            return math.prod(struct.unpack_from(layout, content, place))
+    return jpeg_pixels(content)
 
 
 def jpeg_pixels(content: bytes | memoryview) -> int:

@@ -20,12 +20,12 @@ import pytest
 import scenes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sources import HAPPY, OUTCOMES, mail, pack, picture, refused, tiny
+from sources import HAPPY, OUTCOMES, announcing_much, mail, pack, picture, refused, tiny
 
 from ferlib import faces, paths
 from ferlib.data import audit, decoding, demo, fer2013, layout, readers, votes
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
-from ferlib.live import network, video
+from ferlib.live import media, network, video
 from ferlib.train import record
 
 FEW, MANY = 12, 100
@@ -468,6 +468,31 @@ def test_pictures_that_announce_too_much(content, any_size):
         decoding.grey(content, "x", any_size)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [png_of(60_000, 60_000), b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(30)],
+    ids=["png", "gif"],
+)
+def test_photos_that_announce_too_much(content, tmp_path):
+    (tmp_path / "photo.png").write_bytes(content)
+    with pytest.raises(FerlibError, match=r"photo.png: announces more than 250,000,000 pixels; shrink or"):
+        media.read_photo(tmp_path / "photo.png")
+
+
+def test_photos_and_films_up_to_the_limit_are_read(tmp_path, monkeypatch):
+    frame = cv2.imdecode(np.frombuffer(picture(60, 80, 3), np.uint8), cv2.IMREAD_COLOR)
+    film = scenes.video(tmp_path / "film.mp4", [frame] * 3)
+    photos = [cv2.imencode(suffix, frame)[1] for suffix in (".png", ".gif", ".jpg")]
+    monkeypatch.setattr(media, "MOST_DECODED", 60 * 80)
+    assert len(list(video.Video(film).read())) == 3
+    assert all(media.decode(photo, "x").image.shape == (60, 80, 3) for photo in photos)
+    monkeypatch.setattr(media, "MOST_DECODED", 60 * 80 - 1)
+    sources = [(video.Video, film), *((lambda photo: media.decode(photo, "x"), photo) for photo in photos)]
+    for read, source in sources:
+        with pytest.raises(FerlibError, match="announces more than 4,799 pixels"):
+            read(source)
+
+
 def test_a_jpeg_whose_header_is_out_of_sight():
     with pytest.raises(FerlibError, match="cannot be read as an image"):
         decoding.grey(jpeg_of(65_500, 65_500, b"astray"), "x")
@@ -510,6 +535,44 @@ def test_a_tar_that_unpacks_to_too_much(tmp_path, monkeypatch):
     assert len(readers.read(whole).faces.labels) == 21
     monkeypatch.setattr(decoding, "MOST_TABLE_BYTES", len(table) + 4)
     refused(whole, f"{len(table) + 4:,} bytes", "do not trust it")
+
+
+def test_arrays_up_to_the_limit_are_read(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", one=np.arange(100), two=np.arange(7))
+    with zipfile.ZipFile(tmp_path / "a.npz") as opened:
+        size = sum(member.file_size for member in opened.infolist())
+    monkeypatch.setattr(paths, "MOST_UNPACKED", size)
+    assert paths.arrays(tmp_path / "a.npz")["two"].tolist() == list(range(7))
+    monkeypatch.setattr(paths, "MOST_UNPACKED", size - 1)
+    with pytest.raises(ValueError, match=f"announce {size:,} bytes, more than {size - 1:,}"):
+        paths.arrays(tmp_path / "a.npz")
+
+
+def test_a_run_and_votes_that_announce_too_much(tmp_path, monkeypatch):
+    run = made_up.run("shallow_plain", images=40)
+    record.publish([run])
+    file = run.recorded_file
+    file.write_bytes(announcing_much(file.read_bytes()))
+    with pytest.raises(FerlibError, match=r"more than 1,073,741,824\); delete it and train again"):
+        record.load_run(file)
+    (tmp_path / "votes.npz").write_bytes(announcing_much(votes.FILE.read_bytes()))
+    monkeypatch.setattr(votes, "FILE", tmp_path / "votes.npz")
+    with pytest.raises(FerlibError, match=r"more than 1,073,741,824\): reinstall ferlib"):
+        votes._table.__wrapped__()
+
+
+def test_caches_that_announce_too_much_are_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "has_face", lambda image: bool(image[0, 0] % 2))
+    source = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
+    before = fer2013.load(source)
+    audited = audit.audit(before, progress=False).images
+    forged = {file: announcing_much(file.read_bytes()) for file in paths.cache().glob("*.npz")}
+    assert len(forged) == 2
+    for file, content in forged.items():
+        file.write_bytes(content)
+    assert fer2013.load(source).fingerprint == before.fingerprint
+    assert audit.audit(before, progress=False).images.equals(audited)
+    assert not any(file.read_bytes() == content for file, content in forged.items())
 
 
 def test_too_many_images(tmp_path, monkeypatch):

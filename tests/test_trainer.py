@@ -9,6 +9,7 @@ import leftovers
 import made_up
 import numpy as np
 import pytest
+from sources import announcing_much
 
 from ferlib import paths
 from ferlib.data import fer2013
@@ -234,7 +235,9 @@ def flipped(content):
     )
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:700], flipped])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:700], flipped, announcing_much]
+)
 def test_a_damaged_checkpoint_starts_the_run_over(dataset, capsys, damage):
     experiment, epochs = row(), []
     options = {"profile": "full", "on_epoch": lambda fitting: epochs.append(len(fitting.history))}

@@ -244,10 +244,10 @@ def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tupl
     The fingerprint is computed anew each time: it is a checksum of the images, and costs a tenth of a second.
     """
     images = np.load(images_file, mmap_mode="r")
-    with np.load(facts_file) as facts:  # a zip, whose own checksums guard the rest
-        labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
-        classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
-        fingerprint = str(facts["fingerprint"])
+    facts = paths.arrays(facts_file)  # a zip, whose own checksums guard the rest
+    labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
+    classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
+    fingerprint = str(facts["fingerprint"])
     if images.shape != (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) or images.dtype != np.uint8:
         raise ValueError(f"{images_file} holds {images.dtype} {images.shape}")
     if labels.dtype != np.int64 or names.dtype.kind != "U" or not len(labels) == len(names) == len(images):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ferlib import paths
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import CLASSES, KAGGLE_SPLITS, FerlibError
 
@@ -224,8 +225,8 @@ def _table() -> dict[str, np.ndarray]:
     archive and ``twin_rows`` their rows in the competition's csv.
     """
     try:
-        with np.load(FILE) as stored:  # a zip, whose checksums tell damage
-            table = {name: stored[name] for name in _STORED}
+        stored = paths.arrays(FILE)  # a zip, whose checksums tell damage
+        table = {name: stored[name] for name in _STORED}
     except Exception as error:  # a damaged file raises errors of many kinds
         raise FerlibError(f"the votes in {FILE} can't be read ({error}): reinstall ferlib") from error
     weights = 256 ** np.arange(_KEY_BYTES - 1, -1, -1, dtype=np.uint64)

@@ -48,6 +48,12 @@ WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 16_000_000
 """Larger photos are decoded at a half, a quarter or an eighth: faces stay large, memory stays small."""
 
+MOST_DECODED = 250_000_000
+"""Pixels that a picture or film may have as it is decoded, so that a small file cannot fill the memory.
+
+Sensors of phones have up to 200 million; JPEG files, which are decoded small, may have as many as they can.
+"""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -116,7 +122,9 @@ def decode(contents: np.ndarray, name: str) -> Frame:
     if contents[4:8].tobytes() == b"ftyp" and contents[8:12].tobytes() in _HEIF_BRANDS:
         image, reduction = _shrunk(_heif(contents.tobytes(), name))
         return Frame(image, scale=reduction)
-    reduction = _reduction(pixels.jpeg_pixels(memoryview(contents)))
+    header = memoryview(contents)
+    reduction = _reduction(pixels.jpeg_pixels(header))
+    refuse_large(name, pixels.announced_pixels(header) // reduction**2)
     flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{reduction}") if reduction > 1 else cv2.IMREAD_COLOR
     image = None
     with stderr_captured() as said, suppress(cv2.error):
@@ -149,6 +157,12 @@ def _heif(contents: bytes, name: str) -> np.ndarray:
         return pixels.in_colour(pillow_heif.open_heif(io.BytesIO(contents)).to_pillow())
     except (OSError, ValueError, RuntimeError) as error:
         raise FerlibError(f"{name}: a HEIC photo that cannot be read ({error})") from None
+
+
+def refuse_large(name: str, announced: int) -> None:
+    """Raise FerlibError if a file announces more pixels to be decoded than `MOST_DECODED`."""
+    if announced > MOST_DECODED:
+        raise FerlibError(f"{name}: announces more than {MOST_DECODED:,} pixels; shrink or remove it")
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, int]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ferlib.labels import FerlibError
-from ferlib.live.media import Frame, stderr_captured
+from ferlib.live.media import Frame, refuse_large, stderr_captured
 from ferlib.paths import NO_ROOM, written_atomically
 
 CODEC = "mp4v"
@@ -105,6 +105,8 @@ def _opened(path: Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    refuse_large(str(path), width * height)
     return capture
 
 

@@ -137,8 +137,7 @@ def load_run(source: Path) -> Run:
     in_runs = source.suffix != ".npz"
     file = source / RUN_FILE if in_runs else source
     try:
-        with np.load(file) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = paths.arrays(file)
         about = json.loads(str(arrays["run"]))
         return Run(
             experiment=_experiment(about["experiment"]),
@@ -316,7 +315,7 @@ def read_results() -> pd.DataFrame:
     try:
         results = pd.read_csv(table, dtype={"key": str, "fingerprint": str})
         named = pd.read_csv(table, header=None, nrows=1, dtype=str).iloc[0]
-        # Pandas renames columns of no name or of one twice; a row longer than the header it takes for indexed.
+        # Pandas renames columns of no name or of one twice, and takes rows that are too long for indexed.
         straight = list(results) == list(named) and isinstance(results.index, pd.RangeIndex)
         whole = straight and not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
     except (ValueError, KeyError):  # no table at all, and columns that are missing

@@ -275,8 +275,7 @@ def _resume(fitting: Fitting, checkpoint: Path) -> None:
     if not checkpoint.exists():
         return
     try:
-        with np.load(checkpoint) as stored:
-            fitting.restore(dict(stored))
+        fitting.restore(paths.arrays(checkpoint))
     except Exception as error:  # a damaged file raises errors of many kinds
         told = f"{fitting.experiment.id} seed {fitting.seed} starts over: {checkpoint} can't be taken up"
         print(f"{told} ({type(error).__name__})", file=sys.stderr)
