@@ -68,7 +68,9 @@ def test_every_link_inside_leads_somewhere(page):
     last.click()
     page.wait_for_timeout(300)
     chapter = last.get_attribute("href")[1:]
-    assert page.evaluate("id => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 900", chapter)
+    assert page.evaluate(
+        "id => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 900", chapter
+    )
     assert unfold.is_visible() != last.is_visible(), "folded away again"
 
 
