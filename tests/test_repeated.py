@@ -109,6 +109,12 @@ def test_measured_times_may_differ_and_words_beside_them_may_not():
     assert not repeated.compare(now, timed("21.3", "All manage 47 pictures a second."))[3]
 
 
+def test_one_cell_of_all_chapters_shows_measured_times():
+    folder = paths.PACKAGE.parent / "notebooks"
+    cells = [cell for path in sorted(folder.glob("*.ipynb")) for cell in nbformat.read(path, 4).cells]
+    assert len([cell for cell in cells if repeated.is_measured(cell)]) == 1
+
+
 def test_the_machine_and_the_commit_may_differ_and_the_data_may_not():
     told = "- **Data:** archive.zip\n- **Hardware:** {0}\n- **Versions:** keras {0}\n- **Commit:** `{0}`"
     assert against(told.format("9f"), told.format("0a"))[3]
