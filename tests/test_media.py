@@ -1,6 +1,7 @@
 import os
 import sys
 import types
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -311,3 +312,40 @@ def test_heic_is_read_where_that_package_is(tmp_path, picture, monkeypatch):
     monkeypatch.setattr(media, "reads_heif", lambda: True)
     (tmp_path / "a.heic").write_bytes(HEIC)
     assert same(media.read_photo(tmp_path / "a.heic"), picture, 0.1)
+
+
+@pytest.mark.parametrize(
+    "name", ["http:/a.mp4", "tcp:/127.0.0.1:9.mp4", "film:1.mp4", "file:f.mp4", "a%03d.mp4", "b\udcff.mp4"]
+)
+def test_names_of_films_are_names_and_nothing_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    frames = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(10)]
+    with videos.video_writer(path, 25) as append:
+        for frame in frames:
+            append(frame)
+    scenes.video(tmp_path / "f.mp4", frames[:3])
+    assert [file for file in path.parent.iterdir() if file.name == path.name]
+    assert len(list(videos.Video(path).read())) == 10
+
+
+@pytest.mark.parametrize("filled", ["", "#" + " " * 5000, "#\0"])
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile f.avi\n", "#EXTM3U\n#EXTINF:1,\nf.avi\n#EXT-X-ENDLIST\n"]
+)
+def test_text_is_no_film_whatever_ffmpeg_takes_it_for(tmp_path, text, filled):
+    scenes.video(tmp_path / "f.avi", [np.zeros((48, 64, 3), np.uint8)] * 5, codec="MJPG")
+    (tmp_path / "cc.mp4").write_text(text + filled)
+    with pytest.raises(FerlibError, match=r"cc.mp4: not a video that can be read but text; .*pass these"):
+        videos.Video(tmp_path / "cc.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.webm", "VP80"), ("a.mkv", "MJPG"), ("a.ts", "mpg2")]
+    + [("a.mov", "mp4v"), ("a.mpg", "mpg2"), ("a.wmv", "WMV2"), ("a.flv", "FLV1")],
+)
+def test_no_kind_of_film_is_taken_for_text(tmp_path, name, codec):
+    noise = RNG.integers(0, 255, (30, 48, 64, 3), np.uint8)
+    assert len(list(videos.Video(scenes.video(tmp_path / name, list(noise), codec=codec)).read())) >= 29

@@ -1,5 +1,6 @@
 """Videos of any kind in, annotated copies out; what is damaged gives one sentence."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,12 @@ ESTIMATED = (".webm", ".mkv", ".ts", ".mts", ".ogv")
 
 TIMED_FRAMES = 60
 """Frames whose times tell the rate of a video that may not announce it rightly."""
+
+HEAD = 4096
+"""Bytes at the beginning of a file, of which a video has some that are zero."""
+
+LISTS = (b"ffconcat", b"#EXTM3U")
+"""How text begins that FFmpeg takes for a video: it would open other files that it names."""
 
 
 class Video:
@@ -101,13 +108,28 @@ class Video:
 
 
 def _opened(path: Path) -> cv2.VideoCapture:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise FerlibError(f"{path}: cannot be opened ({error.strerror})") from None
+    if head and (b"\0" not in head or head.startswith(LISTS)):
+        raise FerlibError(f"{path}: not a video that can be read but text; if it lists videos, pass these")
     with stderr_captured():
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(_literal(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     refuse_large(str(path), width * height)
     return capture
+
+
+def _literal(path: Path) -> bytes:
+    """Return a path in the form in which FFmpeg obeys nothing in it, such as ``http:`` or ``concat:``.
+
+    Bytes, for a name that is no Unicode ends the process.
+    """
+    return b"file:" + os.fsencode(os.path.abspath(path))
 
 
 def in_time(append, rate: float, irregular: bool):
@@ -157,7 +179,7 @@ def video_writer(target: Path, rate: float) -> Iterator:
         if writer is None:
             height, width = image.shape[:2]
             code = cv2.VideoWriter_fourcc(*CODEC)
-            writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, rate, (width, height))
+            writer = cv2.VideoWriter(_literal(temporary), cv2.CAP_FFMPEG, code, rate, (width, height))
             if not writer.isOpened():
                 problem = f"a video of {width}x{height} pixels cannot be written there; is the disk full?"
                 raise FerlibError(f"{target}: {problem}")
@@ -184,7 +206,7 @@ def video_writer(target: Path, rate: float) -> Iterator:
 
 
 def _length(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(_literal(path), cv2.CAP_FFMPEG)
     frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     return frames

@@ -1,5 +1,6 @@
 """The live view: pictures of a camera, stream or file; faces followed; a page to watch, a video to keep."""
 
+import os
 import sys
 import threading
 import time
@@ -173,7 +174,7 @@ def _of_file(video: Video, paced: bool) -> Iterator[Timed]:
 def _capture(camera: int, source: str | None):
     """Open a camera or stream."""
     with media.stderr_captured():
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG) if source else cv2.VideoCapture(camera)
+        capture = cv2.VideoCapture(*((os.fsencode(source), cv2.CAP_FFMPEG) if source else (camera,)))
     if capture.isOpened():
         return capture
     if source:
