@@ -112,6 +112,22 @@ _OWNER = re.compile(r"\.ferlib-([0-9a-f]{8})-(\d+)-")
 _NUMBERS = itertools.count()
 
 
+def destination(target: Path) -> Path:
+    """Return the file that is to be replaced where a path is to be written: links stay and lead to it.
+
+    Args:
+        target: Where somebody wants a file.
+
+    Raises:
+        OSError: There is something else than a file, which must not be replaced.
+    """
+    real = Path(os.path.realpath(target)) if os.path.islink(target) else target
+    if (os.path.exists(target) or os.path.lexists(real)) and not os.path.isfile(target):
+        kind = "a folder" if os.path.isdir(target) else "a pipe, a device or an endless link"
+        raise OSError(errno.EEXIST, f"it is {kind}", str(target))
+    return real
+
+
 @contextmanager
 def written_atomically(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` and rename it onto ``target`` on success.
@@ -120,12 +136,13 @@ def written_atomically(target: Path) -> Iterator[Path]:
     nothing under the final name. What a killed one leaves, the next process that writes there removes.
 
     Args:
-        target: Final path; its folder is made if missing. The temporary path keeps the suffix,
-            which some writers (NumPy, Keras) insist on.
+        target: Final path, as for `destination`; its folder is made if missing. The temporary path keeps the
+            suffix, which some writers (NumPy, Keras) insist on.
 
     Raises:
         OSError: It can't be written; the error names ``target``, not the temporary file.
     """
+    target = destination(target)
     temporary = beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -397,7 +397,7 @@ def test_an_interrupted_call_keeps_its_finished_lines(tmp_path, network, walk, m
     assert not list((tmp_path / "out").iterdir())
     monkeypatch.setattr(files, "follow", original)
     files.predict_files([walk[0]], model=network, **results)
-    assert len(rows(tmp_path / "a.csv")) == 40 and not list(tmp_path.glob("*.partial"))
+    assert len(rows(tmp_path / "a.csv")) == 40 and len(rows(tmp_path / "a.csv.partial")) == 25
 
 
 def test_a_call_that_is_interrupted_at_once_leaves_nothing(tmp_path, network, monkeypatch):
@@ -526,6 +526,59 @@ def test_every_file_gets_a_copy_of_its_own(album):
 def test_originals_are_never_replaced(album, network):
     with pytest.raises(FerlibError, match="would replace .*a.jpg: choose another folder"):
         files.predict_files([album / "a.jpg"], out=album, model=network)
+
+
+def test_no_result_takes_the_place_of_what_is_no_file(tmp_path, network, couple):
+    cv2.imwrite(str(tmp_path / "a.png"), couple)
+    film = scenes.video(tmp_path / "f.mp4", [couple] * 3)
+    pipe, loop = tmp_path / "pipe.csv", tmp_path / "loop.csv"
+    os.mkfifo(pipe)
+    loop.symlink_to("loop.csv")
+    for result in ("csv_file", "json_file", "summary_file"):
+        for target, told in (
+            (pipe, "pipe"),
+            (loop, "endless link"),
+            ("/dev/null", "device"),
+            (tmp_path, "folder"),
+        ):
+            with pytest.raises(FerlibError, match=f"{target}: cannot be written, it is a.*{told}"):
+                files.predict_files([film], model=network, **{result: target})
+    (tmp_path / "out").mkdir()
+    pipe.rename(tmp_path / "out" / "a.png")
+    loop.rename(tmp_path / "out" / "f.mp4")
+    assert files.predict_files([tmp_path], out=tmp_path / "out", model=network).failed == 2
+    assert (tmp_path / "out" / "a.png").is_fifo() and (tmp_path / "out" / "f.mp4").is_symlink()
+
+
+def test_results_go_where_links_lead(tmp_path, network, couple):
+    cv2.imwrite(str(tmp_path / "a.png"), couple)
+    names = ("a.csv", "a.jsonl", "s.csv", "out/a.png")
+    for folder in ("links/out", "real/out"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in names:
+        (tmp_path / "links" / name).symlink_to(tmp_path / "real" / name)
+    (tmp_path / "real" / "a.csv").write_text("of an earlier call")
+    csv_file, json_file, summary_file, _ = (tmp_path / "links" / name for name in names)
+    results = {"csv_file": csv_file, "json_file": json_file, "summary_file": summary_file}
+    files.predict_files([tmp_path / "a.png"], out=tmp_path / "links" / "out", model=network, **results)
+    assert all((tmp_path / "links" / name).is_symlink() for name in names)
+    assert len(rows(tmp_path / "real" / "a.csv")) == 2 and len(lines(tmp_path / "real" / "a.jsonl")) == 1
+    assert all((tmp_path / "real" / name).stat().st_size for name in names)
+
+
+def test_no_unfinished_file_takes_the_place_of_another(tmp_path, network, couple):
+    photo, kept = tmp_path / "a.png", tmp_path / "b.csv.partial"
+    cv2.imwrite(str(photo), couple)
+    kept.write_text("of an interrupted call")
+    (tmp_path / "b.csv.partial.2").symlink_to(photo)
+    files.predict_files([photo], csv_file=tmp_path / "b.csv", model=network)
+    assert kept.read_text() == "of an interrupted call" and len(rows(tmp_path / "b.csv")) == 2
+    assert cv2.imread(str(photo)) is not None
+    photo = photo.rename(tmp_path / "c.partial")
+    with pytest.raises(FerlibError, match="c.partial would be written over"):
+        files.predict_files([photo], csv_file=tmp_path / "c", model=network)
+    with pytest.raises(FerlibError, match="c.partial would be written over"):
+        files.predict_files(["a"], json_file=tmp_path / "c", csv_file=tmp_path / "c.partial", model=network)
 
 
 def test_tildes_in_names_are_homes_or_nothing_special(tmp_path, network, monkeypatch):

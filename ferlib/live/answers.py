@@ -1,6 +1,7 @@
 """Faces, photos and films as lists and tables, in the terminal, as CSV and as JSON."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ from tqdm import tqdm
 
 from ferlib.labels import FerlibError
 from ferlib.live import media
-from ferlib.live.media import Frame
+from ferlib.live.media import PARTIAL, Frame
+from ferlib.paths import destination
 from ferlib.words import printable
 
 if TYPE_CHECKING:
@@ -141,9 +143,6 @@ COLUMNS = ("file", "frame", "seconds", *FACE_COLUMNS)
 NARROW, WIDE = 60, 100
 """Least and greatest width of the table, characters; in between it is as wide as the terminal."""
 
-PARTIAL = ".partial"
-"""What the names of files end in that are not finished."""
-
 
 class Rows:
     """Where results go as soon as they are known: a table on stdout, and CSV and JSON lines if wanted.
@@ -151,7 +150,7 @@ class Rows:
     Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
 
     The files are called ``NAME.partial`` until they are whole; interrupted ones keep that name, and the lines
-    that were finished.
+    that were finished. One that is there already stays, and the name gets a number.
     """
 
     def __init__(
@@ -193,10 +192,16 @@ class Rows:
                 print(f"ferlib: what was finished is kept in {file.name}", file=sys.stderr)
 
     def _open(self, stack: ExitStack, target: Path):
-        path = target.with_name(target.name + PARTIAL)
         with _named(target):
+            target = destination(target)
             target.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
+            for number in itertools.count(1):
+                path = target.with_name(target.name + PARTIAL + (f".{number}" if number > 1 else ""))
+                with suppress(FileExistsError):
+                    file = path.open(
+                        "x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
+                    )
+                    break
         self._opened.append((stack.enter_context(file), target))
         return file
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.paths import NO_ROOM, expanded, remove_leftovers, written_atomically
+from ferlib.paths import NO_ROOM, destination, expanded, remove_leftovers, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
@@ -53,6 +53,9 @@ MOST_DECODED = 250_000_000
 
 Sensors of phones have up to 200 million; JPEG files, which are decoded small, may have as many as they can.
 """
+
+PARTIAL = ".partial"
+"""What the names of files end in that are not finished."""
 
 
 @dataclass(frozen=True)
@@ -308,14 +311,17 @@ def targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
 
 
 def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
-    """Refuse a file for results that is a folder, or that is read or written as something else, too."""
-    others = {path.resolve() for path in taken}
+    """Refuse results that are no file, or whose file, finished or not, is read or written as another, too."""
+    others = {os.path.realpath(path) for path in taken}
     for path in (Path(result) for result in results if result):
-        if path.is_dir():
-            raise FerlibError(f"{path}: cannot be written, it is a folder; name a file in it")
-        if path.resolve() in others:
-            raise FerlibError(f"{path} would be written over: give the results a file of their own")
-        others.add(path.resolve())
+        try:
+            real = os.path.realpath(destination(path))
+        except OSError as error:
+            raise FerlibError(f"{path}: cannot be written, {error.strerror}; name a file") from None
+        for name in (real, real + PARTIAL):
+            if name in others:
+                raise FerlibError(f"{name} would be written over: give the results a file of their own")
+            others.add(name)
 
 
 def make_folder(out: Path) -> None:
