@@ -102,10 +102,18 @@ def is_pillow(image) -> bool:
 
 
 def from_pillow(image) -> np.ndarray:
-    """Return an image of Pillow upright: (height, width) grey, or (height, width, 3) red, green, blue."""
+    """Return an image of Pillow upright: (height, width) grey, or (height, width, 3) red, green, blue.
+
+    Raises:
+        FerlibError: Its file is damaged or closed.
+    """
     from PIL import ImageOps  # whoever has such an image has Pillow
 
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+        image.load()
+    except Exception as error:  # decoders raise errors of many kinds
+        raise FerlibError(f"an image of Pillow that cannot be read ({error!r:.90}): open it anew") from None
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         values = np.asarray(image)
         deep = image.mode.startswith("I") and values.size and 255 < values.max() <= 65535

@@ -1,7 +1,10 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 import scenes
+from PIL import Image
 
 import ferlib
 from ferlib import faces
@@ -67,6 +70,67 @@ def test_arrays_of_many_kinds_are_understood(network, happy, change):
 def test_arrays_that_are_no_images_are_refused(network, array, sentence):
     with pytest.raises(FerlibError, match=sentence):
         ferlib.predict(array, model=network)
+
+
+def test_photos_in_memory_are_read_one_by_one_or_as_a_list(network, happy):
+    contents = cv2.imencode(".png", happy)[1].tobytes()
+    (face,) = ferlib.predict(contents, model=network)
+    doubled = bytes(2 * len(contents))
+    every_other = memoryview(bytearray(doubled))[::2]
+    every_other[:] = contents
+    for photo in (contents, bytearray(contents), memoryview(contents), every_other):
+        assert ferlib.predict([photo, photo], model=network) == [[face], [face]]
+        assert ferlib.predict(photo, model=network) == [face]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"roi": (0, 0, float("nan"), 9)}, "a region is one such row"),
+        ({"roi": (0, 0, 9)}, "a region is one such row"),
+        ({"roi": "0,0,9,9"}, "a region is one such row"),
+        ({"roi": (0, 0, 0, 9)}, "a region is one such row"),
+        ({"faces": [(0, 0, 9, 9), (0, 0, 9)]}, "boxes are rows of left"),
+        ({"faces": [("a", "b", "c", "d")]}, "boxes are rows of left"),
+        ({"faces": [(0, 0, float("inf"), 9)]}, "boxes are rows of left"),
+        ({"faces": np.full((1, 4), np.nan)}, "boxes are rows of left"),
+        ({"faces": [(640, 0, 9, 9)]}, "the box 640,0,9,9 lies outside of the picture of 640x480 pixels"),
+        ({"faces": [(0, 0, 9, 9), (0, -9, 9, 9)]}, "the box 0,-9,9,9 lies outside"),
+        ({"faces": [(0, 0, 1e6, 9)]}, r"the box 0,0,1e\+06,9 lies .* far beyond its edges"),
+        ({"model": 5}, "model=5 is no network"),
+        ({"model": "a\0b"}, "network.onnx is missing"),
+    ],
+)
+def test_what_is_no_region_box_or_network_is_refused(network, happy, options, sentence):
+    with pytest.raises(FerlibError, match=sentence):
+        ferlib.predict(happy, **({"model": network} | options))
+
+
+def test_boxes_of_numpy_and_networks_by_name_are_taken(tmp_path, network, happy):
+    boxes = np.array([BOX, (-10, -10, 60, 60)])
+    named = scenes.write_network(tmp_path)
+    assert ferlib.predict(happy, faces=boxes, model=network)[0].emotion == "happy"
+    assert ferlib.predict(happy, model=named) == ferlib.predict(happy, model=str(named))
+
+
+def test_photos_that_cannot_be_read_get_a_sentence(tmp_path, network, happy):
+    with pytest.raises(FerlibError, match="cannot be opened .*null"):
+        ferlib.predict("a\0b.jpg", model=network)
+    Image.fromarray(happy).save(tmp_path / "a.png")
+    closed = Image.open(tmp_path / "a.png")
+    closed.close()
+    contents = (tmp_path / "a.png").read_bytes()
+    for damaged in (closed, Image.open(io.BytesIO(contents[: len(contents) // 2]))):
+        with pytest.raises(FerlibError, match="image of Pillow that cannot be read"):
+            ferlib.predict(damaged, model=network)
+
+
+@pytest.mark.parametrize("every", [0, -1, "2", 1.5, None])
+def test_films_are_read_every_so_many_frames_or_not_at_all(tmp_path, network, happy, every):
+    film = scenes.video(tmp_path / "a.mp4", [happy] * 4)
+    with pytest.raises(FerlibError, match="every=.* is no whole number from 1 on"):
+        ferlib.predict_video(film, every=every, model=network)
+    assert len(ferlib.predict_video(film, every=np.int64(2), model=network)) == 2
 
 
 def test_a_tiny_picture_has_no_face(network):

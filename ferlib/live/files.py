@@ -19,7 +19,7 @@ from ferlib.live import draw, media
 from ferlib.live.answers import Faces, Rows
 from ferlib.live.draw import Timeline, picture_beside
 from ferlib.live.media import Frame, expand
-from ferlib.live.network import Network, load_model
+from ferlib.live.network import Network, chosen
 from ferlib.live.reading import Region, classify, search, why_nobody
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
@@ -88,7 +88,7 @@ def predict_files(
     crops: bool = False,
     min_confidence: float = 0.0,
     progress: bool = True,
-    model: Network | None = None,
+    model: Network | str | Path | None = None,
 ) -> Summary:
     """Name the emotions in photos and videos; print a table, and write what is asked for.
 
@@ -119,7 +119,7 @@ def predict_files(
     Raises:
         FerlibError: If nothing can be done at all: no network, no detector, results cannot be written.
     """
-    network, start = model or load_model(), time.perf_counter()
+    network, start = chosen(model), time.perf_counter()
     faces.check(detector)  # an unusable detector fails here, once
     out, json_file, csv_file, summary_file = (
         expanded(name) if name else None for name in (out, json_file, csv_file, summary_file)

@@ -102,8 +102,8 @@ def read_photo(path: Path) -> Frame:
         raise FerlibError(f"{path}: not a file (reading a pipe or device might never end)")
     try:
         contents = np.fromfile(path, np.uint8)  # cv2.imread can't open non-ASCII paths on Windows
-    except OSError as error:
-        raise FerlibError(f"{path}: cannot be opened ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # a name with a zero character
+        raise FerlibError(f"{path}: cannot be opened ({getattr(error, 'strerror', error)})") from None
     return decode(contents, str(path))
 
 

@@ -104,7 +104,9 @@ def weights_folder(name: str | Path | None = None) -> Path:
         name: One of `SHIPPED`, or a folder; None takes ``FERLIB_WEIGHTS``, else the first of `SHIPPED`.
     """
     name = name or os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0]
-    return paths.PACKAGE / "weights" / name if name in SHIPPED else paths.expanded(name).resolve()
+    return (
+        paths.PACKAGE / "weights" / name if name in SHIPPED else Path(os.path.abspath(paths.expanded(name)))
+    )
 
 
 def load_model(name: str | Path | None = None) -> Network:
@@ -129,6 +131,15 @@ def load_model(name: str | Path | None = None) -> Network:
                 "folder of another, or train and export one with `ferlib train lean` and `ferlib export lean`"
             )
     return _loaded(folder, (folder / METADATA).read_bytes())
+
+
+def chosen(model: Network | str | Path | None) -> Network:
+    """Return a network, given itself or as `load_model` takes it."""
+    if model is None or isinstance(model, (str, Path)):
+        return load_model(model)
+    if not hasattr(model, "probabilities"):
+        raise FerlibError(f"model={model!r:.60} is no network: pass what ferlib.load_model returns, or takes")
+    return model
 
 
 @lru_cache(maxsize=4)

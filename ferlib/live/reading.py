@@ -13,8 +13,8 @@ from ferlib.labels import FerlibError
 from ferlib.live import media
 from ferlib.live.answers import Faces, Film, Moment, Photos
 from ferlib.live.media import Frame
-from ferlib.live.network import Network, load_model
-from ferlib.live.tracker import follow, region
+from ferlib.live.network import Network, chosen
+from ferlib.live.tracker import boxes_of, follow, region
 from ferlib.live.video import Video
 from ferlib.paths import expanded
 from ferlib.words import printable
@@ -31,6 +31,9 @@ Photo: TypeAlias = "str | Path | bytes | bytearray | memoryview | np.ndarray | P
 LOOKS_LIKE_A_CROP = 120
 """Longer side, pixels, below which a picture without a face found may be nothing but a face."""
 
+LARGEST_BOX = 2
+"""Longer side that a given box may have, in longer sides of the picture; more would only fill the memory."""
+
 
 class Options(TypedDict, total=False):
     """What `predict` takes beside the photo, for those who check types."""
@@ -39,7 +42,7 @@ class Options(TypedDict, total=False):
     roi: Region | None
     faces: Literal["find", "given"] | Sequence[Region]
     order: Literal["rgb", "bgr"]
-    model: Network | None
+    model: Network | str | Path | None
 
 
 @overload
@@ -57,7 +60,7 @@ def predict(
     roi: Region | None = None,
     faces: Literal["find", "given"] | Sequence[Region] = "find",
     order: Literal["rgb", "bgr"] = "rgb",
-    model: Network | None = None,
+    model: Network | str | Path | None = None,
 ) -> Faces | Photos:
     """Find the faces in photos and name their emotions.
 
@@ -70,16 +73,16 @@ def predict(
         faces: ``"find"`` searches for faces; ``"given"`` takes each whole picture for one, such as the
             images of FER-2013; or the boxes (left, top, width, height) of the faces in one photo.
         order: Which colour comes first in arrays: ``"rgb"`` as in Pillow, ``"bgr"`` as in OpenCV.
-        model: What `load_model` returned; None loads the shipped network once.
+        model: What `load_model` returned, or takes; None loads the shipped network once.
 
     Returns:
         The faces, the largest first, none if there is none; for a list of photos such a list for each.
         Both have ``to_frame()``.
 
     Raises:
-        FerlibError: If a photo cannot be read or something is no picture.
+        FerlibError: If a photo cannot be read, or something is no picture or no box in it.
     """
-    network = model or load_model()
+    network = chosen(model)
     several = _is_several(image)
     photos = list(image) if several else [image]
     boxes = None if isinstance(faces, str) else faces
@@ -88,11 +91,11 @@ def predict(
     if boxes is not None and several:
         raise FerlibError("boxes belong to one photo: call predict for each photo with its own")
     frames = [_frame(photo, order) for photo in photos]
-    if faces == "given":
-        found = [[(0, 0, *frame.image.shape[1::-1])] for frame in frames]
-        read = classify(frames, [_as_found(one) for one in found], network)
-    elif boxes is not None:
-        read = classify(frames, [_as_found(np.asarray(boxes) / frames[0].scale)], network)
+    if boxes is not None:
+        read = classify(frames, [_given(boxes, frames[0])], network)
+    elif faces == "given":
+        whole = [np.array([[0, 0, *frame.image.shape[1::-1]]]) for frame in frames]
+        read = classify(frames, [Found(one, np.zeros(1)) for one in whole], network)
     else:
         read = find(frames, network, detector, roi)
     if not several:
@@ -106,7 +109,7 @@ def predict_video(
     *,
     every: int = 1,
     detector: str = DETECTORS[0],
-    model: Network | None = None,
+    model: Network | str | Path | None = None,
 ) -> Film:
     """Follow the faces of a video and name their emotions, smoothed over time.
 
@@ -123,7 +126,7 @@ def predict_video(
         FerlibError: If it is no video that can be read.
     """
     video = Video(expanded(path))
-    read = follow(video.read(every, all_frames=False), model or load_model(), detector)
+    read = follow(video.read(every, all_frames=False), chosen(model), detector)
     return Film(Moment(frame.index, frame.seconds, people) for frame, people in read)
 
 
@@ -133,7 +136,7 @@ def _is_several(image: object) -> bool:
     if not isinstance(image, (list, tuple)):
         return False
     one = image[0] if image else ""
-    whole = isinstance(one, (str, Path, bytes)) or pixels.is_pillow(one)
+    whole = isinstance(one, (str, Path, bytes, bytearray, memoryview)) or pixels.is_pillow(one)
     return whole or (isinstance(one, np.ndarray) and one.ndim > 1)
 
 
@@ -143,7 +146,7 @@ def _frame(image: object, order: str) -> Frame:
             raise FerlibError(f"{image}: a video; pass it to ferlib.predict_video")
         frame = media.read_photo(expanded(image))
     elif isinstance(image, (bytes, bytearray, memoryview)):
-        frame = media.decode(np.frombuffer(image, np.uint8), "these bytes")
+        frame = media.decode(np.frombuffer(bytes(image), np.uint8), "these bytes")
     else:
         return Frame(pixels.in_colour(image, order))
     if frame.complaint:
@@ -151,10 +154,18 @@ def _frame(image: object, order: str) -> Frame:
     return frame
 
 
-def _as_found(boxes) -> Found:
-    boxes = np.asarray(boxes, float)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not (boxes[:, 2:] > 0).all():
-        raise FerlibError("boxes are rows of left, top, width, height in pixels")
+def _given(boxes: object, frame: Frame) -> Found:
+    """Return boxes that somebody gives in pixels of the file; refuse those that hold no part of the picture."""
+    boxes, (height, width) = boxes_of(boxes) / frame.scale, frame.image.shape[:2]
+    left, top, *sides = boxes.T
+    outside = (left >= width) | (top >= height) | (left + sides[0] <= 0) | (top + sides[1] <= 0)
+    large = np.maximum(*sides) > LARGEST_BOX * max(width, height)
+    if (outside | large).any():
+        box = ",".join(f"{side:g}" for side in boxes[np.argmax(outside | large)] * frame.scale)
+        size = f"{width * frame.scale}x{height * frame.scale}"
+        raise FerlibError(
+            f"the box {box} lies outside of the picture of {size} pixels, or far beyond its edges"
+        )
     return Found(np.rint(boxes).astype(int), np.zeros(len(boxes)))
 
 
@@ -207,8 +218,7 @@ def search(frame: Frame, detector: str, roi: Region | None = None) -> Found:
     Returns:
         Faces, the largest first, boxes int in pixels of the frame's image.
     """
-    reduced = None if roi is None else tuple(round(side / frame.scale) for side in roi)
-    image, (left, top) = region(frame.image, reduced)
+    image, (left, top) = region(frame.image, roi, frame.scale)
     found = locate(image, detector)
     return Found(found.boxes + (left, top, 0, 0), found.tilts)
 

@@ -219,19 +219,40 @@ def follow(
     yield from ((earlier, people) for earlier in waiting)
 
 
-def region(image: np.ndarray, roi: tuple[int, int, int, int] | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return a part of a picture and its left upper corner.
+def boxes_of(values) -> np.ndarray:
+    """Return boxes as float64 (n, 4): left, top, width, height.
+
+    Raises:
+        FerlibError: They are none.
+    """
+    try:
+        boxes = np.asarray(values, float)
+    except (ValueError, TypeError, OverflowError):  # rows of different lengths, words
+        boxes = np.empty(0)
+    good = boxes.ndim == 2 and boxes.shape[1] == 4 and np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()
+    if not good:
+        raise FerlibError(
+            "boxes are rows of left, top, width, height in pixels, and a region is one such row"
+        )
+    return boxes
+
+
+def region(
+    image: np.ndarray, roi: tuple[int, int, int, int] | None, scale: int = 1
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return a part of a picture and its left upper corner, pixels of the picture.
 
     Args:
         image: (height, width, ...).
-        roi: Left, top, width, height, pixels; None stands for the whole.
+        roi: Left, top, width, height, pixels of the file; None stands for the whole.
+        scale: Pixels of the file that one pixel of the image stands for.
 
     Raises:
-        FerlibError: The region lies outside of the picture.
+        FerlibError: The region is none, or lies outside of the picture.
     """
     if roi is None:
         return image, (0, 0)
-    x, y, width, height = roi
+    x, y, width, height = (round(side / scale) for side in boxes_of([roi])[0])
     left, top = max(0, x), max(0, y)
     part = image[top : max(0, y + height), left : max(0, x + width)]
     if part.size == 0:

@@ -83,6 +83,8 @@ class Video:
         Raises:
             FerlibError: If it stops well before the end that its header announces.
         """
+        if not isinstance(every, (int, np.integer)) or every < 1:
+            raise FerlibError(f"every={every!r:.60} is no whole number from 1 on: say every how many frames")
         index, seconds, widest = 0, 0.0, 0.0
         try:
             while self._capture.grab():

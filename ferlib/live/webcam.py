@@ -17,7 +17,7 @@ from ferlib import faces
 from ferlib.faces import DETECTORS
 from ferlib.labels import FerlibError
 from ferlib.live import draw, media
-from ferlib.live.network import Network, load_model
+from ferlib.live.network import Network, chosen
 from ferlib.live.page import Page
 from ferlib.live.tracker import Tracker
 from ferlib.live.video import Video, in_time, video_writer
@@ -42,7 +42,7 @@ def webcam(
     port: int = 0,
     page: bool | None = None,
     browser: bool = True,
-    model: Network | None = None,
+    model: Network | str | Path | None = None,
 ) -> int:
     """Show faces and emotions live until q is pressed on the page, Ctrl-C here, or the source ends.
 
@@ -62,7 +62,7 @@ def webcam(
     Raises:
         FerlibError: If the camera or source is missing, busy or lost; what was recorded until then is kept.
     """
-    network = model or load_model()
+    network = chosen(model)
     file = source is not None and "://" not in str(source)
     source, record = expanded(source) if file else source, expanded(record) if record else None
     page = not (file and record) if page is None else page
