@@ -13,7 +13,7 @@ from ferlib import cli, faces, paths
 from ferlib.evaluate import live_chain
 from ferlib.faces import overlap
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live import files, media, video
+from ferlib.live import files, media, naming, video
 from ferlib.live.network import load_model
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
@@ -518,7 +518,7 @@ def test_annotated_copies_of_an_earlier_call_are_left_out(album):
 
 def test_every_file_gets_a_copy_of_its_own(album):
     found, _ = files.expand([album / "a.jpg", album / "sub" / "a.jpg", album / "sub" / "film.avi", album])
-    targets = media.targets(found, album / "out")
+    targets = naming.targets(found, album / "out")
     assert len({str(target).lower() for target in targets.values()}) == len(found) == 6
     assert targets[album / "sub" / "film.avi"].suffix == targets[album / "sub" / "film.mov"].suffix == ".mp4"
 
@@ -526,6 +526,22 @@ def test_every_file_gets_a_copy_of_its_own(album):
 def test_originals_are_never_replaced(album, network):
     with pytest.raises(FerlibError, match="would replace .*a.jpg: choose another folder"):
         files.predict_files([album / "a.jpg"], out=album, model=network)
+
+
+def test_links_that_lead_nowhere_or_up_again_stop_nothing(tmp_path, network, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b", ".hidden"):
+        (tmp_path / "g" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "g" / folder / "1.png"), BLANK)
+    links = {"a/u": "..", "a/v": "..", "b/w": "../a", "b/x.jpg": "x.jpg"}
+    for name, to in links.items():
+        (tmp_path / "g" / name).symlink_to(to)
+    photos = [tmp_path / "g" / folder / "1.png" for folder in ("a", "b")]
+    for pattern in ("g/**/*.png", "**/g/**/1.png", "./**/?/*.png", str(tmp_path / "**" / "1.png")):
+        found, problems = files.expand([pattern])
+        assert ([path.absolute() for path, _ in found], problems) == (photos, [])
+    summary = files.predict_files(["g"], out="out", csv_file="a.csv", model=network)
+    assert (summary.files, summary.failed) == (2, 1), "the endless link is told, the others are read"
 
 
 def test_no_result_takes_the_place_of_what_is_no_file(tmp_path, network, couple):

@@ -349,3 +349,11 @@ def test_text_is_no_film_whatever_ffmpeg_takes_it_for(tmp_path, text, filled):
 def test_no_kind_of_film_is_taken_for_text(tmp_path, name, codec):
     noise = RNG.integers(0, 255, (30, 48, 64, 3), np.uint8)
     assert len(list(videos.Video(scenes.video(tmp_path / name, list(noise), codec=codec)).read())) >= 29
+
+
+def test_a_file_too_large_for_a_photo_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(np, "fromfile", None)
+    with open(tmp_path / "big.jpg", "wb") as file:
+        file.truncate(media.MOST_BYTES + 1)
+    with pytest.raises(FerlibError, match="big.jpg: more than 512 MB are no photo that can be read"):
+        media.read_photo(tmp_path / "big.jpg")

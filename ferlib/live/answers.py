@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from ferlib.labels import FerlibError
 from ferlib.live import media
-from ferlib.live.media import PARTIAL, Frame
+from ferlib.live.media import Frame
+from ferlib.live.naming import PARTIAL
 from ferlib.paths import destination
 from ferlib.words import printable
 

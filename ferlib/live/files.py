@@ -15,10 +15,11 @@ from tqdm import tqdm
 from ferlib import faces
 from ferlib.faces import DETECTORS, Found
 from ferlib.labels import FerlibError
-from ferlib.live import draw, media
+from ferlib.live import draw, media, naming
 from ferlib.live.answers import Faces, Rows
 from ferlib.live.draw import Timeline, picture_beside
-from ferlib.live.media import Frame, expand
+from ferlib.live.media import Frame
+from ferlib.live.naming import expand
 from ferlib.live.network import Network, chosen
 from ferlib.live.reading import Region, classify, search, why_nobody
 from ferlib.live.tracker import follow
@@ -126,11 +127,11 @@ def predict_files(
     )
     found, problems = expand(patterns, out)
     paths = [path for path, _ in found]
-    targets = media.targets(found, out) if out else {}
+    targets = naming.targets(found, out) if out else {}
     picture = picture_beside(summary_file) if summary_file else None
-    media.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
+    naming.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
-        media.make_folder(out)
+        naming.make_folder(out)
     wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)
     timeline = Timeline(network.classes, min_confidence)
     with _results_kept():

@@ -1,14 +1,10 @@
-"""Photos of any kind in, annotated copies out; what is damaged gives one sentence.
+"""Photos of any kind in, annotated copies out; what is damaged gives one sentence."""
 
-And which files `ferlib predict` reads and writes: paths, folders and patterns in, names of copies out.
-"""
-
-import glob
 import importlib.util
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +18,7 @@ from tqdm import tqdm
 
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.paths import NO_ROOM, destination, expanded, remove_leftovers, written_atomically
+from ferlib.paths import NO_ROOM, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
@@ -48,14 +44,14 @@ WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 16_000_000
 """Larger photos are decoded at a half, a quarter or an eighth: faces stay large, memory stays small."""
 
+MOST_BYTES = 512 * 2**20
+"""Bytes that the file of a photo may have, for it is read whole; the largest sensors give some 200 MB."""
+
 MOST_DECODED = 250_000_000
 """Pixels that a picture or film may have as it is decoded, so that a small file cannot fill the memory.
 
 Sensors of phones have up to 200 million; JPEG files, which are decoded small, may have as many as they can.
 """
-
-PARTIAL = ".partial"
-"""What the names of files end in that are not finished."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,9 @@ def read_photo(path: Path) -> Frame:
     if path.exists() and not path.is_file():
         raise FerlibError(f"{path}: not a file (reading a pipe or device might never end)")
     try:
+        if path.stat().st_size > MOST_BYTES:
+            problem = f"more than {MOST_BYTES >> 20} MB are no photo that can be read; shrink or remove it"
+            raise FerlibError(f"{path}: {problem}")
         contents = np.fromfile(path, np.uint8)  # cv2.imread can't open non-ASCII paths on Windows
     except (OSError, ValueError) as error:  # a name with a zero character
         raise FerlibError(f"{path}: cannot be opened ({getattr(error, 'strerror', error)})") from None
@@ -224,113 +223,3 @@ def write_photo(target: Path, image: np.ndarray) -> None:
         if error.errno in NO_ROOM:
             raise
         raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
-
-
-def expand(
-    patterns: Iterable[str | Path], out: Path | None = None
-) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Find the files that paths, folders and glob patterns stand for.
-
-    Args:
-        patterns: As for `predict_files`.
-        out: A folder whose files are left out: the annotated copies of an earlier call.
-
-    Returns:
-        Pairs of a file and its path below the folder that was named (its name, if it was named itself),
-        every file once; and a sentence for each pattern that stands for nothing, and for photos left out.
-    """
-    found: dict[Path, tuple[Path, Path]] = {}
-    problems = []
-    for pattern in patterns:
-        if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
-            problems.append("'': an empty name stands for no file")
-            continue
-        path = expanded(pattern)
-        named = (
-            [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        )
-        pairs, unread = [], []
-        for name in named:
-            below, left_out = _below(name, out)
-            pairs, unread = pairs + below, unread + left_out
-        if unread:
-            problems.append(f"{pattern}: {_left_out(unread)}")
-        elif not pairs:
-            problem = "no photo or video in it" if path.is_dir() else "there is no such file or folder"
-            problems.append(f"{pattern}: {problem}")
-        for file, relative in pairs:
-            found.setdefault(file.resolve(), (file, relative))
-    return list(found.values()), problems
-
-
-def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Return the photos and videos at a path or below it, and the photos that cannot be read here."""
-    if not path.is_dir():
-        return [(path, Path(path.name))], []
-    skipped = out.resolve() if out else None
-    pairs, unread = [], []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and Path(folder, name).resolve() != skipped
-        )
-        files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-        known = (*PHOTO_SUFFIXES, *VIDEO_SUFFIXES)
-        known += HEIF_SUFFIXES if reads_heif() else ()
-        pairs += [(file, file.relative_to(path)) for file in files if file.suffix.lower() in known]
-        others = {*HEIF_SUFFIXES, *RAW_SUFFIXES}.difference(known)
-        unread += [file for file in files if file.suffix.lower() in others]
-    return pairs, unread
-
-
-def _left_out(unread: list[Path]) -> str:
-    """Say which photos are left out and what makes them readable."""
-    heif = sum(path.suffix.lower() in HEIF_SUFFIXES for path in unread)
-    told = []
-    if heif:
-        told.append(f"{heif} HEIC photo{'s' * (heif > 1)} skipped: run pip install pillow-heif to read them")
-    if raw := len(unread) - heif:
-        told.append(f"{raw} raw photo{'s' * (raw > 1)} skipped: develop them into JPEG first")
-    return "; ".join(told)
-
-
-def targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Choose a path for the annotated copy of every file, none of them one of the files themselves."""
-    originals = {path.resolve() for path, _ in found}
-    targets, taken = {}, set()
-    for path, relative in found:
-        suffix = path.suffix.lower() if path.suffix.lower() in WRITABLE_SUFFIXES else ".png"
-        target = out / relative.with_suffix(".mp4" if is_video(path) else suffix)
-        stem, number = target.stem, 2
-        while str(target).casefold() in taken:  # a.jpg of two folders, or film.avi beside film.mov
-            target, number = target.with_name(f"{stem}_{number}{target.suffix}"), number + 1
-        if target.resolve() in originals:
-            raise FerlibError(f"annotated copies in {out} would replace {path}: choose another folder")
-        taken.add(str(target).casefold())
-        targets[path] = target
-    return targets
-
-
-def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
-    """Refuse results that are no file, or whose file, finished or not, is read or written as another, too."""
-    others = {os.path.realpath(path) for path in taken}
-    for path in (Path(result) for result in results if result):
-        try:
-            real = os.path.realpath(destination(path))
-        except OSError as error:
-            raise FerlibError(f"{path}: cannot be written, {error.strerror}; name a file") from None
-        for name in (real, real + PARTIAL):
-            if name in others:
-                raise FerlibError(f"{name} would be written over: give the results a file of their own")
-            others.add(name)
-
-
-def make_folder(out: Path) -> None:
-    """Fail before the first of thousands of photos if no annotated copy can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out, "**/.ferlib-*")
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        problem = f"annotated copies cannot be written there ({error.strerror}); name another folder"
-        raise FerlibError(f"{out}: {problem}") from None

@@ -155,7 +155,7 @@ def _frame(image: object, order: str) -> Frame:
 
 
 def _given(boxes: object, frame: Frame) -> Found:
-    """Return boxes that somebody gives in pixels of the file; refuse those that hold no part of the picture."""
+    """Return boxes that are given in pixels of the file; refuse those that hold no part of the picture."""
     boxes, (height, width) = boxes_of(boxes) / frame.scale, frame.image.shape[:2]
     left, top, *sides = boxes.T
     outside = (left >= width) | (top >= height) | (left + sides[0] <= 0) | (top + sides[1] <= 0)

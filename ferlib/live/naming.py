@@ -1,0 +1,136 @@
+"""Which files `ferlib predict` reads and writes: paths, folders and patterns in, names of copies out."""
+
+import glob
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ferlib.labels import FerlibError
+from ferlib.live import media
+from ferlib.paths import destination, expanded, remove_leftovers
+
+PARTIAL = ".partial"
+"""What the names of files end in that are not finished."""
+
+
+def expand(
+    patterns: Iterable[str | Path], out: Path | None = None
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Find the files that paths, folders and glob patterns stand for.
+
+    Args:
+        patterns: As for `predict_files`.
+        out: A folder whose files are left out: the annotated copies of an earlier call.
+
+    Returns:
+        Pairs of a file and its path below the folder that was named (its name, if it was named itself),
+        every file once; and a sentence for each pattern that stands for nothing, and for photos left out.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    problems = []
+    for pattern in patterns:
+        if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
+            problems.append("'': an empty name stands for no file")
+            continue
+        path = expanded(pattern)
+        named = [path] if os.path.exists(path) else [Path(name) for name in sorted(_matching(path.parts))]
+        pairs, unread = [], []
+        for name in named:
+            below, left_out = _below(name, out)
+            pairs, unread = pairs + below, unread + left_out
+        if unread:
+            problems.append(f"{pattern}: {_left_out(unread)}")
+        elif not pairs:
+            problem = "no photo or video in it" if path.is_dir() else "there is no such file or folder"
+            problems.append(f"{pattern}: {problem}")
+        for file, relative in pairs:
+            found.setdefault(os.path.realpath(file), (file, relative))
+    return list(found.values()), problems
+
+
+def _matching(parts: tuple[str, ...]) -> set[str]:
+    """Return what a pattern stands for; ``**`` follows no links to folders, for these may lead up again."""
+    if "**" not in parts:
+        return set(glob.glob(str(Path(*parts))))
+    at, found = parts.index("**"), set()
+    for top in glob.glob(str(Path(*parts[:at]))):
+        for folder, folders, _ in os.walk(top):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found |= _matching((glob.escape(folder), *parts[at + 1 :]))
+    return found
+
+
+def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return the photos and videos at a path or below it, and the photos that cannot be read here."""
+    if not path.is_dir():
+        return [(path, Path(path.name))], []
+    skipped = os.path.realpath(out) if out else None
+    pairs, unread = [], []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(Path(folder, name)) != skipped
+        )
+        files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        known = (*media.PHOTO_SUFFIXES, *media.VIDEO_SUFFIXES)
+        known += media.HEIF_SUFFIXES if media.reads_heif() else ()
+        pairs += [(file, file.relative_to(path)) for file in files if file.suffix.lower() in known]
+        others = {*media.HEIF_SUFFIXES, *media.RAW_SUFFIXES}.difference(known)
+        unread += [file for file in files if file.suffix.lower() in others]
+    return pairs, unread
+
+
+def _left_out(unread: list[Path]) -> str:
+    """Say which photos are left out and what makes them readable."""
+    heif = sum(path.suffix.lower() in media.HEIF_SUFFIXES for path in unread)
+    told = []
+    if heif:
+        told.append(f"{heif} HEIC photo{'s' * (heif > 1)} skipped: run pip install pillow-heif to read them")
+    if raw := len(unread) - heif:
+        told.append(f"{raw} raw photo{'s' * (raw > 1)} skipped: develop them into JPEG first")
+    return "; ".join(told)
+
+
+def targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
+    """Choose a path for the annotated copy of every file, none of them one of the files themselves."""
+    originals = {os.path.realpath(path) for path, _ in found}
+    targets, taken = {}, set()
+    for path, relative in found:
+        suffix = path.suffix.lower() if path.suffix.lower() in media.WRITABLE_SUFFIXES else ".png"
+        target = out / relative.with_suffix(".mp4" if media.is_video(path) else suffix)
+        stem, number = target.stem, 2
+        while str(target).casefold() in taken:  # a.jpg of two folders, or film.avi beside film.mov
+            target, number = target.with_name(f"{stem}_{number}{target.suffix}"), number + 1
+        if os.path.realpath(target) in originals:
+            raise FerlibError(f"annotated copies in {out} would replace {path}: choose another folder")
+        taken.add(str(target).casefold())
+        targets[path] = target
+    return targets
+
+
+def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
+    """Refuse results that are no file, or whose file, finished or not, is read or written as another, too."""
+    others = {os.path.realpath(path) for path in taken}
+    for path in (Path(result) for result in results if result):
+        try:
+            real = os.path.realpath(destination(path))
+        except OSError as error:
+            raise FerlibError(f"{path}: cannot be written, {error.strerror}; name a file") from None
+        for name in (real, real + PARTIAL):
+            if name in others:
+                raise FerlibError(f"{name} would be written over: give the results a file of their own")
+            others.add(name)
+
+
+def make_folder(out: Path) -> None:
+    """Fail before the first of thousands of photos if no annotated copy can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out, "**/.ferlib-*")
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        problem = f"annotated copies cannot be written there ({error.strerror}); name another folder"
+        raise FerlibError(f"{out}: {problem}") from None
