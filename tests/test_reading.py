@@ -107,7 +107,7 @@ def test_what_is_no_region_box_or_network_is_refused(network, happy, options, se
 
 
 def test_boxes_of_numpy_and_networks_by_name_are_taken(tmp_path, network, happy):
-    boxes = np.array([BOX, (-10, -10, 60, 60)])
+    boxes = np.array([BOX, (195, -10, 160, 280)])
     named = scenes.write_network(tmp_path)
     assert ferlib.predict(happy, faces=boxes, model=network)[0].emotion == "happy"
     assert ferlib.predict(happy, model=named) == ferlib.predict(happy, model=str(named))

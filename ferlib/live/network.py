@@ -11,7 +11,7 @@ import onnxruntime
 
 from ferlib import paths
 from ferlib.labels import IMAGE_SIZE, FerlibError
-from ferlib.live.answers import Face
+from ferlib.live.answers import COLUMNS, Face
 from ferlib.pixels import as_bytes, eight_bit
 
 SHIPPED = ("crowd", "labels")
@@ -22,6 +22,9 @@ GRAPH, METADATA = "network.onnx", "network.json"
 
 BATCH = 64
 """Most images that go through the network at once; more would only cost memory."""
+
+TAKEN = (*COLUMNS, "photo", "from", "to", "seen", "unsure")
+"""Columns of results, and what faces are called without an emotion; no class may have such a name."""
 
 
 class Network:
@@ -56,7 +59,8 @@ class Network:
             float32 (n, classes), calibrated; rows sum to one.
 
         Raises:
-            FerlibError: If the images have another shape, or values that are no pixels.
+            FerlibError: If the images have another shape, or values that are no pixels; or if the answers
+                are no probabilities.
         """
         if len(images) == 0:
             return np.empty((0, len(self.classes)), np.float32)
@@ -70,11 +74,20 @@ class Network:
                 "cut faces out with ferlib.faces.crop first"
             )
         images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
-        parts = [
-            self._session.run(None, {self._input: images[start : start + BATCH].astype(np.float32)})[0]
-            for start in range(0, len(images), BATCH)
-        ]
+        parts = [self._raw(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return self._calibrated(np.concatenate(parts))
+
+    def _raw(self, images: np.ndarray) -> np.ndarray:
+        """Return what the graph answers, (n, classes), before calibration; refuse what is no probability."""
+        answers = self._session.run(None, {self._input: images.astype(np.float32)})
+        shape = (len(images), len(self.classes))
+        if len(answers) != 1 or np.shape(answers[0]) != shape:
+            raise FerlibError(
+                f"the network's answers have shape {[np.shape(a) for a in answers]}, not {shape}"
+            )
+        if not (answers[0] >= 0).all() or not np.allclose(answers[0].sum(axis=1), 1, atol=1e-3):
+            raise FerlibError("the network's answers are no probabilities, which sum to one")
+        return answers[0]
 
     def _calibrated(self, raw: np.ndarray) -> np.ndarray:
         """Divide log-probabilities by the temperature (Guo et al. 2017)."""
@@ -121,7 +134,8 @@ def load_model(name: str | Path | None = None) -> Network:
         The network.
 
     Raises:
-        FerlibError: If there is none, or its file is not the one that was exported (SHA-256).
+        FerlibError: If there is none, its file is not the one that was exported (SHA-256), or it does not
+            answer as a network should.
     """
     folder = weights_folder(name)
     for path in (folder / GRAPH, folder / METADATA):
@@ -150,6 +164,7 @@ def _loaded(folder: Path, text: bytes) -> Network:
         metadata = json.loads(text)
         if metadata != sealed(metadata):
             raise ValueError("its seal does not fit")
+        _check(metadata)
     except (ValueError, TypeError, RecursionError) as error:
         remedy = "reinstall ferlib, or export a network of your own anew"
         raise FerlibError(f"{folder / METADATA} is damaged or was changed ({error}): {remedy}") from None
@@ -158,7 +173,38 @@ def _loaded(folder: Path, text: bytes) -> Network:
             f"{folder / GRAPH} is damaged or was replaced (its SHA-256 begins with {found[:12]}, not "
             f"with {expected[:12]}): reinstall ferlib"
         )
-    return Network(graph, metadata)
+    try:
+        if _OTHER_FILE in graph:
+            raise FerlibError("it keeps weights in another file, which no SHA-256 vouches for")
+        network = Network(graph, metadata)
+        network.probabilities(np.arange(2 * IMAGE_SIZE**2).reshape(2, IMAGE_SIZE, IMAGE_SIZE) % 256)
+    except Exception as error:  # onnxruntime raises errors of its own, of many kinds
+        told = " ".join(str(error).split())
+        problem = f"no network that can be used here ({told:.150}): export it anew"
+        raise FerlibError(f"{folder / GRAPH}: {problem}") from None
+    return network
+
+
+_OTHER_FILE = b"\x08location"
+"""What a graph contains that keeps weights outside: the key of an entry, its length before it.
+
+Source: onnx.proto, TensorProto.external_data.
+"""
+
+
+def _check(metadata: dict) -> None:
+    """Raise ValueError for facts about a network that are missing or no such facts."""
+    classes, temperature = metadata.get("classes"), metadata.get("temperature")
+    if not isinstance(metadata.get("sha256"), str):
+        raise ValueError("sha256 is no text")
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name.strip() for name in classes):
+        raise ValueError("classes are no list of names")
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError("classes are none, or two have one name")
+    if taken := [name for name in classes if name in TAKEN]:
+        raise ValueError(f"the class {taken[0]!r} has the name of a column of results")
+    if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
+        raise ValueError("temperature is no number from 0.01 to 100")
 
 
 def sealed(metadata: dict) -> dict:
