@@ -24,6 +24,7 @@ def main(words: list[str] | None = None) -> int:
         0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when
         the user interrupts, 143 when the system asks it to end.
     """
+    _open_closed()
     parser = _parser()
     chosen = parser.parse_args(words)
     # Keras and TensorFlow write notices of their own to stderr; the user asked for ours.
@@ -47,6 +48,16 @@ def main(words: list[str] | None = None) -> int:
             print(f"ferlib: {printable(_told(error))}", file=sys.stderr)
         _leave_stdout()
         return 1
+
+
+def _open_closed() -> None:
+    """Open streams that the shell closed (``>&-``) to nowhere, lest files get their number and text."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 @contextmanager

@@ -3,15 +3,19 @@
 import errno
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import made_up
 import numpy as np
 import pytest
 
+import ferlib
 from ferlib import cli
 from ferlib.data import fer2013
 from ferlib.tools import matrix
@@ -135,3 +139,16 @@ def test_what_is_no_number_is_told(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["train", "prior", "--seeds", "x"])
     assert "argument --seeds: 'x' is not a positive number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_a_shell_closed_stop_no_work(tmp_path, closed):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((120, 160, 3), 200, np.uint8))
+    command = f"{shlex.quote(sys.executable)} -m ferlib predict a.png nobody.png --csv a.csv {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(ferlib.__file__).parent.parent)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, "one photo of two is not there"
+    table = (tmp_path / "a.csv").read_text().splitlines()
+    assert len(table) == 2 and table[1].startswith("a.png,"), "nothing else is written into it"
