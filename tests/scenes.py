@@ -57,11 +57,13 @@ def write_network(folder, **metadata):
     constants = {
         "shape": np.int64([-1, 1, 48, 48]),
         "patterns": np.float32(SHARPNESS * patterns / len(patterns)),
+        "one": np.float32([1]),
+        "zero": np.float32([0]),
     }
     nodes = [
         helper.make_node("Reshape", ["images", "shape"], ["pixels"]),
         helper.make_node("AveragePool", ["pixels"], ["coarse"], kernel_shape=[4, 4], strides=[4, 4]),
-        helper.make_node("MeanVarianceNormalization", ["coarse"], ["normal"], axes=[1, 2, 3]),
+        helper.make_node("InstanceNormalization", ["coarse", "one", "zero"], ["normal"], epsilon=1e-3),
         helper.make_node("Flatten", ["normal"], ["flat"]),
         helper.make_node("MatMul", ["flat", "patterns"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
