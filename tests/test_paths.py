@@ -7,6 +7,7 @@ import leftovers
 import pytest
 
 from ferlib import paths
+from ferlib.labels import FerlibError
 
 
 def test_the_project_is_the_nearest_folder_with_notebooks_and_ferlib(tmp_path, monkeypatch):
@@ -47,6 +48,19 @@ def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
     assert paths.cache() == Path.home() / ".cache" / "ferlib"
     monkeypatch.setenv("FERLIB_CACHE", str(tmp_path / "mine"))
     assert paths.cache() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(("text", "read"), [("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)])
+def test_a_number_is_read_from_a_setting(monkeypatch, text, read):
+    monkeypatch.setenv("FERLIB_TRIED", text)
+    assert paths.number("TRIED", 30.0) == read
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "nan", "inf", "1e400"])
+def test_a_setting_that_is_no_number_is_told(monkeypatch, text):
+    monkeypatch.setenv("FERLIB_TRIED", text)
+    with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
+        paths.number("TRIED", 30.0)
 
 
 def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):
