@@ -109,6 +109,17 @@ def _chosen(folder: str) -> Path | None:
     return Path(override).expanduser().resolve() if override else None
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path whose ``~`` stands for a home folder, or as it is where there is no such home.
+
+    Files of editors have such names: ``~report.jpg`` is the home of no user ``report.jpg``.
+    """
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(path)
+
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors after which nothing else can be written to that place either."""
 

@@ -528,6 +528,18 @@ def test_originals_are_never_replaced(album, network):
         files.predict_files([album / "a.jpg"], out=album, model=network)
 
 
+def test_tildes_in_names_are_homes_or_nothing_special(tmp_path, network, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("~tmp.jpg", BLANK)
+    results = {"csv_file": "~/a.csv", "json_file": "~/a.jsonl", "summary_file": "~/s.csv", "out": "~/out"}
+    assert files.predict_files(["~tmp.jpg", "~/~tmp.jpg"], model=network, **results).files == 1
+    assert {"a.csv", "a.jsonl", "s.csv", "out"} < {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(FerlibError, match=r"~network.*network.onnx is missing"):
+        load_model("~network")
+
+
 # --- memory -----------------------------------------------------------------------------------------
 
 

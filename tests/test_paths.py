@@ -168,3 +168,11 @@ def test_one_word_keeps_all_off_the_network(monkeypatch, value, offline):
     assert paths.offline() is offline
     monkeypatch.delenv("FERLIB_OFFLINE")
     assert not paths.offline()
+
+
+def test_a_tilde_is_a_home_only_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert paths.expanded("~/a.csv") == tmp_path / "a.csv"
+    for name in ("~tmp.jpg", "~a\0b", "a~", "~\udcff"):
+        assert paths.expanded(name) == Path(name)

@@ -23,6 +23,7 @@ from ferlib.live.network import Network, load_model
 from ferlib.live.reading import Region, classify, search, why_nobody
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
+from ferlib.paths import expanded
 from ferlib.words import printable
 
 BATCH_PHOTOS, BATCH_BYTES = 16, 64_000_000
@@ -120,13 +121,16 @@ def predict_files(
     """
     network, start = model or load_model(), time.perf_counter()
     faces.check(detector)  # an unusable detector fails here, once
-    found, problems = expand(patterns, Path(out) if out else None)
+    out, json_file, csv_file, summary_file = (
+        expanded(name) if name else None for name in (out, json_file, csv_file, summary_file)
+    )
+    found, problems = expand(patterns, out)
     paths = [path for path, _ in found]
-    targets = media.targets(found, Path(out)) if out else {}
+    targets = media.targets(found, out) if out else {}
     picture = picture_beside(summary_file) if summary_file else None
     media.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
-        media.make_folder(Path(out))
+        media.make_folder(out)
     wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)
     timeline = Timeline(network.classes, min_confidence)
     with _results_kept():
@@ -138,7 +142,7 @@ def predict_files(
                 _complain(bar, problem)
             bad, people, frames = _write_down(_read_all(paths, wanted), wanted, rows, timeline, bar)
         if summary_file:
-            timeline.write(Path(summary_file))
+            timeline.write(summary_file)
     seconds = time.perf_counter() - start
     return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)
 

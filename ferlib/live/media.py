@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ferlib import pixels
 from ferlib.labels import FerlibError
-from ferlib.paths import NO_ROOM, remove_leftovers, written_atomically
+from ferlib.paths import NO_ROOM, expanded, remove_leftovers, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
@@ -242,7 +242,7 @@ def expand(
         if not str(pattern):  # from an unset variable of a shell; Path takes it for the current folder
             problems.append("'': an empty name stands for no file")
             continue
-        path = Path(pattern).expanduser()
+        path = expanded(pattern)
         named = (
             [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         )

@@ -104,7 +104,7 @@ def weights_folder(name: str | Path | None = None) -> Path:
         name: One of `SHIPPED`, or a folder; None takes ``FERLIB_WEIGHTS``, else the first of `SHIPPED`.
     """
     name = name or os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0]
-    return paths.PACKAGE / "weights" / name if name in SHIPPED else Path(name).expanduser().resolve()
+    return paths.PACKAGE / "weights" / name if name in SHIPPED else paths.expanded(name).resolve()
 
 
 def load_model(name: str | Path | None = None) -> Network:

@@ -16,6 +16,7 @@ from ferlib.live.media import Frame
 from ferlib.live.network import Network, load_model
 from ferlib.live.tracker import follow, region
 from ferlib.live.video import Video
+from ferlib.paths import expanded
 from ferlib.words import printable
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def predict_video(
     Raises:
         FerlibError: If it is no video that can be read.
     """
-    video = Video(Path(path))
+    video = Video(expanded(path))
     read = follow(video.read(every, all_frames=False), model or load_model(), detector)
     return Film(Moment(frame.index, frame.seconds, people) for frame, people in read)
 
@@ -140,7 +141,7 @@ def _frame(image: object, order: str) -> Frame:
     if isinstance(image, (str, Path)):
         if media.is_video(Path(image)):
             raise FerlibError(f"{image}: a video; pass it to ferlib.predict_video")
-        frame = media.read_photo(Path(image))
+        frame = media.read_photo(expanded(image))
     elif isinstance(image, (bytes, bytearray, memoryview)):
         frame = media.decode(np.frombuffer(image, np.uint8), "these bytes")
     else:

@@ -20,6 +20,7 @@ from ferlib.live.network import Network, load_model
 from ferlib.live.page import Page
 from ferlib.live.tracker import Tracker
 from ferlib.live.video import Video, in_time, video_writer
+from ferlib.paths import expanded
 
 FIRST_PICTURE_SECONDS, NEXT_PICTURE_SECONDS = 15.0, 5.0
 """How long a camera may take to start, and to send the next picture, before it counts as lost."""
@@ -62,6 +63,7 @@ def webcam(
     """
     network = model or load_model()
     file = source is not None and "://" not in str(source)
+    source, record = expanded(source) if file else source, expanded(record) if record else None
     page = not (file and record) if page is None else page
     if record and Path(record).suffix.lower() != ".mp4":
         raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
