@@ -69,8 +69,10 @@ def cache() -> Path:
     """Return the folder for decoded images and audits (``FERLIB_CACHE``, else the user's cache)."""
     if override := _chosen("CACHE"):
         return override
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).expanduser() / "ferlib"
+    base = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if base.parts[0] == "~":
+        raise FerlibError("there is no home folder for the cache; choose a folder with FERLIB_CACHE")
+    return base / "ferlib"
 
 
 def figs() -> Path:
@@ -106,7 +108,7 @@ def runs() -> Path:
 def _chosen(folder: str) -> Path | None:
     """Return the folder that the user's environment names, if it does."""
     override = os.environ.get(f"FERLIB_{folder}")
-    return Path(override).expanduser().resolve() if override else None
+    return expanded(override).resolve() if override else None
 
 
 def expanded(path: str | Path) -> Path:

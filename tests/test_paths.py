@@ -1,5 +1,6 @@
 """Where files live, and that an interrupted writer leaves nothing behind."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -61,6 +62,31 @@ def test_a_setting_that_is_no_number_is_told(monkeypatch, text):
     monkeypatch.setenv("FERLIB_TRIED", text)
     with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
         paths.number("TRIED", 30.0)
+
+
+@pytest.mark.parametrize("setting", ["FERLIB_CACHE", "XDG_CACHE_HOME"])
+def test_a_cache_in_the_home_of_nobody_is_taken_as_it_is(monkeypatch, tmp_path, setting):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FERLIB_CACHE")
+    monkeypatch.setenv(setting, "~no such user/x")
+    assert paths.cache().resolve().is_relative_to(tmp_path / "~no such user" / "x")
+
+
+def test_homes_are_looked_for_in_one_place():
+    """Others would end in a traceback where there is no such home."""
+    package = paths.PACKAGE
+    found = {path.name for path in package.rglob("*.py") if "expanduser()" in path.read_text()}
+    assert found == {"paths.py"} and not [
+        path for path in package.rglob("*.py") if "Path.home" in path.read_text()
+    ]
+
+
+def test_without_a_home_the_cache_needs_a_folder(monkeypatch):
+    monkeypatch.delenv("FERLIB_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where nobody knows this user
+    with pytest.raises(FerlibError, match="no home folder for the cache; choose a folder with FERLIB_CACHE"):
+        paths.cache()
 
 
 def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):
