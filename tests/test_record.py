@@ -361,6 +361,8 @@ def array(name, value):
         (told("result", fingerprint="../../pwned"), "fingerprint"),
         (told("result", fingerprint=None), "fingerprint"),
         (told("result", epochs="many"), "no epochs"),
+        (told("result", images=None), "no images"),
+        (told("result", device=None), "no device"),
         (told("result", train_seconds=float("inf")), "no train_seconds"),
         (told("result", valid_accuracy=0.99), "valid predictions have accuracy 0.[0-9]+, not 0.99"),
         (told("result", test_accuracy=0.99), "test predictions have accuracy 0.[0-9]+, not 0.99"),

@@ -10,7 +10,7 @@ import pandas as pd
 from ferlib.train.experiments import PROFILES
 from ferlib.train.predicting import Predictions
 
-FIGURES = ("parameters", "macs", "epochs", "best_epoch", "valid_accuracy", "train_seconds")
+FIGURES = ("images", "parameters", "macs", "epochs", "best_epoch", "valid_accuracy", "train_seconds")
 """Figures that every finished run has."""
 
 TEXTS = (
@@ -45,6 +45,8 @@ def refuse_odd(about: dict, parts: dict[str, Predictions | None]) -> None:
     for name in FIGURES:
         if not isinstance(result.get(name), int | float) or not math.isfinite(result[name]):
             raise ValueError(f"its result has no {name}")
+    if not isinstance(result.get("device"), str):
+        raise ValueError("its result has no device")
     for name, part in parts.items():
         told = result.get(f"{name}_accuracy")
         if part is None and (name == "valid" or told is not None):
