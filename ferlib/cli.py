@@ -246,7 +246,7 @@ def _webcam(chosen) -> None:
 
 def _add_report_commands(parsers) -> None:
     report = commands.command(parsers, "report", _report, "run outdated notebooks and render HTML and PDF")
-    commands.add_number(report, "--seeds", 1, "seeds of each run (default 1)")
+    commands.add_number(report, "--seeds", 1, "seeds of each run (default 1, at most 1,000)", commands.count)
     report.add_argument(
         "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"
     )

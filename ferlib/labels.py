@@ -14,6 +14,12 @@ COLOURS = {
 }
 """Emotion to its colour, told apart with any colour vision (Okabe and Ito 2008)."""
 
+RESERVED = (
+    *("photo", "file", "frame", "seconds", "face", "faces", "x", "y", "width", "height", "emotion"),
+    *("confidence", "probabilities", "unsure", "from", "to", "seen", "total"),
+)
+"""Words with a meaning in answers and tables, where classes are columns, too: no class is called so."""
+
 TOP_FOUR = ("happy", "neutral", "sad", "fear")
 """The four most frequent emotions of the training split, the most frequent first."""
 

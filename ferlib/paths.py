@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import numpy as np
 
+from ferlib.labels import FerlibError
+
 T = TypeVar("T")
 
 PACKAGE = Path(__file__).parent
@@ -27,6 +29,20 @@ PACKAGE = Path(__file__).parent
 def offline() -> bool:
     """Say whether the network must not be asked: ``FERLIB_OFFLINE`` is 1, true or anything but no."""
     return os.environ.get("FERLIB_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def number(setting: str, default: float, least: float = 0) -> float:
+    """Return the number that ``FERLIB_<setting>`` says, of the type of its default.
+
+    Raises:
+        FerlibError: It is no such number, or below the least.
+    """
+    text = os.environ.get(f"FERLIB_{setting}") or default
+    with suppress(ValueError):
+        if least <= (value := type(default)(text)) < float("inf"):
+            return value
+    kind = "whole number" if type(default) is int else "number"
+    raise FerlibError(f"FERLIB_{setting} is {text!r}, not a {kind} from {least} up; change or unset it")
 
 
 def root() -> Path:
@@ -53,8 +69,10 @@ def cache() -> Path:
     """Return the folder for decoded images and audits (``FERLIB_CACHE``, else the user's cache)."""
     if override := _chosen("CACHE"):
         return override
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).expanduser() / "ferlib"
+    base = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if base.parts[0] == "~":
+        raise FerlibError("there is no home folder for the cache; choose a folder with FERLIB_CACHE")
+    return base / "ferlib"
 
 
 def figs() -> Path:
@@ -90,7 +108,18 @@ def runs() -> Path:
 def _chosen(folder: str) -> Path | None:
     """Return the folder that the user's environment names, if it does."""
     override = os.environ.get(f"FERLIB_{folder}")
-    return Path(override).expanduser().resolve() if override else None
+    return expanded(override).resolve() if override else None
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path whose ``~`` stands for a home folder, or as it is where there is no such home.
+
+    Files of editors have such names: ``~report.jpg`` is the home of no user ``report.jpg``.
+    """
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(path)
 
 
 def expanded(path: str | Path) -> Path:
@@ -165,6 +194,13 @@ def scratch() -> Iterator[Path]:
     _cleared(place)
     with tempfile.TemporaryDirectory(prefix=_prefix(), dir=place) as folder:
         yield Path(folder)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Make a folder, and raise OSError if that or writing a file there is not possible."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def beside(target: Path) -> Path:

@@ -49,6 +49,7 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
         "experiment": id,
         "seed": seed,
         "profile": profile,
+        "images": 28_709,
         "parameters": 10**6 + 1000 * draw,
         "macs": 3 * 10**7,
         "epochs": 10,

@@ -138,7 +138,7 @@ def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
 def test_what_is_no_number_is_told(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["train", "prior", "--seeds", "x"])
-    assert "argument --seeds: 'x' is not a positive number" in capsys.readouterr().err
+    assert "argument --seeds: 'x' is not a number from 1 to 1,000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

@@ -366,7 +366,7 @@ def test_the_command_says_by_its_exit_code_whether_all_went_well(tmp_path, coupl
     [
         ([], "the following arguments are required: PATH"),
         (["a.png", "--roi", "1,2,3"], "argument --roi: '1,2,3' is not left,top,width,height in pixels"),
-        (["a.png", "--every", "0"], "argument --every: '0' is not a positive number"),
+        (["a.png", "--every", "0"], "argument --every: '0' is not a number from 1"),
         (["a.png", "--detector", "eyes"], "invalid choice: 'eyes'"),
         (["a.png", "--min-confidence", "70"], "'70' is not a number from 0 to 1"),
     ],

@@ -1,5 +1,6 @@
 """Folders and names as people have them are read alike; what is left out is said."""
 
+import os
 import shutil
 import tarfile
 import zipfile
@@ -12,7 +13,8 @@ from sources import ICML, mail, pack, picture, refused, tiny
 import ferlib
 from ferlib import cli, paths
 from ferlib.data import demo, fer2013, layout, readers
-from ferlib.labels import CLASSES, FerlibError
+from ferlib.labels import CLASSES, RESERVED, SPLITS, FerlibError
+from ferlib.live import answers
 from ferlib.train import record
 
 WORDS = {
@@ -155,6 +157,32 @@ def test_only_training_takes_classes_of_its_own(own, capsys):
     assert cli.main(["audit", "--data", str(own)]) == 1
     assert cli.main(["data", "--data", str(own)]) == 0
     assert "sleepy" in capsys.readouterr().out
+
+
+UNFIT = [b"bad\xff", b"a\nnote         all is well", b"x", b"unsure", b"total", "a\u202eb".encode()]
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_names_that_would_be_mistaken_are_refused(own, capsys, name):
+    for split in ("train", "validation", "test"):
+        os.rename(own / split / "sleepy", os.path.join(os.fsencode(own / split), name))
+    refused(own, repr(os.fsdecode(name)), "cannot name a class", "rename that folder")
+    assert cli.main(["data", "--data", str(own)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_all_columns_of_answers_are_reserved(own):
+    known = {*answers.COLUMNS, *answers.Photos([], []).to_frame()}
+    assert known | set(fer2013.counts(fer2013.load(own, own_classes=True)).columns) - set(SPLITS) <= set(
+        RESERVED
+    )
+
+
+def test_no_file_name_forges_a_line(own, capsys):
+    (own / "a\nnote         all is well.jpg").write_bytes(picture(48, 48))
+    forged = own.rename(own.with_name("b\nnote         all is well"))
+    assert cli.main(["data", "--data", str(forged)]) == 0
+    assert "\nnote         all is well" not in capsys.readouterr().out
 
 
 def test_a_class_of_its_own_in_one_split_only(own):

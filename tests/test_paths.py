@@ -1,5 +1,6 @@
 """Where files live, and that an interrupted writer leaves nothing behind."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import leftovers
 import pytest
 
 from ferlib import paths
+from ferlib.labels import FerlibError
 
 
 def test_the_project_is_the_nearest_folder_with_notebooks_and_ferlib(tmp_path, monkeypatch):
@@ -47,6 +49,44 @@ def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
     assert paths.cache() == Path.home() / ".cache" / "ferlib"
     monkeypatch.setenv("FERLIB_CACHE", str(tmp_path / "mine"))
     assert paths.cache() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(("text", "read"), [("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)])
+def test_a_number_is_read_from_a_setting(monkeypatch, text, read):
+    monkeypatch.setenv("FERLIB_TRIED", text)
+    assert paths.number("TRIED", 30.0) == read
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "nan", "inf", "1e400"])
+def test_a_setting_that_is_no_number_is_told(monkeypatch, text):
+    monkeypatch.setenv("FERLIB_TRIED", text)
+    with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
+        paths.number("TRIED", 30.0)
+
+
+@pytest.mark.parametrize("setting", ["FERLIB_CACHE", "XDG_CACHE_HOME"])
+def test_a_cache_in_the_home_of_nobody_is_taken_as_it_is(monkeypatch, tmp_path, setting):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FERLIB_CACHE")
+    monkeypatch.setenv(setting, "~no such user/x")
+    assert paths.cache().resolve().is_relative_to(tmp_path / "~no such user" / "x")
+
+
+def test_homes_are_looked_for_in_one_place():
+    """Others would end in a traceback where there is no such home."""
+    package = paths.PACKAGE
+    found = {path.name for path in package.rglob("*.py") if "expanduser()" in path.read_text()}
+    assert found == {"paths.py"} and not [
+        path for path in package.rglob("*.py") if "Path.home" in path.read_text()
+    ]
+
+
+def test_without_a_home_the_cache_needs_a_folder(monkeypatch):
+    monkeypatch.delenv("FERLIB_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where nobody knows this user
+    with pytest.raises(FerlibError, match="no home folder for the cache; choose a folder with FERLIB_CACHE"):
+        paths.cache()
 
 
 def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):

@@ -212,6 +212,37 @@ def test_a_link_that_leads_nowhere(folder):
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
 
 
+def test_data_in_the_home_of_nobody(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(Path("~no such user"), "no such file or folder")
+
+
+def test_links_that_lead_to_each_other(folder):
+    for one, other in (("x1", "x2"), ("x2", "x1")):
+        (folder / "train" / one).mkdir()
+        for name in "pq":
+            (folder / "train" / one / name).symlink_to(Path("..", other))
+    refused(
+        folder, f"leads to {(folder / 'train').resolve()}/x", "by another name, too", "remove one of them"
+    )
+
+
+def test_a_split_that_is_a_link_to_another(folder):
+    """Its images would be in both."""
+    (folder / "validation").symlink_to("test")
+    refused(folder, "validation: leads to", "remove one of them")
+
+
+def test_a_picture_that_is_too_large_is_not_read(folder, monkeypatch):
+    with (folder / HAPPY).open("wb") as file:
+        file.truncate(2**31)  # of nothing, which takes no room on the disk
+    read = Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: pytest.fail() if path.stat().st_size > 2**30 else read(path)
+    )
+    refused(folder, f"{HAPPY} has more than 33,554,432 bytes", "shrink it")
+
+
 def test_a_folder_in_it_that_cannot_be_opened(folder, monkeypatch):
     listed = os.scandir
 

@@ -183,7 +183,8 @@ def test_publishing_keeps_other_rows_and_replaces_its_own():
     first, second = made_up.run("deep_plain"), made_up.run("deep_plain", seed=1)
     foreign = made_up.run("deep_plain", fingerprint="e" * 64)
     record.publish([first, foreign])
-    record.publish([second, replace(first, result=first.result | {"valid_accuracy": 0.25})])
+    again = made_up.run("deep_plain", accuracy=0.25)
+    record.publish([second, again])
     table = record.read_results()
     assert sorted(zip(table["seed"], table["fingerprint"].str[0], strict=True)) == [
         (0, "e"),
@@ -192,8 +193,7 @@ def test_publishing_keeps_other_rows_and_replaces_its_own():
     ]
     runs = record.read_record(made_up.dataset())
     assert {run.seed: run.result["valid_accuracy"] for run in runs} == {
-        0: 0.25,
-        1: second.result["valid_accuracy"],
+        run.seed: run.result["valid_accuracy"] for run in (again, second)
     }
     assert made_up.same(runs[1].test, record.rounded(second.test))
 
@@ -267,6 +267,122 @@ def test_a_damaged_table_is_told(damage):
         FerlibError, match="results.csv is damaged or cut off; restore it .*git checkout -- /"
     ):
         record.read_record(made_up.dataset())
+
+
+def changed_table(column, value, row=0):
+    """Change results.csv by hand."""
+    table = paths.record() / "results.csv"
+    results = pd.read_csv(table, dtype={"key": str}).astype({column: object})
+    results.loc[row, column] = value
+    results.to_csv(table, index=False)
+
+
+@pytest.mark.parametrize("name", ["{}/precious.npz", "{}/precious.txt", "../precious.npz", "precious.npz"])
+def test_a_table_names_no_file_but_that_of_its_run(name, tmp_path):
+    """What left the table is removed, so that its names decide about files."""
+    record.publish([made_up.run("deep_plain")])
+    folders = {tmp_path, paths.record(), paths.record().parent}
+    precious = [folder / f"precious.{end}" for folder in folders for end in ("txt", "npz")]
+    for file in precious:
+        file.write_text("precious")
+    changed_table("file", name.format(tmp_path))
+    for read in (record.read_record, lambda dataset: record.publish([made_up.run("prior")])):
+        with pytest.raises(FerlibError, match="results.csv names .* restore it .*git checkout -- /"):
+            read(made_up.dataset())
+    assert all(file.exists() for file in precious)
+
+
+def test_a_row_that_leads_out_of_the_record_is_told():
+    record.publish([made_up.run("deep_plain")])
+    results = record.read_results()
+    file = f"../x/deep_plain{results['file'][0].removeprefix('deep_plain')}"
+    changed_table("experiment", "../x/deep_plain")
+    changed_table("file", file)
+    with pytest.raises(FerlibError, match="results.csv names .* restore it"):
+        record.read_results()
+
+
+def test_a_changed_table_is_told():
+    record.publish([made_up.run("deep_plain"), made_up.run("prior")])
+    table = paths.record() / "results.csv"
+    before = table.read_text()
+    lines = before.splitlines(keepends=True)
+    table.write_text(before + lines[1])
+    with pytest.raises(FerlibError, match="has the row of deep_plain-full-.* twice; restore it"):
+        record.read_results()
+    table.write_text(before)
+    changed_table("macro_f1", "oops")
+    with pytest.raises(FerlibError, match="not a number in the column macro_f1; restore it"):
+        record.read_results()
+    for name in ("macro_f1", "key", "device"):
+        table.write_text(before)
+        pd.read_csv(table, dtype={"key": str}).drop(columns=name).to_csv(table, index=False)
+        with pytest.raises(FerlibError, match=f"lacks the column {name}; restore it"):
+            record.read_record(made_up.dataset())
+
+
+def test_a_file_of_another_run_is_told():
+    """Its figures would be taken for those of the run that its name tells."""
+    runs = [made_up.run("deep_plain"), made_up.run("prior")]
+    record.publish(runs)
+    runs[0].recorded_file.write_bytes(runs[1].recorded_file.read_bytes())
+    with pytest.raises(FerlibError, match="seed0.npz is not of the run that it is named after; restore it"):
+        record.read_record(made_up.dataset())
+
+
+def without(name):
+    def change(about, arrays):
+        for array in [array for array in arrays if array.startswith(f"{name}_")]:
+            del arrays[array]
+
+    return change
+
+
+def told(where, **values):
+    return lambda about, arrays: (about[where] if where else about).update(values)
+
+
+def array(name, value):
+    return lambda about, arrays: arrays.update({name: value(arrays[name])})
+
+
+@pytest.mark.parametrize(
+    ("change", "odd"),
+    [
+        (told(None, seed="0/../../../pwned/x"), "seed"),
+        (told(None, seed=-1), "seed"),
+        (told(None, seed=True), "seed"),
+        (told(None, profile="../full"), "profile"),
+        (told("experiment", id="../pwned"), "no name of a row"),
+        (told(None, result=[]), "'list'"),
+        (told(None, experiment="prior"), "indices"),
+        (told("result", experiment="best"), "of another run"),
+        (told("result", seed=1), "of another run"),
+        (told("result", fingerprint="../../pwned"), "fingerprint"),
+        (told("result", fingerprint=None), "fingerprint"),
+        (told("result", epochs="many"), "no epochs"),
+        (told("result", images=None), "no images"),
+        (told("result", device=None), "no device"),
+        (told("result", train_seconds=float("inf")), "no train_seconds"),
+        (told("result", valid_accuracy=0.99), "valid predictions have accuracy 0.[0-9]+, not 0.99"),
+        (told("result", test_accuracy=0.99), "test predictions have accuracy 0.[0-9]+, not 0.99"),
+        (without("valid"), "valid predictions are missing"),
+        (without("test"), "test predictions are missing"),
+        (array("valid_labels", lambda labels: labels[1:]), "need as many names"),
+        (array("valid_labels", lambda labels: labels + 1), "labels of no class"),
+        (array("test_probabilities", lambda shares: shares * np.nan), "not finite"),
+    ],
+)
+def test_a_run_that_was_changed_is_told(change, odd):
+    run = made_up.saved(made_up.run("prior"))
+    file = run.directory / record.RUN_FILE
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    about = json.loads(str(arrays["run"]))
+    change(about, arrays)
+    np.savez(file, **arrays | {"run": np.array(json.dumps(about))})
+    with pytest.raises(FerlibError, match=f"run.npz can't be read .*{odd}.*; delete it and train again"):
+        record.load_run(run.directory)
 
 
 def test_without_a_record_there_are_no_runs():

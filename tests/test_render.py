@@ -15,6 +15,9 @@ from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.report import render
 
+MANIFOLD = "[&a0 [l, l], " + ", ".join(f"&a{n + 1} [*a{n}, *a{n}]" for n in range(30)) + "]"
+"""A YAML list of a few hundred characters that names two thousand million things."""
+
 META = """
 title: Faces & feelings
 subtitle: A test
@@ -371,6 +374,17 @@ def test_what_cannot_be_rendered_is_named_and_nothing_is_written(tmp_path, meta,
             META.replace("[Ada Example, Bo Example]", "Ada Example"),
             "authors is 'Ada Example', which is not a list",
         ),
+        (META + "date: 2025-13-45", "cannot be read as YAML .* month must be in 1..12; mend it"),
+        (META + "keywords: " + "[" * 600, "cannot be read as YAML .* recursion depth exceeded.*; mend it"),
+        (META.replace("[Ada Example, Bo Example]", "[]"), "authors is empty; the title page needs it"),
+        (META.replace("[Ada Example, Bo Example]", "[Ada, 7]"), "authors holds 7, which is not plain text"),
+        (
+            META.replace("[Ada Example, Bo Example]", MANIFOLD),
+            "authors holds .{1,200}, which is not plain text",
+        ),
+        (META.replace("Faces & feelings", MANIFOLD), "title is .{1,2000}, which is not a str; mend it"),
+        (META + 'institution: "\\0"', "institution holds '.x00', which is not plain text; mend it"),
+        (META + 'institution: "\\ud800"', "institution holds '.ud800', which is not plain text; mend it"),
     ],
 )
 def test_a_wrong_title_page_is_refused(tmp_path, chapters, text, message):

@@ -52,6 +52,34 @@ def table(monkeypatch):
     trainer._weights_available.cache_clear()
 
 
+@pytest.mark.parametrize("text", ["abc", "0", "-1", "1.5", "nan"])
+def test_settings_are_checked_before_training(dataset, monkeypatch, text):
+    monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
+    monkeypatch.setenv("FERLIB_SHARING", text)
+    with pytest.raises(FerlibError, match=f"FERLIB_SHARING is '{text}', not a whole number from 1 up"):
+        trainer.train(row(), 0, dataset, profile="full")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_training(dataset, monkeypatch, tmp_path):
+    monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
+    monkeypatch.setenv("FERLIB_RUNS", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        trainer.train(row(), 0, dataset, profile="full")
+
+
+def test_a_read_only_folder_is_told_before_training(dataset, monkeypatch, read_only):
+    monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
+    monkeypatch.setenv("FERLIB_RUNS", str(read_only))
+    with pytest.raises(OSError, match="read-only"):
+        trainer.train(row(), 0, dataset, profile="full")
+
+
+def test_how_many_share_the_device_is_kept(dataset, monkeypatch):
+    monkeypatch.setenv("FERLIB_SHARING", "3")
+    assert trainer.train(row(), 0, dataset, profile="full").result["sharing"] == 3
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """Rows and seeds in the order in which their fitting began."""
@@ -181,7 +209,7 @@ def test_a_run_that_another_process_finishes_first_is_taken(dataset, monkeypatch
     def meanwhile(fitting):
         epochs.append(len(fitting.history))
         if len(epochs) == 2:
-            theirs = made_up.run("prior")
+            theirs = made_up.run("prior", experiment=experiment.id)
             folder = record.directory(experiment, 0, "full", dataset.fingerprint)
             record.save(replace(theirs, experiment=experiment), folder / record.RUN_FILE)
 

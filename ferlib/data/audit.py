@@ -89,7 +89,7 @@ class Audit:
 
     def write_csv(self, target: str | Path) -> None:
         """Write all that is known, one row an image, labels as words."""
-        with paths.written_atomically(Path(target).expanduser()) as temporary:
+        with paths.written_atomically(paths.expanded(target)) as temporary:
             self.images.assign(label=np.take(CLASSES, self.images["label"])).to_csv(temporary, index=False)
 
 

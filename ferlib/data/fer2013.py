@@ -17,7 +17,7 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data import demo, layout, readers
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
-from ferlib.words import listed
+from ferlib.words import listed, printable
 
 KAGGLE = "msambare/fer2013/versions/1"
 """Public copy of FER-2013 on Kaggle that needs no login; its version is fixed, so its pixels are too."""
@@ -122,7 +122,7 @@ def load(source: str | Path | None = None, *, own_classes: bool = False) -> Data
     if str(source) == "demo":
         return drawn()
     if source is not None:
-        return _opened(readers.locate(Path(source).expanduser()), own_classes)
+        return _opened(readers.locate(paths.expanded(source)), own_classes)
     if paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True)):
         return _opened(found, own_classes)
     if (downloaded := _from_kaggle()) is not None:
@@ -184,8 +184,8 @@ def describe(dataset: Dataset, *more: str) -> str:
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
-        f"source       {dataset.source}",
-        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
+        f"source       {printable(dataset.source)}",
+        f"location     {printable(layout.shown(str(dataset.location or 'drawn by ferlib')))}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *more,
@@ -291,7 +291,7 @@ def _fingerprint(images: np.ndarray, labels: np.ndarray, sizes: np.ndarray, clas
 def _from_kaggle() -> Path | None:
     """Return the folder of Kaggle's public copy, downloaded if need be, or None without network."""
     owner, name, _, version = KAGGLE.split("/")
-    cache = Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE") or paths.expanded("~/.cache/kagglehub"))
     folder = cache / "datasets" / owner / name
     if (folder / f"{version}.complete").is_file() and (folder / "versions" / version).is_dir():
         return folder / "versions" / version

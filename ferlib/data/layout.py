@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ferlib.labels import CLASSES, KAGGLE_SPLITS, SPLITS, FerlibError
+from ferlib.labels import CLASSES, KAGGLE_SPLITS, RESERVED, SPLITS, FerlibError
 from ferlib.words import listed
 
 SPLIT_FOLDERS = {
@@ -169,7 +169,8 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         Class names in code order, class name of each folder as it is spelled, and notes.
 
     Raises:
-        FerlibError: A split or class is missing, or there is one beside FER-2013's seven.
+        FerlibError: A split or class is missing, there is one beside FER-2013's seven, or one has a name that
+            would be mistaken.
     """
     if not found:
         raise FerlibError(
@@ -188,6 +189,11 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
     if odd:
         emotion_of = {folder: folder for folder in emotion_of}
         names = tuple(sorted(emotion_of))
+        if unfit := [name for name in names if not name.isprintable() or name in RESERVED]:
+            raise FerlibError(
+                f"{where}: {unfit[0]!r} cannot name a class, as it is not plain text or means something else "
+                "in tables; rename that folder in each split."
+            )
     elif any(folder.isdecimal() for folder in emotion_of):
         codes = ", ".join(f"{code} {emotion}" for code, emotion in enumerate(CLASSES))
         notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")

@@ -16,7 +16,7 @@ from ferlib.data import decoding, layout
 from ferlib.data.demo import Faces
 from ferlib.data.layout import is_clutter
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
-from ferlib.words import listed
+from ferlib.words import listed, printable
 
 MOST_IMAGES = 1_000_000
 """Images that a data set may have; they are held in memory once, 2.3 kB each."""
@@ -171,14 +171,20 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files in a folder and below, also behind links, but for clutter.
 
     Raises:
-        FerlibError: A folder cannot be listed.
+        FerlibError: A folder cannot be listed, or links lead to it twice.
     """
+    seen = set()
 
     def refuse(problem: OSError):
         raise _shut(problem) from None
 
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
+        if real in seen:  # each would be read twice, and links that lead to each other never end
+            raise FerlibError(
+                f"{place}: leads to {real}, which is here by another name, too; remove one of them."
+            )
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not is_clutter(name))
         for name in [name for name in folders if os.path.islink(os.path.join(place, name))]:
             if os.path.commonpath([real, linked := os.path.realpath(os.path.join(place, name))]) == linked:
@@ -193,7 +199,17 @@ def _read_folder(folder: Path) -> Reading:
             raise FerlibError(f"{path}: is a link that leads nowhere; mend or remove it.")
         if path.is_file():
             members.append(path.relative_to(folder).as_posix())
-    return _read_images(members, lambda member: (folder / member).read_bytes(), str(folder))
+
+    def content(member: str) -> bytes:
+        _refuse_large((folder / member).stat().st_size, f"{folder}: {member}")
+        return (folder / member).read_bytes()
+
+    return _read_images(members, content, str(folder))
+
+
+def _refuse_large(size: int, said: str) -> None:
+    if size > decoding.MOST_PICTURE_BYTES:
+        raise FerlibError(f"{said} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it.")
 
 
 def _read_zip(path: Path) -> Reading:
@@ -206,10 +222,7 @@ def _read_zip(path: Path) -> Reading:
                 return Reading(decoding.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
 
         def content(member: str) -> bytes:
-            if archive.getinfo(member).file_size > decoding.MOST_PICTURE_BYTES:
-                raise FerlibError(
-                    f"{path}: {member} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it."
-                )
+            _refuse_large(archive.getinfo(member).file_size, f"{path}: {member}")
             return archive.read(member)
 
         return _read_images(members, content, str(path))
@@ -276,4 +289,5 @@ def _read_images(members: list[str], content: Callable[[str], bytes], where: str
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
     names = np.array([layout.shown(place.name) for place in placed])
-    return Reading(Faces(images, labels, splits, names), left_out + notes + doubts, classes)
+    told = tuple(printable(note) for note in left_out + notes + doubts)  # each is one line
+    return Reading(Faces(images, labels, splits, names), told, classes)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from reprlib import repr
 
 import pypandoc
 import typst
@@ -28,6 +29,7 @@ _TYPST = """#import "report.typ": *
 
 $body$
 """
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _REQUIRED = {"title", "subtitle", "authors", "course"}
 _KINDS = {
     "title": str,
@@ -95,8 +97,9 @@ def _title_page(path: Path) -> dict:
     """Read the title page's file and check the kind of each entry."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise FerlibError(f"{path} cannot be read as YAML for the title page: {error}") from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # of dates and nesting, too
+        said = " ".join(str(error).split())
+        raise FerlibError(f"{path} cannot be read as YAML for the title page: {said}; mend it") from error
     if not isinstance(given, dict) or (missing := _REQUIRED - set(given)):
         names = missing if isinstance(given, dict) else _REQUIRED
         raise FerlibError(f"{path} has no {', '.join(sorted(names))}; the title page needs them")
@@ -104,7 +107,14 @@ def _title_page(path: Path) -> dict:
         if name not in _KINDS:
             raise FerlibError(f"{path} has an unknown entry {name!r}; it may hold {', '.join(_KINDS)}")
         if not isinstance(value, _KINDS[name]):
-            raise FerlibError(f"{path}: {name} is {value!r}, which is not a {_KINDS[name].__name__}")
+            raise FerlibError(
+                f"{path}: {name} is {repr(value)}, which is not a {_KINDS[name].__name__}; mend it"
+            )
+        for text in value if isinstance(value, list) else [value]:
+            if name != "date" and (not isinstance(text, str) or _UNWRITABLE.search(text)):
+                raise FerlibError(f"{path}: {name} holds {repr(text)}, which is not plain text; mend it")
+        if name in _REQUIRED and not value:
+            raise FerlibError(f"{path}: {name} is empty; the title page needs it")
     return given
 
 

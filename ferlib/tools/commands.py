@@ -26,16 +26,23 @@ WEBCAM_EXAMPLES = """examples:
 
 
 def positive(text: str) -> int:
-    """Read a number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
+    """Read a number from 1 to a thousand million."""
+    return _whole(text, 1, 10**9)
+
+
+def count(text: str) -> int:
+    """Read a number from 1 to 1,000, such as of seeds or processes."""
+    return _whole(text, 1, 1_000)
 
 
 def index(text: str) -> int:
     """Read a number from 0 to 65,535, such as of a camera, port or seed."""
-    if not text.isdecimal() or int(text) > 65_535:
-        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return _whole(text, 0, 65_535)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or len(text) > 99 or not least <= int(text) <= most:
+        raise ArgumentTypeError(f"{text[:99]!r} is not a number from {least} to {most:,}")
     return int(text)
 
 
@@ -114,13 +121,13 @@ def _add_training(parsers) -> None:
     train.add_argument("--all", action="store_true", help="every row of the results table")
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     which = train.add_mutually_exclusive_group()
-    add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1)")
+    add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1, at most 1,000)", count)
     add_number(which, "--seed", None, "train seed N alone", index)
     train.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
     )
     add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
-    add_number(train, "--workers", None, "share the runs among N local processes")
+    add_number(train, "--workers", None, "share the runs among N local processes", count)
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     add_profile(train)
     tune = command(

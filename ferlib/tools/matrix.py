@@ -183,7 +183,7 @@ def _client(workers: int | None, scheduler: str | None):
         # Workers share a GPU, so none may take all of its memory at once.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        trainer.SHARING: str(workers),
+        f"FERLIB_{trainer.SHARING}": str(workers),
     }
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": environment}
     with (

@@ -134,5 +134,5 @@ def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _weights_file(name: str) -> Path:
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    home = paths.expanded(os.environ.get("KERAS_HOME") or "~/.keras")
     return home / "models" / PRETRAINED[name].address.rpartition("/")[2]

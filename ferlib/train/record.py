@@ -13,7 +13,7 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
 from ferlib.labels import FerlibError
-from ferlib.train import experiments, models
+from ferlib.train import checks, experiments, models
 from ferlib.train.experiments import Experiment
 from ferlib.train.predicting import Predictions
 
@@ -132,22 +132,20 @@ def load_run(source: Path) -> Run:
         source: A run's folder under ``runs/``, or its file in the record.
 
     Raises:
-        FerlibError: There is no finished run, or its file can't be read.
+        FerlibError: There is no finished run, or its file can't be read or is not as training wrote it.
     """
     in_runs = source.suffix != ".npz"
     file = source / RUN_FILE if in_runs else source
     try:
         arrays = paths.arrays(file)
         about = json.loads(str(arrays["run"]))
+        parts = {name: _unpacked(name, arrays) for name in ("valid", "test", "test_tta")}
+        checks.refuse_odd(about, {name: parts[name] for name in ("valid", "test")})
         return Run(
             experiment=_experiment(about["experiment"]),
-            seed=about["seed"],
-            profile=about["profile"],
-            result=about["result"],
+            **{name: about[name] for name in ("seed", "profile", "result")},
             history=pd.DataFrame({name: arrays[f"history_{name}"] for name in HISTORY}),
-            valid=_unpacked("valid", arrays),
-            test=_unpacked("test", arrays),
-            test_tta=_unpacked("test_tta", arrays),
+            **parts,
             directory=source if in_runs else None,
             origin="runs" if in_runs else "record",
         )
@@ -320,21 +318,30 @@ def read_results() -> pd.DataFrame:
         whole = straight and not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
     except (ValueError, KeyError):  # no table at all, and columns that are missing
         whole = False
-    if not whole:
-        raise FerlibError(
-            f"{table} is damaged or cut off; restore it from version control with: git checkout -- {table}"
-        )
+    if odd := checks.odd_table(results) if whole else "is damaged or cut off":
+        raise _changed(table, odd)
     return results
+
+
+def _changed(file: Path, odd: str) -> FerlibError:
+    return FerlibError(f"{file} {odd}; restore it from version control with: git checkout -- {file}")
 
 
 def read_record(dataset: Dataset) -> list[Run]:
     """Return the recorded runs of this dataset whose rows are still in the table as they ran.
 
     Raises:
-        FerlibError: The table names a file that is missing or can't be read.
+        FerlibError: The table names a file that is missing, can't be read or is of another run, or lacks a
+            column of its result.
     """
     table = read_results()
     if table.empty:
         return []
-    mine = table[table["fingerprint"] == dataset.fingerprint]
-    return current(load_run(paths.record() / name) for name in mine["file"])
+    files = [paths.record() / name for name in table["file"][table["fingerprint"] == dataset.fingerprint]]
+    found = [load_run(file) for file in files]
+    for file, run in zip(files, found, strict=True):
+        if run.recorded_file != file:
+            raise _changed(file, "is not of the run that it is named after")
+        if missing := sorted(run.result.keys() - set(table)):
+            raise _changed(paths.record() / "results.csv", f"lacks the column {missing[0]}")
+    return current(found)

@@ -1,6 +1,5 @@
 """Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,12 +23,12 @@ from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
 
-CHECKPOINT_SECONDS = float(os.environ.get("FERLIB_CHECKPOINT_SECONDS", "30"))
+CHECKPOINT_SECONDS = paths.number("CHECKPOINT_SECONDS", 30.0)
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
 
-SHARING = "FERLIB_SHARING"
-"""Setting that says how many runs share this device, which makes each of them slower."""
+SHARING = "SHARING"
+"""Setting, after ``FERLIB_``, that says how many runs share this device, which makes each of them slower."""
 
 
 class OutOfTime(Exception):
@@ -63,12 +62,16 @@ def train(
 
     Raises:
         OutOfTime: The next epoch would end after `until`; the same call goes on from here.
+        FerlibError: A setting is no number.
+        OSError: The run's folder can't be written.
     """
     row = experiments.at(experiment, profile)
     if run := _finished(row, seed, profile, dataset):
         return run
-    machine.reset_peak_memory()
     folder = record.directory(row, seed, profile, dataset.fingerprint)
+    paths.refuse_unwritable(folder)  # what is found out only after hours of training helps nobody
+    sharing = paths.number(SHARING, 1, least=1)
+    machine.reset_peak_memory()
     fitting = start(row, seed, dataset)
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
@@ -85,7 +88,7 @@ def train(
             on_epoch(fitting)
         if run := _finished(row, seed, profile, dataset):  # by another process meanwhile
             return run
-    return _finish(fitting, folder, dataset, profile)
+    return _finish(fitting, folder, dataset, profile, sharing)
 
 
 def _next_epoch(fitting: Fitting) -> float:
@@ -281,7 +284,7 @@ def _resume(fitting: Fitting, checkpoint: Path) -> None:
         print(f"{told} ({type(error).__name__})", file=sys.stderr)
 
 
-def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> Run:
+def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str, sharing: int) -> Run:
     """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
     valid = fitting.keep_best()
     trained = fitting.training_accuracy()
@@ -289,7 +292,7 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
         experiment=fitting.experiment,
         seed=fitting.seed,
         profile=profile,
-        result={},
+        result={"sharing": sharing},
         history=pd.DataFrame(fitting.history, columns=list(record.HISTORY)),
         valid=valid,
         directory=folder,
@@ -300,7 +303,7 @@ def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str) -> R
     if fitting.precision != "float32":  # in which everybody else will compute
         part = targets.judged(run.experiment, dataset.valid)
         run = replace(run, valid=record.rounded(predicting.predict(run.model(), part)))
-    run = replace(run, result=_result(run, fitting, dataset) | {"clean_train_accuracy": trained})
+    run = replace(run, result=run.result | _result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     record.save(run, folder / record.RUN_FILE)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return run
@@ -325,7 +328,6 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         # The first epoch also compiles.
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
-        "sharing": int(os.environ.get(SHARING, "1")),
         "precision": fitting.precision,
         "peak_memory_mb": machine.peak_memory_mb(),
         "device": machine.name(),
