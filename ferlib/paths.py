@@ -122,17 +122,6 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def expanded(path: str | Path) -> Path:
-    """Return a path whose ``~`` stands for a home folder, or as it is where there is no such home.
-
-    Files of editors have such names: ``~report.jpg`` is the home of no user ``report.jpg``.
-    """
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, ValueError):
-        return Path(path)
-
-
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors after which nothing else can be written to that place either."""
 
