@@ -135,7 +135,7 @@ def _data(chosen) -> None:
     from ferlib.data import fer2013, votes
 
     dataset = fer2013.load(chosen.data, own_classes=True)
-    print(printable(fer2013.describe(dataset, votes.describe(dataset)), lines=True))
+    print(fer2013.describe(dataset, votes.describe(dataset)))
 
 
 def _audit(chosen) -> None:

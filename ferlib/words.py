@@ -33,17 +33,12 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
-def printable(text: str, *, lines: bool = False) -> str:
-    """Write what a terminal would obey, and bytes that are no characters, as backslash escapes.
+def printable(text: str) -> str:
+    """Write on one line what holds names that somebody else chose.
 
-    Args:
-        text: What holds names that somebody else chose.
-        lines: Keep line ends.
+    What a terminal would obey, line ends, and bytes that are no characters become backslash escapes.
     """
-    return "".join(
-        one if one.isprintable() or (lines and one == "\n") else one.encode("unicode_escape").decode()
-        for one in text
-    )
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def listed(names: Sequence[str]) -> str:

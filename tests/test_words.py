@@ -3,7 +3,6 @@ from ferlib import words
 
 def test_what_cannot_be_shown_is_written_out():
     assert words.printable("é 日\x1b[0m\n\udcff") == "é 日\\x1b[0m\\n\\udcff"
-    assert words.printable("a\nb\r", lines=True) == "a\nb\\r"
 
 
 def test_numbers_are_written_with_space_and_sign():

@@ -184,16 +184,15 @@ def describe(dataset: Dataset, *more: str) -> str:
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
-        f"source       {printable(dataset.source)}",
-        f"location     {printable(layout.shown(str(dataset.location or 'drawn by ferlib')))}",
+        f"source       {dataset.source}",
+        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *more,
         *(f"note         {note}" for note in dataset.notes),
-        "",
-        table.rename(columns=usages).to_string(formatters=["{:,}".format] * (len(usages) + 1)),
     ]
-    return "\n".join(lines)
+    numbers = table.rename(columns=usages).to_string(formatters=["{:,}".format] * (len(usages) + 1))
+    return "\n".join([*map(printable, lines), "", numbers])
 
 
 def _opened(path: Path, own_classes: bool) -> Dataset:

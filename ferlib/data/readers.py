@@ -16,7 +16,7 @@ from ferlib.data import decoding, layout
 from ferlib.data.demo import Faces
 from ferlib.data.layout import is_clutter
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
-from ferlib.words import listed, printable
+from ferlib.words import listed
 
 MOST_IMAGES = 1_000_000
 """Images that a data set may have; they are held in memory once, 2.3 kB each."""
@@ -289,5 +289,4 @@ def _read_images(members: list[str], content: Callable[[str], bytes], where: str
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
     names = np.array([layout.shown(place.name) for place in placed])
-    told = tuple(printable(note) for note in left_out + notes + doubts)  # each is one line
-    return Reading(Faces(images, labels, splits, names), told, classes)
+    return Reading(Faces(images, labels, splits, names), left_out + notes + doubts, classes)

@@ -2,13 +2,12 @@
 
 import glob
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from ferlib.labels import FerlibError
 from ferlib.live import media
-from ferlib.paths import destination, expanded, remove_leftovers
+from ferlib.paths import destination, expanded, refuse_unwritable, remove_leftovers
 
 PARTIAL = ".partial"
 """What the names of files end in that are not finished."""
@@ -127,10 +126,8 @@ def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
 def make_folder(out: Path) -> None:
     """Fail before the first of thousands of photos if no annotated copy can be written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        refuse_unwritable(out)
         remove_leftovers(out, "**/.ferlib-*")
-        with tempfile.TemporaryFile(dir=out):
-            pass
     except OSError as error:
         problem = f"annotated copies cannot be written there ({error.strerror}); name another folder"
         raise FerlibError(f"{out}: {problem}") from None

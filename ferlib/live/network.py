@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 
 from ferlib import paths
-from ferlib.labels import IMAGE_SIZE, FerlibError
-from ferlib.live.answers import COLUMNS, Face
+from ferlib.labels import IMAGE_SIZE, RESERVED, FerlibError
+from ferlib.live.answers import Face
 from ferlib.pixels import as_bytes, eight_bit
 
 SHIPPED = ("crowd", "labels")
@@ -22,9 +22,6 @@ GRAPH, METADATA = "network.onnx", "network.json"
 
 BATCH = 64
 """Most images that go through the network at once; more would only cost memory."""
-
-TAKEN = (*COLUMNS, "photo", "from", "to", "seen", "unsure")
-"""Columns of results, and what faces are called without an emotion; no class may have such a name."""
 
 
 class Network:
@@ -201,7 +198,7 @@ def _check(metadata: dict) -> None:
         raise ValueError("classes are no list of names")
     if not classes or len(set(classes)) < len(classes):
         raise ValueError("classes are none, or two have one name")
-    if taken := [name for name in classes if name in TAKEN]:
+    if taken := [name for name in classes if name in RESERVED]:
         raise ValueError(f"the class {taken[0]!r} has the name of a column of results")
     if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
         raise ValueError("temperature is no number from 0.01 to 100")
