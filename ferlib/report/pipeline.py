@@ -242,7 +242,8 @@ class _Terminal:
 def _kernel_manager(log: Path) -> type:
     """Return a kernel manager that logs what native code writes; what Python prints stays in the notebook.
 
-    TensorFlow greets every process with notices that no setting silences.
+    TensorFlow greets every process with notices that no setting silences. And where it computes several
+    operations at once, the gradients of a large network differ in their last digits from process to process.
     """
     from jupyter_client import AsyncKernelManager
 
@@ -251,8 +252,11 @@ def _kernel_manager(log: Path) -> type:
             super().__init__(connection_file=str(paths.beside(log.with_name("kernel.json"))), **options)
 
         async def _async_launch_kernel(self, command, **options):
+            environment = {**(options.get("env") or os.environ), "TF_NUM_INTEROP_THREADS": "1"}
             with open(log, "ab") as stderr:
-                await super()._async_launch_kernel(command, **options | {"stderr": stderr})
+                await super()._async_launch_kernel(
+                    command, **options | {"stderr": stderr, "env": environment}
+                )
 
     return LoggingKernelManager
 
