@@ -397,7 +397,25 @@ def test_an_interrupted_call_keeps_its_finished_lines(tmp_path, network, walk, m
     assert not list((tmp_path / "out").iterdir())
     monkeypatch.setattr(files, "follow", original)
     files.predict_files([walk[0]], model=network, **results)
-    assert len(rows(tmp_path / "a.csv")) == 40 and len(rows(tmp_path / "a.csv.partial")) == 25
+    assert len(rows(tmp_path / "a.csv")) == 40
+    assert not list(tmp_path.glob("*.partial*")), "every line of them stands in the whole files, too"
+
+
+def test_what_interrupted_calls_left_goes_once_a_whole_file_has_it(tmp_path, network, couple):
+    photo, result = tmp_path / "a.png", tmp_path / "a.csv"
+    cv2.imwrite(str(photo), couple)
+    files.predict_files([photo], csv_file=result, model=network)
+    whole = result.read_bytes()
+    left = {"": whole[:-20], ".2": whole[: whole.index(b"\n") + 1], ".3": b"", ".4": whole + b"more\n"}
+    left |= {".5": whole}
+    for number, lines in left.items():
+        (tmp_path / f"a.csv.partial{number}").write_bytes(lines)
+    other = naming.open_unfinished(result)  # of a call at the same time
+    assert other.name.endswith(".partial.6")
+    files.predict_files([photo], csv_file=result, model=network)
+    assert sorted(path.name for path in tmp_path.glob("*.partial*")) == ["a.csv.partial.4", "a.csv.partial.6"]
+    other.close()
+    assert result.read_bytes() == whole and (tmp_path / "a.csv.partial.4").read_bytes() == whole + b"more\n"
 
 
 def test_a_call_that_is_interrupted_at_once_leaves_nothing(tmp_path, network, monkeypatch):

@@ -89,8 +89,8 @@ def finish(work: Work, place: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    # Not NAME.partial: these are the finished lines of an interrupted call, which nobody else has.
-    return path.name.startswith(".ferlib-") or path.name.endswith("checkpoint.npz")
+    name = path.name
+    return name.startswith(".ferlib-") or ".partial" in name or name.endswith("checkpoint.npz")
 
 
 def names(place: Path) -> set[str]:

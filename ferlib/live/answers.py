@@ -1,9 +1,7 @@
 """Faces, photos and films as lists and tables, in the terminal, as CSV and as JSON."""
 
 import csv
-import itertools
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,9 +13,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ferlib.labels import FerlibError
-from ferlib.live import media
+from ferlib.live import media, naming
 from ferlib.live.media import Frame
-from ferlib.live.naming import PARTIAL
 from ferlib.paths import destination
 from ferlib.words import printable
 
@@ -151,7 +148,7 @@ class Rows:
     Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
 
     The files are called ``NAME.partial`` until they are whole; interrupted ones keep that name, and the lines
-    that were finished. One that is there already stays, and the name gets a number.
+    that were finished, until a whole file has all of them.
     """
 
     def __init__(
@@ -186,7 +183,7 @@ class Rows:
             self._files.close()
         for file, target in self._opened:
             if kind is None:
-                os.replace(file.name, target)
+                naming.finish(file.name, target)
             elif self._count == 0:
                 Path(file.name).unlink()
             else:
@@ -196,13 +193,7 @@ class Rows:
         with _named(target):
             target = destination(target)
             target.parent.mkdir(parents=True, exist_ok=True)
-            for number in itertools.count(1):
-                path = target.with_name(target.name + PARTIAL + (f".{number}" if number > 1 else ""))
-                with suppress(FileExistsError):
-                    file = path.open(
-                        "x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
-                    )
-                    break
+            file = naming.open_unfinished(target)
         self._opened.append((stack.enter_context(file), target))
         return file
 

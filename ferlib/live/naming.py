@@ -1,13 +1,21 @@
 """Which files `ferlib predict` reads and writes: paths, folders and patterns in, names of copies out."""
 
 import glob
+import itertools
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from ferlib.labels import FerlibError
 from ferlib.live import media
 from ferlib.paths import destination, expanded, refuse_unwritable, remove_leftovers
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody can remove a file that is open
+    fcntl = None
 
 PARTIAL = ".partial"
 """What the names of files end in that are not finished."""
@@ -121,6 +129,57 @@ def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
             if name in others:
                 raise FerlibError(f"{name} would be written over: give the results a file of their own")
             others.add(name)
+
+
+def open_unfinished(target: Path) -> IO[str]:
+    """Open ``NAME.partial`` for lines of results; if there is one already, the name gets a number.
+
+    Args:
+        target: What `finish` will call it; its folder is there.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    numbers = itertools.chain([""], (f".{number}" for number in itertools.count(2)))
+    while True:
+        path = target.with_name(target.name + PARTIAL + next(numbers))
+        with suppress(FileExistsError):
+            file = path.open("x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
+            _held(file)
+            return file
+
+
+def finish(unfinished: str | Path, target: Path) -> None:
+    """Give a file of results its name, and remove what interrupted calls left of the same lines.
+
+    Args:
+        unfinished: Name of a file from `open_unfinished`, closed.
+        target: Name to give it.
+
+    Raises:
+        OSError: It can't be renamed.
+    """
+    os.replace(unfinished, target)
+    names = sorted(target.parent.glob(glob.escape(target.name + PARTIAL) + "*"))
+    left = [path for path in names if path.is_file() and not path.is_symlink()]
+    has = set(target.read_bytes().split(b"\n")) if left else set()
+    for path in left:
+        with suppress(OSError):
+            with path.open("rb") as opened:
+                *lines, cut = opened.read().split(b"\n")  # a kill may come within a line
+                spare = _held(opened) and has.issuperset(lines) and any(line.startswith(cut) for line in has)
+            if spare:
+                path.unlink()
+
+
+def _held(file: IO) -> bool:
+    """Hold a file as long as it is open, and say whether nobody else does."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def make_folder(out: Path) -> None:
