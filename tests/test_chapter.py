@@ -45,7 +45,14 @@ def test_what_a_chapter_computes_itself_is_the_same_each_time():
         network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         drawn.append(network.get_weights()[0].tolist())
     assert drawn[0] == drawn[1]
-    assert not logging.getLogger("tensorflow").isEnabledFor(logging.WARNING)
+
+
+def test_tensorflow_tells_a_chapter_errors_alone_from_its_first_cell_on(caplog):
+    logger = logging.getLogger("tensorflow")
+    logger.setLevel(logging.INFO)  # as it does itself where notebooks run
+    for told in (logger.warning, logger.error):
+        told("5 out of the last 15 calls to <function at 0x7efe724ff600> triggered retracing")
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from ferlib.train import record
 from ferlib.train.experiments import EXPERIMENTS
 from ferlib.words import listed
 
+# TensorFlow warns on stdout where notebooks run, of functions by their places in memory.
+logging.getLogger("tensorflow").addFilter(lambda told: told.levelno >= logging.ERROR)
+
 HOLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*(?::([^}]*))?\}\}")
 """Where a value goes: ``{{name.field:format}}``."""
 
@@ -139,8 +142,6 @@ class Report:
         self.strict = self.conclusive and read and dataset.fingerprint in recorded
         self._values = {}
         keras.utils.set_random_seed(0)
-        # It warns on stdout where notebooks run, of functions by their places in memory.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         left = sorted({run.experiment.id for run in runs} - {run.experiment.id for run in self.runs})
         told = [dataset.source, f"{len(self.runs)} runs"] if runs else [dataset.source]
         told += [f"left out, for they were trained quickly only: {', '.join(left)}"] if left else []
