@@ -86,9 +86,8 @@ def test_conclusions_hold_on_the_images(chapter, recorded, real_dataset, shared_
 
 
 def test_a_conclusion_that_the_record_does_not_support_is_found(recorded, monkeypatch):
-    recorded[:] = [
-        replace(run, profile="full") for run in recorded
-    ]  # of two scales nothing would be concluded
+    # Of runs at two scales nothing would be concluded.
+    recorded[:] = [replace(run, profile="full") for run in recorded]
     liar = next(run for run in recorded if run.experiment.id == "deep_tuned")
     liar.valid.probabilities[:] = liar.valid.probabilities[:, ::-1]
     with pytest.raises(Exception, match="the_deeper_network_is_better.*rewrite"):

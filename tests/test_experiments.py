@@ -65,6 +65,14 @@ def test_each_row_of_the_search_changes_one_thing():
     assert models.build(best.model, **dict(best.switches)).count_params() <= 5_000_000
 
 
+def test_the_search_for_the_small_network_changes_length_and_augmentation_alone():
+    for id in ("lean", "lean_crowd", "lean_majority", "lean_cleaned"):
+        base = experiments.find(id)
+        for ending, change in (("long", {}), ("strong", {"policy": "strong"})):
+            wanted = replace(base, epochs=200, **change)
+            assert experiments.key(experiments.find(f"{id}_{ending}")) == experiments.key(wanted)
+
+
 def test_pretrained_rows_have_a_variant_without_weights():
     for id in TABLE:
         if EXPERIMENTS[id].model in ("mobilenet", "resnet50"):

@@ -141,7 +141,7 @@ def test_native_notices_do_not_reach_the_terminal(project, capfd):
     assert "training, epoch 1" in shown and "oneDNN" not in shown
 
 
-def test_notebooks_compute_one_operation_at_a_time_and_are_the_same_again(project):
+def test_notebooks_compute_one_operation_at_a_time(project):
     write_notebook(project, "02_second", "import os; assert os.environ['TF_NUM_INTEROP_THREADS'] == '1'")
     pipeline.build()
     assert executed_lines(project)[1:] == ["02_second auto [0]"]

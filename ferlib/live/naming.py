@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -160,8 +161,9 @@ def finish(unfinished: str | Path, target: Path) -> None:
         OSError: It can't be renamed.
     """
     os.replace(unfinished, target)
-    names = sorted(target.parent.glob(glob.escape(target.name + PARTIAL) + "*"))
-    left = [path for path in names if path.is_file() and not path.is_symlink()]
+    ours = re.compile(re.escape(target.name + PARTIAL) + r"(\.\d+)?")  # and not a copy by another name
+    left = [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
+    left = [path for path in left if path.is_file() and not path.is_symlink()]
     has = set(target.read_bytes().split(b"\n")) if left else set()
     for path in left:
         with suppress(OSError):

@@ -252,11 +252,10 @@ def _kernel_manager(log: Path) -> type:
             super().__init__(connection_file=str(paths.beside(log.with_name("kernel.json"))), **options)
 
         async def _async_launch_kernel(self, command, **options):
-            environment = {**(options.get("env") or os.environ), "TF_NUM_INTEROP_THREADS": "1"}
+            environment = options["env"] | {"TF_NUM_INTEROP_THREADS": "1"}
             with open(log, "ab") as stderr:
-                await super()._async_launch_kernel(
-                    command, **options | {"stderr": stderr, "env": environment}
-                )
+                changed = options | {"stderr": stderr, "env": environment}
+                await super()._async_launch_kernel(command, **changed)
 
     return LoggingKernelManager
 

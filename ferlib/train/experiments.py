@@ -237,15 +237,17 @@ _SEARCH = tuple(
         ("smooth", "label smoothing 0.2", {"label_smoothing": 0.2}),
     )
 )
-# Likewise on the way to the small network, taught either way: longer, then also with more augmentation.
+# Likewise on the way to the small network, whatever it is taught: longer, then also with more augmentation.
 _SEARCH_LEAN = tuple(
-    _row(f"{name}_{id}", ("search for the small network", "lean_cnn"), f"{taught}, {title}", recipe | change)
-    for name, taught, recipe in (
-        ("crowd", "taught the shares of votes", LEAN | CROWD | {"target": "crowd"}),
-        ("majority", "taught the first emotion", LEAN | CROWD | {"target": "majority"}),
-        ("cleaned", "taught labels that no vote contradicts", LEAN | CROWD | {"target": "cleaned"}),
-        ("lean", "taught labels", LEAN),
+    replace(
+        row,
+        id=f"{row.id}_{id}",
+        group="search for the small network",
+        title=f"{row.title}, {title}",
+        **change,
     )
+    for row in (*_CROWD, *_ROWS)
+    if row.model == "lean_cnn"
     for id, title, change in (
         ("long", "200 epochs", {"epochs": 200}),
         ("strong", "200 epochs, strongly augmented", {"epochs": 200, "policy": "strong"}),
