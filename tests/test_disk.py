@@ -11,7 +11,7 @@ import scenes
 
 from ferlib import cli
 from ferlib.data import demo, fer2013
-from ferlib.live.answers import PARTIAL
+from ferlib.live.naming import PARTIAL
 from ferlib.train import record, trainer
 
 FILLED = 2**18
