@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib.train.layers import POLICIES, Augment, Policy, resample
+from ferlib.train.augmentation import POLICIES, Augment, Policy, resample
 
 
 @pytest.fixture(scope="module")

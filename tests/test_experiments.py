@@ -4,8 +4,8 @@ import pytest
 
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, models
+from ferlib.train.augmentation import POLICIES
 from ferlib.train.experiments import EXPERIMENTS, PROFILES, TABLE, Experiment, Profile
-from ferlib.train.layers import POLICIES
 
 REPORTED = {
     "shallow_plain": 0.5631,

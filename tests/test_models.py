@@ -64,7 +64,7 @@ def probabilities(network, images):
 
 
 def count(network, kind):
-    return sum(type(layer) is kind for layer in network.layers)
+    return sum(isinstance(layer, kind) for layer in network.layers)
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -142,10 +142,12 @@ def test_switches(name):
     plain = models.build(name, batch_norm=False)
     assert count(plain, BatchNormalization) == 0
     assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
-    rates = [layer.rate for layer in models.build(name, dropout=0.08).layers if type(layer) is layers.Dropout]
+    rates = [
+        layer.rate for layer in models.build(name, dropout=0.08).layers if isinstance(layer, layers.Dropout)
+    ]
     assert max(rates) == 0.08
     without = models.build(name, dropout=0.0)
-    assert all(layer.rate == 0 for layer in without.layers if type(layer) is layers.Dropout)
+    assert all(layer.rate == 0 for layer in without.layers if isinstance(layer, layers.Dropout))
     assert models.build(name, width=0.5).count_params() < 0.3 * full.count_params()
 
 

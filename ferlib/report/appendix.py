@@ -136,7 +136,7 @@ PRINTED = {
         "train/models.py",
         "lean_cnn residual_cnn _standardized _convolution _normalized_relu",
     ),
-    "The augmentation": ("train/layers.py", "POLICIES Augment.call affine resample relight erase"),
+    "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample relight erase"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
         "train/experiments.py",

@@ -24,9 +24,10 @@ from ferlib.data import demo, fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import KAGGLE_SPLITS, FerlibError
 from ferlib.train import experiments, machine, models, predicting, trainer
+from ferlib.train.augmentation import POLICIES, Augment
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
-from ferlib.train.layers import POLICIES, Augment, BatchNormalization
+from ferlib.train.layers import make_plain
 
 COLUMNS = ("part", "task", "value", "unit", "against", "other", "ratio")
 """One line a task: its figure, that of what it is compared with, and how many times better it is."""
@@ -172,10 +173,7 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
 
 def _tutorial(name: str, split: Split, batch_size: int) -> Callable[[], object]:
     """Return an epoch as one would write it with Keras alone: float32, and Keras' own layers."""
-    network = models.build(name, len(split.classes))
-    for layer in network.layers:
-        if isinstance(layer, BatchNormalization):
-            layer.__class__ = keras.layers.BatchNormalization
+    network = make_plain(models.build(name, len(split.classes)))
     network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     images = np.asarray(split.images, "float32")
     return lambda: network.fit(images, split.labels, batch_size=batch_size, verbose=0)

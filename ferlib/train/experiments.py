@@ -18,7 +18,7 @@ class Experiment:
         title: What the row changes, for people.
         model: Key of ``models.MODELS``.
         switches: Arguments of the model's builder, as (name, value) pairs.
-        policy: Key of ``layers.POLICIES``.
+        policy: Key of ``augmentation.POLICIES``.
         strength: Factor on the policy's ranges.
         target: What is taught, and by what PublicTest judges: a key of ``targets.TARGETS``.
         classes: Classes that the network tells apart, the others are left out; None for all seven.

@@ -14,8 +14,8 @@ from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
 from ferlib.train import compiled, machine, models, optimizers, predicting, record, targets
+from ferlib.train.augmentation import POLICIES, Augment
 from ferlib.train.experiments import Experiment
-from ferlib.train.layers import POLICIES, Augment
 
 PLATEAU_FACTOR = 0.5
 """What a plateau schedule multiplies the learning rate by."""

@@ -12,7 +12,7 @@ from keras import layers
 
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
 from ferlib.train.backbones import PRETRAINED, load_weights, split_backbone, weights_available
-from ferlib.train.layers import BatchNormalization, make_fast
+from ferlib.train.layers import make_fast
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
 # and fine-tuning on grey faces with statistics of coloured photographs, have fewer.
@@ -41,7 +41,7 @@ def build(name: str, classes: int = len(CLASSES), *, pretrained: bool = True, **
         raise FerlibError(f"there is no network {name!r}; choose one of {', '.join(MODELS)}")
     if name in PRETRAINED:
         switches["pretrained"] = pretrained
-    return MODELS[name](classes, **switches)
+    return make_fast(MODELS[name](classes, **switches))
 
 
 def prior(classes: int) -> keras.Model:
@@ -81,7 +81,7 @@ def four_block_cnn(
         x = layers.Conv2D(_scaled(filters, width), 3, padding="same", kernel_initializer="he_normal")(x)
         x = layers.ReLU()(layers.MaxPooling2D()(x))  # ReLU and maximum commute; this order is cheaper
         if batch_norm:
-            x = BatchNormalization(momentum=MOMENTUM)(x)
+            x = layers.BatchNormalization(momentum=MOMENTUM)(x)
     x = layers.Dense(_scaled(4096, width), activation="relu", kernel_initializer="he_normal")(
         layers.Flatten()(x)
     )
@@ -149,10 +149,10 @@ def residual_cnn(
             x = layers.Dropout(dropout / 2)(layers.MaxPooling2D()(x))
         filters, inputs = _scaled(filters, width), x
         x = _normalized_relu(_convolution(x, filters), True)
-        x = BatchNormalization(momentum=MOMENTUM)(_convolution(x, filters))
+        x = layers.BatchNormalization(momentum=MOMENTUM)(_convolution(x, filters))
         if residual:
             shortcut = _convolution(inputs, filters, size=1)
-            x = layers.Add()([x, BatchNormalization(momentum=MOMENTUM)(shortcut)])
+            x = layers.Add()([x, layers.BatchNormalization(momentum=MOMENTUM)(shortcut)])
         x = layers.ReLU()(x)
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(dtype="float32")(x))
     return _network("residual_cnn", images, x, classes)
@@ -173,10 +173,10 @@ def mini_xception(classes: int) -> keras.Model:
         # gradient writes beyond its memory for odd batches (2.21, AVX-512).
         shortcut = layers.MaxPooling2D(1, strides=2, padding="same")(x)
         shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
-        shortcut = BatchNormalization(momentum=MOMENTUM)(shortcut)
+        shortcut = layers.BatchNormalization(momentum=MOMENTUM)(shortcut)
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(_normalized_relu(x, True))
-        x = BatchNormalization(momentum=MOMENTUM)(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM)(x)
         x = layers.Add()([layers.MaxPooling2D(3, strides=2, padding="same")(x), shortcut])
     x = layers.Conv2D(classes, 3, padding="same")(x)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
@@ -216,7 +216,6 @@ def transfer(
         layer.trainable = trainable == "all"  # if not, batch normalization keeps to its stored statistics
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = MOMENTUM
-            make_fast(layer)
     x = layers.GlobalAveragePooling2D(name="bottleneck")(base.output)
     x = layers.Dense(256, use_bias=False, kernel_initializer="he_normal", name="head_dense")(x)
     x = layers.Dropout(dropout, name="head_dropout")(_normalized_relu(x, True))
@@ -304,7 +303,7 @@ def _scaled(width: int, factor: float) -> int:
 
 def _normalized_relu(x, batch_norm: bool):
     if batch_norm:
-        x = BatchNormalization(momentum=MOMENTUM)(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM)(x)
     return layers.ReLU()(x)
 
 

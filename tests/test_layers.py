@@ -1,0 +1,179 @@
+import keras
+import numpy as np
+import pytest
+
+from ferlib.train import layers, machine, models
+from ferlib.train.layers import BatchNormalization, Conv2D, Dropout, make_fast, make_plain
+
+MAPS, VECTORS = (5, 6, 4, 8), (12, 8)
+
+
+def layer(kind, shape, policy, trainable=True):
+    """A layer whose four weights all matter."""
+    made = kind(momentum=0.8, dtype=policy, name="normalized")
+    made.build(shape)
+    numbers = np.random.default_rng(1)
+    made.set_weights([numbers.uniform(0.5, 1.5, shape[-1:]) for _ in range(4)])
+    made.trainable = trainable
+    return made
+
+
+def answers(made, images, training):
+    """Return the output, what the moving statistics became, and gradients by input, scale and offset."""
+    tensorflow = pytest.importorskip("tensorflow")
+    images = tensorflow.constant(images)
+    with tensorflow.GradientTape() as tape:
+        tape.watch(images)
+        outputs = made(images, training=training)
+        total = keras.ops.sum(keras.ops.cast(outputs, "float32") ** 3)
+    gradients = tape.gradient(total, [images, made.gamma.value, made.beta.value])
+    parts = [outputs, *gradients, made.moving_mean, made.moving_variance]
+    return [np.asarray(keras.ops.cast(part, "float32")) for part in parts], outputs.dtype
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+@pytest.mark.parametrize("shape", [MAPS, VECTORS])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
+def test_it_is_keras_layer(shape, policy, training, trainable):
+    images = np.random.default_rng(0).normal(1, 2, shape).astype("float32")
+    own, kind = answers(layer(BatchNormalization, shape, policy, trainable), images, training)
+    other, other_kind = answers(
+        layer(keras.layers.BatchNormalization, shape, policy, trainable), images, training
+    )
+    assert kind == other_kind
+    for one, two in zip(own, other, strict=True):
+        scale = np.abs(two).max()
+        np.testing.assert_allclose(one, two, atol=scale * (1e-5 if policy == "float32" else 2e-2))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
+def test_maps_go_through_the_kernel_and_what_it_cannot_do_does_not(monkeypatch):
+    fused = []
+    original = BatchNormalization._fused
+    monkeypatch.setattr(
+        BatchNormalization, "_fused", lambda *a, **k: fused.append(a[1].shape) or original(*a, **k)
+    )
+    for shape, options in ((MAPS, {}), (VECTORS, {}), (MAPS, {"scale": False}), (MAPS, {"axis": 1})):
+        BatchNormalization(**options)(np.ones(shape, "float32"), training=True)
+    assert fused == [MAPS]
+
+
+def test_weights_and_configuration_are_those_of_keras(tmp_path):
+    own = keras.Sequential([keras.Input(MAPS[1:]), layer(BatchNormalization, MAPS, "float32")])
+    other = keras.Sequential([keras.Input(MAPS[1:]), keras.layers.BatchNormalization(name="normalized")])
+    assert own.layers[0].get_config().keys() == other.layers[0].get_config().keys()
+    own.save_weights(tmp_path / "own.weights.h5")
+    other.load_weights(tmp_path / "own.weights.h5")
+    for one, two in zip(own.weights, other.weights, strict=True):
+        assert one.name == two.name
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_saved_network_comes_back_with_it(tmp_path):
+    network = keras.Sequential([keras.Input(MAPS[1:]), layer(BatchNormalization, MAPS, "float32")])
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    assert type(again.layers[0]) is BatchNormalization
+    images = np.ones(MAPS, "float32")
+    np.testing.assert_allclose(again(images), network(images), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"prior", "logistic"}))
+def test_every_network_has_fast_layers_and_those_with_depthwise_convolutions_are_known(name):
+    network = models.build(name, pretrained=False)
+    kinds = {type(part) for part in network.layers}
+    assert {BatchNormalization, Conv2D} <= kinds and not kinds & set(layers.FAST)
+    depthwise = {keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D}
+    assert bool(kinds & depthwise) == (name in models.DEPTHWISE)
+
+
+def test_layers_of_keras_become_fast_in_place_and_plain_again():
+    network = keras.Sequential(
+        [
+            keras.Input(MAPS[1:]),
+            keras.layers.Conv2D(8, 3, padding="same"),
+            layer(keras.layers.BatchNormalization, MAPS, "float32"),
+            keras.layers.Dropout(0.5),
+        ]
+    )
+    images = np.random.default_rng(0).normal(1, 2, MAPS).astype("float32")
+    before, weights = np.asarray(network(images)), network.get_weights()
+    assert [type(part) for part in make_fast(network).layers] == [Conv2D, BatchNormalization, Dropout]
+    np.testing.assert_allclose(network(images), before, atol=1e-5)
+    for one, two in zip(network.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert {type(part) for part in make_plain(network).layers} == set(layers.FAST)
+
+
+def convolved(kind, precision, kernel=3):
+    """Output of a layer on a small map, and the gradients of its input and kernel."""
+    tensorflow = pytest.importorskip("tensorflow")
+    made = kind(16, kernel, padding="same", dtype=precision, name="convolved")
+    images = tensorflow.constant(np.random.default_rng(2).normal(0, 1, (5, 6, 7, 96)).astype("float32"))
+    made.build(images.shape)
+    made.kernel.assign(np.random.default_rng(3).normal(0, 0.1, made.kernel.shape))
+    with tensorflow.GradientTape() as tape:
+        tape.watch(images)
+        outputs = made(images)
+        total = keras.ops.sum(keras.ops.cast(outputs, "float32") ** 3)
+    parts = [outputs, *tape.gradient(total, [images, made.kernel.value])]
+    return [np.asarray(keras.ops.cast(part, "float32")) for part in parts]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+@pytest.mark.parametrize("kernel", [1, 3, (5, 3)])
+def test_gradients_by_matrix_products_are_those_of_keras(kernel, monkeypatch):
+    exact = convolved(keras.layers.Conv2D, "float32", kernel)
+    monkeypatch.setattr(Conv2D, "_multiplies", lambda *_: True)
+    for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 3e-2)):
+        for one, two in zip(convolved(Conv2D, precision, kernel), exact, strict=True):
+            np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+def test_only_what_gains_by_matrix_products_is_computed_so(monkeypatch):
+    counted = []
+    original = layers._convolved
+    monkeypatch.setattr(layers, "_convolved", lambda *a: counted.append(a[0].shape) or original(*a))
+    monkeypatch.setattr(machine, "gpus", list)
+    small, large, thin = (2, 12, 12, 96), (2, 13, 12, 96), (2, 12, 12, 95)
+    for shape, precision, options in (
+        (small, "mixed_bfloat16", {}),
+        (small, "float32", {}),
+        (large, "mixed_bfloat16", {}),
+        (thin, "mixed_bfloat16", {}),
+        (small, "mixed_bfloat16", {"strides": 2}),
+        (small, "mixed_bfloat16", {"padding": "valid"}),
+        (small, "mixed_bfloat16", {"groups": 2}),
+        (small, "mixed_bfloat16", {"kernel_size": 2}),
+    ):
+        arguments = {"filters": 4, "kernel_size": 3, "padding": "same", "dtype": precision} | options
+        Conv2D(**arguments)(np.ones(shape, "float32"))
+    assert counted == [small]
+    monkeypatch.setattr(machine, "gpus", lambda: ["one"])
+    Conv2D(4, 3, padding="same", dtype="mixed_bfloat16")(np.ones(small, "float32"))
+    assert counted == [small]
+
+
+@pytest.mark.parametrize("shape", [(64, 9, 9, 16), (400, 200), (400, 7, 27)])
+@pytest.mark.parametrize("rate", [0.05, 0.25, 0.5])
+def test_dropout_drops_its_rate_keeps_the_mean_and_differs_from_step_to_step(shape, rate):
+    made = Dropout(rate, seed=1)
+    values = np.full(shape, 3.0, "float32")
+    first, second = (np.asarray(made(values, training=True)) for _ in range(2))
+    assert np.mean(first == 0) == pytest.approx(rate, abs=0.006)
+    assert first.mean() == pytest.approx(3.0, abs=0.03)
+    assert len(np.unique(first)) == 2
+    assert np.mean((first == 0) & (second == 0)) == pytest.approx(rate**2, abs=0.006)
+    places = (first == 0).reshape(-1, shape[-1]).mean(axis=0)  # no channel, no byte of four, is spared
+    np.testing.assert_allclose(places, rate, atol=0.12)
+    np.testing.assert_array_equal(np.asarray(made(values, training=False)), values)
+    np.testing.assert_array_equal(np.asarray(Dropout(0.0)(values, training=True)), values)
+
+
+def test_dropout_repeats_itself_from_a_seed():
+    values = np.ones((8, 6, 6, 8), "float32")
+    one, same, other = (np.asarray(Dropout(0.3, seed=s)(values, training=True)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
