@@ -153,7 +153,7 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
     for name in networks:
         work = models.macs(models.build(name))
         batch = 16 if work > LARGE and not machine.gpus() else 64
-        longest = 400 if machine.gpus() else 2 if quick else 100
+        longest = 400 if machine.gpus() or not quick else 2
         # Some seconds an epoch, so that what an epoch costs beside its steps weighs as little as in a run.
         steps = int(np.clip(5e10 / (work * batch), 1, longest)) if work else 1
         some = fer2013.subset(dataset.train, steps * batch, 0)
