@@ -129,7 +129,8 @@ def _step(layer):
         size = f"{layer.kernel_size[0]}×{layer.kernel_size[1]}"
         filters = "" if isinstance(layer, layers.DepthwiseConv2D) else f", {layer.filters}"
         shrinks = layer.padding == "valid" and layer.strides == (1, 1) and layer.kernel_size != (1, 1)
-        return f"{_CONVOLUTIONS[type(layer)]} {size}{filters}{', unpadded' if shrinks else ''}"
+        kind = next(word for kind, word in _CONVOLUTIONS.items() if isinstance(layer, kind))
+        return f"{kind} {size}{filters}{', unpadded' if shrinks else ''}"
     if isinstance(layer, tuple(_POOLS)):
         return f"{_POOLS[type(layer)]} {layer.pool_size[0]}×{layer.pool_size[1]}"
     if isinstance(layer, layers.Dense):
