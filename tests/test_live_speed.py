@@ -145,3 +145,15 @@ def test_the_command_measures_beside_fer(demo_dataset, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "speed" in told and "a machine" in told and "live.csv" in told
     assert pd.read_csv(paths.record() / "live.csv")["ratio"].tolist() == [0.5]
+
+
+def test_a_record_that_takes_nothing_is_told_before_anything_is_measured(
+    demo_dataset, monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FERLIB_RECORD", str(tmp_path / "file"))
+    monkeypatch.setattr(commands, "import_keras_quietly", lambda: None)
+    monkeypatch.setattr(fer2013, "load", lambda source: replace(demo_dataset, is_demo=False))
+    monkeypatch.setattr(live_speed, "live", lambda *given, **named: pytest.fail("measured"))
+    assert cli.main(["bench", "--live", "--save"]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err

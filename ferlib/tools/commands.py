@@ -229,11 +229,14 @@ def _evaluate(chosen) -> None:
 
 def _bench(chosen) -> None:
     import_keras_quietly()
+    from ferlib import paths
     from ferlib.data import fer2013
 
     dataset = fer2013.load(chosen.data)
-    if chosen.save and dataset.is_demo:
-        raise FerlibError("what is kept is measured on FER-2013, not on drawn faces: name it with --data")
+    if chosen.save:
+        if dataset.is_demo:
+            raise FerlibError("what is kept is measured on FER-2013, not on drawn faces: name it with --data")
+        paths.refuse_unwritable(paths.record())
     if chosen.live:
         from skimage import data as photos
 
