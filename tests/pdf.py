@@ -3,6 +3,7 @@
 import io
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,11 +22,21 @@ def reader(pdf: bytes) -> PdfReader:
 
 def page_texts(pdf: bytes) -> list[str]:
     """Return the text of each page, headers and footers with it, its white space made single blanks."""
-    return [re.sub(r"\s+", " ", page.extract_text()).strip() for page in reader(pdf).pages]
+    return [text for text, _ in _pages(pdf)]
+
+
+@cache
+def _pages(pdf: bytes) -> list[tuple[str, list[tuple[float, str]]]]:
+    """Return text and lines of each page; reading a page takes a quarter of a second."""
+    return [_read(page) for page in reader(pdf).pages]
 
 
 def lines(page: PageObject) -> list[tuple[float, str]]:
     """Return the pieces of text between header and footer: points above the foot of the page, and text."""
+    return _read(page)[1]
+
+
+def _read(page):
     found = []
 
     def visit(text, matrix, line, _font, _size):
@@ -33,8 +44,8 @@ def lines(page: PageObject) -> list[tuple[float, str]]:
         if text.strip() and FOOT < height < HEAD:
             found.append((height, " ".join(text.split())))
 
-    page.extract_text(visitor_text=visit)
-    return found
+    text = page.extract_text(visitor_text=visit)
+    return re.sub(r"\s+", " ", text).strip(), found
 
 
 def outside(file: Path, margin: float) -> list[str]:
@@ -53,9 +64,7 @@ def outside(file: Path, margin: float) -> list[str]:
 
 def empty_shares(pdf: bytes) -> list[float]:
     """Return of each page the share between its lowest line and its foot; a figure has its caption below."""
-    return [
-        (min(height for height, _ in lines(page)) - BOTTOM) / (HEAD - BOTTOM) for page in reader(pdf).pages
-    ]
+    return [(min(height for height, _ in found) - BOTTOM) / (HEAD - BOTTOM) for _, found in _pages(pdf)]
 
 
 def fonts(pdf: bytes) -> list:

@@ -137,18 +137,17 @@ def test_prior_learns_frequencies_and_sees_nothing(images):
 
 @pytest.mark.parametrize("name", ["shallow_cnn", "four_block_cnn", "deep_cnn"])
 def test_switches(name):
-    full = models.build(name)
+    full = models.build(name, width=0.5)
     assert count(full, BatchNormalization) > 0
-    plain = models.build(name, batch_norm=False)
+    plain = models.build(name, width=0.1, batch_norm=False)
     assert count(plain, BatchNormalization) == 0
     assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
-    rates = [
-        layer.rate for layer in models.build(name, dropout=0.08).layers if isinstance(layer, layers.Dropout)
-    ]
-    assert max(rates) == 0.08
-    without = models.build(name, dropout=0.0)
-    assert all(layer.rate == 0 for layer in without.layers if isinstance(layer, layers.Dropout))
-    assert models.build(name, width=0.5).count_params() < 0.3 * full.count_params()
+    rates, none = (
+        [part.rate for part in models.build(name, width=0.1, dropout=rate).layers if hasattr(part, "rate")]
+        for rate in (0.08, 0.0)
+    )
+    assert max(rates) == 0.08 and set(none) == {0}
+    assert models.build(name, width=0.25).count_params() < 0.3 * full.count_params()
 
 
 def test_shortcuts_pass_each_pair_of_convolutions(images):
