@@ -157,6 +157,7 @@ def _add_measuring(parsers) -> None:
     what = bench.add_mutually_exclusive_group()
     what.add_argument("--live", action="store_true", help="measure photos and video beside the package fer")
     what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
+    what.add_argument("--race", action="store_true", help="measure how soon networks are as good as reported")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
 
 
@@ -254,7 +255,7 @@ def _bench(chosen) -> None:
     else:
         from ferlib.tools import training_speed as bench
 
-        measured = bench.run(dataset, quick=chosen.quick)
+        measured = bench.run(dataset, parts=["race"] if chosen.race else None, quick=chosen.quick)
     print(bench.describe(measured))
     if chosen.save:
         print(f"kept in {bench.save(measured)}")
