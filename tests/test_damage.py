@@ -20,6 +20,7 @@ import pytest
 import scenes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sources import HAPPY, OUTCOMES, announcing_much, mail, pack, picture, refused, tiny
 
 from ferlib import faces, paths
@@ -468,10 +469,30 @@ def test_pictures_that_announce_too_much(content, any_size):
         decoding.grey(content, "x", any_size)
 
 
+def webp_of(kind: bytes, sizes: bytes) -> bytes:
+    return b"RIFF\0\0\0\0WEBP" + kind + bytes(4) + sizes
+
+
+def tiff_of(order: str, magic: int, width: int, height: int) -> bytes:
+    """Return a TIFF whose directory, which follows its header, announces a size."""
+    start = b"II" if order == "<" else b"MM"
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, n) for tag, n in ((256, width), (257, height)))
+    return start + struct.pack(f"{order}HIH", magic, 8, 2) + entries + bytes(20)
+
+
 @pytest.mark.parametrize(
     "content",
-    [png_of(60_000, 60_000), b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(30)],
-    ids=["png", "gif"],
+    [
+        png_of(60_000, 60_000),
+        b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(30),
+        b"BM" + bytes(16) + struct.pack("<ii", 60_000, -60_000) + bytes(30),
+        webp_of(b"VP8X", bytes(4) + b"\xff\xff\0\xff\xff\0"),
+        webp_of(b"VP8L", b"\x2f\xff\xff\xff\x0f"),
+        webp_of(b"VP8 ", bytes(6) + b"\xff\x3f\xff\x3f"),
+        tiff_of("<", 42, 60_000, 60_000),
+        tiff_of(">", 42, 60_000, 60_000),
+    ],
+    ids=["png", "gif", "bmp", "webp", "lossless webp", "lossy webp", "tiff", "tiff of Motorola's order"],
 )
 def test_photos_that_announce_too_much(content, tmp_path):
     (tmp_path / "photo.png").write_bytes(content)
@@ -479,10 +500,20 @@ def test_photos_that_announce_too_much(content, tmp_path):
         media.read_photo(tmp_path / "photo.png")
 
 
+def by_pillow(kind: str, **options) -> np.ndarray:
+    """Return a picture of 80x60 pixels in variants that OpenCV does not write."""
+    file = io.BytesIO()
+    Image.new("RGB", (80, 60), (90, 120, 150)).save(file, kind, **options)
+    return np.frombuffer(file.getvalue(), np.uint8)
+
+
 def test_photos_and_films_up_to_the_limit_are_read(tmp_path, monkeypatch):
     frame = cv2.imdecode(np.frombuffer(picture(60, 80, 3), np.uint8), cv2.IMREAD_COLOR)
     film = scenes.video(tmp_path / "film.mp4", [frame] * 3)
-    photos = [cv2.imencode(suffix, frame)[1] for suffix in (".png", ".gif", ".jpg")]
+    kinds = (".png", ".gif", ".jpg", ".bmp", ".webp", ".tiff")
+    photos = [cv2.imencode(suffix, frame)[1] for suffix in kinds]
+    photos += [cv2.imencode(".webp", frame, [cv2.IMWRITE_WEBP_QUALITY, 101])[1]]  # lossless
+    photos += [by_pillow("WEBP", exif=b"Exif\0\0"), by_pillow("TIFF", big_tiff=True)]
     monkeypatch.setattr(media, "MOST_DECODED", 60 * 80)
     assert len(list(video.Video(film).read())) == 3
     assert all(media.decode(photo, "x").image.shape == (60, 80, 3) for photo in photos)
