@@ -130,11 +130,14 @@ def _as_array(image) -> np.ndarray:
         raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None
 
 
-_SIZES = ((b"\x89PNG", ">II", 16), (b"GIF8", "<HH", 6), (b"BM", "<ii", 18))
-"""How files of three formats begin, and the layout and place of width and height in them."""
+_SIZES = ((b"\x89PNG", ">II", 16), (b"GIF8", "<HH", 6))
+"""How files of two formats begin, and the layout and place of width and height in them."""
 
 _WIDTH, _HEIGHT = 256, 257
 """Tags of a TIFF file's directory."""
+
+_KINDS = {3: "H", 16: "Q"}
+"""Types of numbers in it that have not four bytes."""
 
 
 def announced_pixels(content: bytes | memoryview) -> int:
@@ -150,9 +153,12 @@ def announced_pixels(content: bytes | memoryview) -> int:
     try:
         for start, layout, place in _SIZES:
             if bytes(content[: len(start)]) == start:
-                return abs(math.prod(struct.unpack_from(layout, content, place)))  # BMP may count downwards
+                return math.prod(struct.unpack_from(layout, content, place))
+        if bytes(content[:2]) == b"BM":
+            old = content[14] == 12  # OS/2's header, half as wide
+            return abs(math.prod(struct.unpack_from("<HH" if old else "<ii", content, 18)))  # or upside down
         return jpeg_pixels(content) or _webp_pixels(content) or _tiff_pixels(content)
-    except struct.error:  # cut off before that
+    except (struct.error, IndexError):  # cut off before that
         return 0
 
 
@@ -183,7 +189,7 @@ def _tiff_pixels(content) -> int:
     for entry in range(at, at + length * min(entries, 100), length):
         tag, kind = struct.unpack_from(order + "HH", content, entry)
         if tag in (_WIDTH, _HEIGHT):
-            found[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), content, entry + value)[0]
+            found[tag] = struct.unpack_from(order + _KINDS.get(kind, "I"), content, entry + value)[0]
     return found.get(_WIDTH, 0) * found.get(_HEIGHT, 0)
 
 

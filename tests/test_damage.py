@@ -524,6 +524,12 @@ def test_photos_and_films_up_to_the_limit_are_read(tmp_path, monkeypatch):
             read(source)
 
 
+def test_an_old_bmp_is_read():
+    header = struct.pack("<2sIIIIHHHH", b"BM", 26 + 12 * 48, 0, 26, 12, 4, 48, 1, 24)
+    photo = np.frombuffer(header + bytes([100]) * 12 * 48, np.uint8)
+    assert media.decode(photo, "x").image.shape == (48, 4, 3)
+
+
 def test_a_jpeg_whose_header_is_out_of_sight():
     with pytest.raises(FerlibError, match="cannot be read as an image"):
         decoding.grey(jpeg_of(65_500, 65_500, b"astray"), "x")

@@ -149,7 +149,7 @@ def _kernel_gradient(inputs, upstream, sizes):
 class Dropout(keras.layers.Dropout):
     """Keras' layer, which decides by a random byte for each value and not by four.
 
-    Drawing random numbers takes a tenth of a training step. The rate is rounded to a multiple of 1/256.
+    Drawing random numbers took a sixth of a training step. The rate is rounded to a multiple of 1/256.
     """
 
     def call(self, inputs, training=False):
