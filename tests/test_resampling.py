@@ -54,6 +54,13 @@ def test_a_row_minus_itself_is_zero_in_every_resample():
     assert (metrics.accuracy(several, row="x") - metrics.accuracy(several, row="y")).samples.any()
 
 
+def test_rows_without_a_name_share_the_draws_of_the_empty_name():
+    several = [right_and_wrong(coin(0.6, seed=seed)) for seed in range(3)]
+    assert not (metrics.accuracy(several) - metrics.accuracy(several, row="")).samples.any()
+    hits = np.stack([one.correct for one in several])
+    assert not (metrics.ratio(hits) - metrics.ratio(hits, row="")).samples.any()
+
+
 def test_p_value_is_uniform_without_a_difference_and_small_with_one():
     generator = np.random.default_rng(3)
     ps = []
