@@ -64,15 +64,25 @@ def _open_closed() -> None:
 def _stoppable(asked: list[int]) -> Iterator[None]:
     """Let SIGTERM stop a command as Ctrl-C does, and a second one at once."""
 
+    stderr = os.dup(2)  # libraries' complaints may be caught while the request comes
+
     def stop(number, frame):
         if asked:  # some libraries swallow the first
-            os.write(2, b"ferlib: stopped\n")
+            os.write(stderr, b"ferlib: stopped\n")
             os._exit(128 + number)
         asked.append(number)
         raise KeyboardInterrupt
 
-    before = {}
+    def dropped(problem):
+        """Ask once more where the request came into a callback, as of garbage collection, which drops it."""
+        if asked and issubclass(problem.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, os.kill, [os.getpid(), asked.pop()]).start()
+        else:
+            complain(problem)
+
+    before, complain = {}, sys.unraisablehook
     if threading.current_thread() is threading.main_thread():  # no other may set them
+        sys.unraisablehook = dropped
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells without jobs leave it
                 before[number] = signal.signal(number, stop)
@@ -81,6 +91,10 @@ def _stoppable(asked: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = complain
+        if asked:
+            os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _leave_stdout() -> None:
@@ -97,7 +111,7 @@ def _told(error: Exception) -> str:
         if error.name is None or error.name.startswith("ferlib"):
             raise error
         extras = "report,jax" if error.name.startswith("jax") else "report,cpu"
-        return f"this command needs {error.name}; in the project's folder run: pip install '.[{extras}]'"
+        return f"this command needs {error.name}; in the project's folder run: pip install -e '.[{extras}]'"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in paths.NO_ROOM):
         where = error.filename or "stdout"
         return (

@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs: pip install '.[browser]'")
+    api = pytest.importorskip("playwright.sync_api", reason="needs: pip install -e '.[browser]'")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -77,7 +77,7 @@ def test_every_link_inside_leads_somewhere(page):
 def test_everybody_can_read_it(page):
     """No serious fault by axe: contrast, names, order of headings, regions that scroll, languages."""
     axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="needs: pip install '.[browser]'"
+        "axe_playwright_python.sync_playwright", reason="needs: pip install -e '.[browser]'"
     )
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.locator("details:not([open])").count() == 0 < page.locator("details").count()

@@ -48,7 +48,7 @@ def test_a_folder_that_can_not_be_made_is_named(demo_dataset, tmp_path, monkeypa
     "backend, told",
     [
         ("jaxx", "KERAS_BACKEND must be tensorflow or jax"),
-        ("jax", r"needs jax.*pip install '\.\[report,jax\]'"),
+        ("jax", r"needs jax.*pip install -e '\.\[report,jax\]'"),
     ],
 )
 def test_a_backend_that_is_not_there_is_told(backend, told):
@@ -124,6 +124,32 @@ fer2013.load = deaf
 cli.main(["data"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, "ferlib: stopped\n")
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["gc.callbacks.append(ask); gc.collect()", "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); ask()"],
+    ids=["in a callback", "while stderr is caught"],
+)
+def test_a_request_to_stop_is_never_lost(work):
+    code = f"""
+import gc, os, signal, time
+from ferlib import cli
+from ferlib.data import fer2013
+
+def ask(*_):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def load(source, **_):
+    {work}
+    time.sleep(30)
+
+fer2013.load = load
+raise SystemExit(cli.main(["data"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25)
     assert (done.returncode, done.stderr) == (143, "ferlib: stopped\n")
 
 

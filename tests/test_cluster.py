@@ -113,7 +113,7 @@ def test_training_does_what_was_planned(dataset, rows, monkeypatch):
 
 def test_a_missing_extra_is_told(dataset, rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(FerlibError, match=r"pip install '\.\[cluster\]"):
+    with pytest.raises(FerlibError, match=r"pip install -e '\.\[cluster\]"):
         matrix.train_matrix(rows, [0], "full", dataset, workers=2)
 
 

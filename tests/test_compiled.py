@@ -33,7 +33,12 @@ EVERYTHING = {
 """All that a row can ask for, so all that an epoch must carry from step to step."""
 
 
-needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="needs: pip install '.[jax]'")
+TRAINING = [
+    HERE / f"test_{name}.py"
+    for name in ("fitting", "layers", "targets", "predicting", "augment", "attention")
+]
+"""What training rests on, for any backend."""
+needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="needs: pip install -e '.[jax]'")
 
 
 def under_jax(*words: str) -> subprocess.CompletedProcess:
@@ -89,12 +94,14 @@ def test_scanned_epochs_compute_what_fit_computes(tmp_path):
     )
 
 
+def test_the_tests_meant_for_jax_exist():
+    assert not [file for file in TRAINING if not file.exists()]
+
+
 @needs_jax
 @pytest.mark.slow
 def test_training_passes_its_tests_on_jax_as_well():
-    names = ("fitting", "normalization", "targets", "predicting", "augment", "attention")
-    files = [str(HERE / f"test_{name}.py") for name in names]
-    run = under_jax("-m", "pytest", "-p", "no:cacheprovider", *files)
+    run = under_jax("-m", "pytest", "-p", "no:cacheprovider", *map(str, TRAINING))
     assert run.returncode == 0, run.stdout
     (passed,) = re.findall(r"(\d+) passed", run.stdout)
     BACKENDS["jax"] += int(passed)

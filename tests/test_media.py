@@ -166,6 +166,14 @@ def test_a_video_that_stops_in_the_middle_says_where(film, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_film_without_its_beginning_is_refused(film, tmp_path):
+    """FFmpeg would look for single pictures in it, and nothing would say how many are missing."""
+    headless = tmp_path / "headless.avi"
+    headless.write_bytes(film.read_bytes()[1:])
+    with pytest.raises(FerlibError, match="headless.avi: damaged, .* its beginning is missing"):
+        videos.Video(headless)
+
+
 @pytest.mark.parametrize("contents", [b"", b"no video " * 100], ids=["empty", "text"])
 def test_what_is_no_video_is_refused_quietly(tmp_path, contents, capfd):
     path = tmp_path / "film_001.mp4"

@@ -160,5 +160,5 @@ def test_a_missing_driver_is_told(row, demo_dataset, monkeypatch, scheme, driver
 
 def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(FerlibError, match=r"pip install '\.\[tune\]"):
+    with pytest.raises(FerlibError, match=r"pip install -e '\.\[tune\]"):
         tune.tune("tiny", demo_dataset)

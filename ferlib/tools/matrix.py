@@ -164,7 +164,7 @@ def _client(workers: int | None, scheduler: str | None):
         from distributed import Client, LocalCluster
     except ModuleNotFoundError:
         raise FerlibError(
-            "several workers need dask.distributed; in the project's folder run: pip install '.[cluster]'"
+            "several workers need dask.distributed; in the project's folder run: pip install -e '.[cluster]'"
         ) from None
     if scheduler is not None:
         try:

@@ -51,7 +51,9 @@ def tune(
     try:
         import optuna
     except ModuleNotFoundError:
-        raise FerlibError("tuning needs Optuna; in the project's folder run: pip install '.[tune]'") from None
+        raise FerlibError(
+            "tuning needs Optuna; in the project's folder run: pip install -e '.[tune]'"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     profile = trainer.choose_profile(profile)
     row = experiments.find(experiment_id)

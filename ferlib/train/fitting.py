@@ -268,8 +268,12 @@ def _batches(images: np.ndarray, targets: np.ndarray, order: np.ndarray, batch_s
     with tf.device("CPU"):
         arrays = tf.constant(images), tf.constant(targets)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-    chosen = batches.map(lambda places: tuple(tf.gather(array, places) for array in arrays))
-    return chosen.prefetch(2).with_options(options)
+
+    @tf.autograph.experimental.do_not_convert  # which leaves compiled files behind, and changes nothing here
+    def chosen(places):
+        return tuple(tf.gather(array, places) for array in arrays)
+
+    return batches.map(chosen).prefetch(2).with_options(options)
 
 
 class _Batches(keras.utils.PyDataset):
