@@ -176,6 +176,15 @@ def test_an_answer_and_the_abstract_keep_their_places(shown, monkeypatch):
     assert shown[3][0]["text/markdown"] == f"> {chapter.UNKNOWN}", "the title page has the heading"
 
 
+def test_a_conclusion_whose_number_is_missing_is_open(shown, monkeypatch):
+    report = a_report(monkeypatch=monkeypatch)
+    report.values(gain=pd.NA, loss=0.1)
+    report.conclude("**Finding.** Better by {{gain:+.1p}}.", better=True)
+    report.conclude("**Finding.** Worse by {{loss:+.1p}}.", worse=True)
+    assert [facts["holds"] for _, facts in shown[-2:]] == [None, True]
+    assert chapter.MISSING not in shown[-2][0]["text/markdown"]
+
+
 def test_a_conclusion_needs_evidence(shown, monkeypatch):
     with pytest.raises(FerlibError, match="without evidence"):
         a_report(monkeypatch=monkeypatch).conclude("**Finding.** So it is.")

@@ -168,7 +168,7 @@ class Report:
         display.show_markdown(self._filled(text), {"role": "prose"})
 
     def conclude(self, text: str, **evidence) -> None:
-        """Show a conclusion if its evidence carries it.
+        """Show a conclusion if its evidence carries it, and all of its numbers are known.
 
         Args:
             text: Markdown with holes. Its heading and the word **Answer** stay, whatever the evidence.
@@ -179,7 +179,9 @@ class Report:
         """
         if not evidence:
             raise FerlibError(f"a conclusion without evidence: {text.strip()[:60]}")
-        holds = verdict(evidence) if self.conclusive else None
+        known = self._known(text)
+        unknown = [hole[1] for hole in HOLE.finditer(text) if written(known.get(hole[1], "")) == MISSING]
+        holds = verdict(evidence | dict.fromkeys(unknown)) if self.conclusive else None
         opening = _OPENING.match(text)[1]
         role = "abstract" if opening.startswith("## Abstract") else "prose"
         if role == "abstract":  # the title page has that heading
@@ -206,6 +208,9 @@ class Report:
         display.provenance(self.dataset, self.runs, self.profile)
 
     def _filled(self, text: str) -> str:
-        """Fill the holes; what would be read of a row that was not run is missing."""
+        return filled(text.strip(), self._known(text))
+
+    def _known(self, text: str) -> dict[str, object]:
+        """Return the values by name; what a text would read of a row that was not run is missing."""
         unknown = {hole[1]: None for hole in HOLE.finditer(text) if hole[1].split(".")[0] in EXPERIMENTS}
-        return filled(text.strip(), unknown | self._values)
+        return unknown | self._values
