@@ -29,7 +29,7 @@ test: $(READY) ## lint and tests, offline
 
 test-slow: $(READY) ## all tests, also those that take longer: kills, damaged files, two whole reports
 	@$(VENV)/bin/coverage erase
-	@$(VENV)/bin/coverage run -m pytest -n auto --dist worksteal
+	@$(VENV)/bin/coverage run -m pytest  # in one process: workers that are slow to end lose what they counted
 	@FERLIB_TRUST=reports/record/trust.csv $(VENV)/bin/coverage run -m pytest -m slow --durations 20
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/python tests/trust.py reports/record/trust.csv
 

@@ -140,7 +140,7 @@ PRINTED = {
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
         "train/experiments.py",
-        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN SCRATCH BEST PAPER LEAN _row _ROWS",
+        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN _row _ROWS",
     ),
 }
 """Heading to a module of ferlib and the names that are printed of it."""

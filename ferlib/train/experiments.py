@@ -195,9 +195,7 @@ _ROWS = (
     _row("mini_xception", ("mini-Xception", "mini_xception"), "as its paper", PAPER, 0.66),
     _row("lean", ("no dense layers", "lean_cnn"), "small and fast", LEAN),
     _row("best", ("no dense layers", "residual_cnn"), "residual, strongly augmented", BEST),
-    _row(
-        "deep_no_batch_norm", ABLATION, "no batch normalization", AUGMENTED, switches=(("batch_norm", False),)
-    ),
+    _row("deep_no_batch_norm", ABLATION, "no normalization", AUGMENTED, switches=(("batch_norm", False),)),
     _row("deep_no_dropout", ABLATION, "no dropout", AUGMENTED, switches=(("dropout", 0.0),)),
     *(
         _row(f"deep_batch_{size}", ABLATION, f"batch size {size}", AUGMENTED, batch_size=size)
