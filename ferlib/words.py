@@ -1,5 +1,6 @@
 """How numbers, lists and strange names are written in sentences."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -15,7 +16,14 @@ def interval(low: float, high: float, decimals: int = 1, unit: str = "") -> str:
 
 def points(difference: float) -> str:
     """Write a difference of shares as percentage points, with its sign."""
-    return f"{100 * difference:+.1f} points".replace("-", "−")
+    return minus(f"{100 * difference:+.1f} points")
+
+
+def minus(number: str) -> str:
+    """Write a number that begins with a hyphen with a minus, and with none where it was rounded to zero."""
+    if not number.startswith("-"):
+        return number
+    return number[1:] if re.match(r"-[0.,]+(?![\d.,e])", number) else "−" + number[1:]
 
 
 def p_value(p: float) -> str:

@@ -63,6 +63,8 @@ def test_tensorflow_tells_a_chapter_errors_alone_from_its_first_cell_on(caplog):
         (0.0552, "+.1p", "+5.5 points"),
         (876263, ",", "876,263"),
         (-1.5, ".1f", "−1.5"),
+        (-0.001, ".2f", "0.00"),
+        (-0.0004, ".0%", "0 %"),
         ("deep_tuned", "", "deep_tuned"),
         ("-o", "", "-o"),
         (["a", "b", "c"], "", "a, b and c"),

@@ -42,6 +42,7 @@ def test_coverage_counts_the_lines_and_branches_that_were_run(tmp_path, monkeypa
     package.mkdir()
     (package / "a.py").write_text("def one(x):\n    if x:\n        x = 1\n    return x\n")
     monkeypatch.setattr(trust, "PACKAGE", package)
+    monkeypatch.delenv("COVERAGE_FILE", raising=False)
     monkeypatch.chdir(tmp_path)
     data = coverage.CoverageData(str(tmp_path / ".coverage"))
     data.add_arcs({str(package / "a.py"): [(-1, 1), (1, -1), (-1, 2), (2, 3), (3, 4), (4, -1)]})

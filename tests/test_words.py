@@ -10,6 +10,18 @@ def test_numbers_are_written_with_space_and_sign():
     assert words.interval(0.612, 0.648) == "61.2 to 64.8"
     assert words.interval(0.612, 0.648, 0, " %") == "61 % to 65 %"
     assert words.points(-0.0123) == "−1.2 points" and words.points(0.02) == "+2.0 points"
+    assert words.points(-0.0004) == "0.0 points"
+    written = ["-0.00", "-0.05 %", "-1,000", "-0.5", "-inf", "-1e-05", "+0.0", "7"]
+    assert list(map(words.minus, written)) == [
+        "0.00",
+        "−0.05 %",
+        "−1,000",
+        "−0.5",
+        "−inf",
+        "−1e-05",
+        "+0.0",
+        "7",
+    ]
     assert [words.short(number) for number in (7, 58_423, 1_116_839)] == ["7", "58.4 k", "1.12 M"]
 
 

@@ -11,7 +11,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
-from ferlib.words import interval, p_value, points
+from ferlib.words import interval, minus, p_value, points
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -57,7 +57,7 @@ class Difference:
 
     def fields(self) -> dict:
         """Return what sentences say of it: ``value``, ``low``, ``high``, ``size`` and ``interval``."""
-        ends = [f"{100 * end:+.1f}".replace("-", "−") for end in (self.low, self.high)]
+        ends = [minus(f"{100 * end:+.1f}") for end in (self.low, self.high)]
         interval = pd.NA if self.value is pd.NA else " to ".join(ends) + " points"
         return asdict(self) | {"size": abs(self.value), "interval": interval}
 

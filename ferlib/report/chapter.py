@@ -18,7 +18,7 @@ from ferlib.labels import FerlibError
 from ferlib.report import display
 from ferlib.train import record
 from ferlib.train.experiments import EXPERIMENTS
-from ferlib.words import listed
+from ferlib.words import listed, minus
 
 # TensorFlow warns on stdout where notebooks run, of functions by their places in memory.
 logging.getLogger("tensorflow").addFilter(lambda told: told.levelno >= logging.ERROR)
@@ -74,7 +74,7 @@ def written(value, form: str = "") -> str:
     text = f"{100 * value:{form[:-1]}f} points" if form.endswith("p") else format(value, form)
     if isinstance(value, str):
         return text
-    return ("−" + text[1:] if text.startswith("-") else text).replace("%", " %")
+    return minus(text).replace("%", " %")
 
 
 def filled(text: str, values: Mapping[str, object]) -> str:

@@ -23,6 +23,7 @@ from PIL import Image, ImageChops
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.train import machine
+from ferlib.words import minus
 
 DPI = 200
 """Resolution of photographs in saved figures, dots per inch; small images keep their own pixels."""
@@ -260,7 +261,7 @@ def _formatted(value, form: str | Callable) -> str:
     text = form.format(value) if "{" in form else format(value, form)
     if isinstance(value, str):
         return text
-    return re.sub("^-", "−", text).replace("%", "\u00a0%")
+    return minus(text).replace("%", "\u00a0%")
 
 
 def _origin(run) -> dict:
