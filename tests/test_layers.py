@@ -3,9 +3,16 @@ import numpy as np
 import pytest
 
 from ferlib.train import layers, machine, models
-from ferlib.train.layers import BatchNormalization, Conv2D, Dropout, make_fast, make_plain
+from ferlib.train.layers import (
+    BatchNormalization,
+    Conv2D,
+    DepthwiseConv2D,
+    Dropout,
+    make_fast,
+    make_plain,
+)
 
-MAPS, VECTORS = (5, 6, 4, 8), (12, 8)
+MAPS, MANY_MAPS, VECTORS = (5, 6, 4, 8), (5, 6, 4, 16), (12, 8)
 
 
 def layer(kind, shape, policy, trainable=True):
@@ -32,7 +39,7 @@ def answers(made, images, training):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
-@pytest.mark.parametrize("shape", [MAPS, VECTORS])
+@pytest.mark.parametrize("shape", [MAPS, MANY_MAPS, VECTORS])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
 def test_it_is_keras_layer(shape, policy, training, trainable):
@@ -80,12 +87,11 @@ def test_a_saved_network_comes_back_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"prior", "logistic"}))
-def test_every_network_has_fast_layers_and_those_with_depthwise_convolutions_are_known(name):
+def test_every_network_has_fast_layers(name):
     network = models.build(name, pretrained=False)
     kinds = {type(part) for part in network.layers}
     assert {BatchNormalization, Conv2D} <= kinds and not kinds & set(layers.FAST)
-    depthwise = {keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D}
-    assert bool(kinds & depthwise) == (name in models.DEPTHWISE)
+    assert (DepthwiseConv2D in kinds) == name.startswith("mobilenet")
 
 
 def test_layers_of_keras_become_fast_in_place_and_plain_again():
@@ -93,23 +99,24 @@ def test_layers_of_keras_become_fast_in_place_and_plain_again():
         [
             keras.Input(MAPS[1:]),
             keras.layers.Conv2D(8, 3, padding="same"),
+            keras.layers.DepthwiseConv2D(3, padding="same"),
             layer(keras.layers.BatchNormalization, MAPS, "float32"),
             keras.layers.Dropout(0.5),
         ]
     )
     images = np.random.default_rng(0).normal(1, 2, MAPS).astype("float32")
     before, weights = np.asarray(network(images)), network.get_weights()
-    assert [type(part) for part in make_fast(network).layers] == [Conv2D, BatchNormalization, Dropout]
+    kinds = [type(part) for part in make_fast(network).layers]
+    assert kinds == [Conv2D, DepthwiseConv2D, BatchNormalization, Dropout]
     np.testing.assert_allclose(network(images), before, atol=1e-5)
     for one, two in zip(network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, two)
     assert {type(part) for part in make_plain(network).layers} == set(layers.FAST)
 
 
-def convolved(kind, precision, kernel=3):
+def convolved(made):
     """Output of a layer on a small map, and the gradients of its input and kernel."""
     tensorflow = pytest.importorskip("tensorflow")
-    made = kind(16, kernel, padding="same", dtype=precision, name="convolved")
     images = tensorflow.constant(np.random.default_rng(2).normal(0, 1, (5, 6, 7, 96)).astype("float32"))
     made.build(images.shape)
     made.kernel.assign(np.random.default_rng(3).normal(0, 0.1, made.kernel.shape))
@@ -124,11 +131,49 @@ def convolved(kind, precision, kernel=3):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
 @pytest.mark.parametrize("kernel", [1, 3, (5, 3)])
 def test_gradients_by_matrix_products_are_those_of_keras(kernel, monkeypatch):
-    exact = convolved(keras.layers.Conv2D, "float32", kernel)
+    exact = convolved(keras.layers.Conv2D(16, kernel, padding="same", dtype="float32"))
     monkeypatch.setattr(Conv2D, "_multiplies", lambda *_: True)
     for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 3e-2)):
-        for one, two in zip(convolved(Conv2D, precision, kernel), exact, strict=True):
+        own = convolved(Conv2D(16, kernel, padding="same", dtype=precision))
+        for one, two in zip(own, exact, strict=True):
             np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+@pytest.mark.parametrize("options", [{"strides": 2}, {"strides": 2, "padding": "same"}, {"strides": 1}])
+def test_depthwise_convolutions_are_those_of_keras(options, monkeypatch):
+    """With strides gradients of inputs must come from float32, for bfloat16 takes ten times as long."""
+    counted = []
+    original = layers._convolved_depthwise
+    monkeypatch.setattr(layers, "_convolved_depthwise", lambda *a: counted.append(a[2:]) or original(*a))
+    monkeypatch.setattr(machine, "gpus", list)
+    common = {"kernel_size": 3, "use_bias": False} | options
+    exact = convolved(keras.layers.DepthwiseConv2D(**common, dtype="float32"))
+    for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 3e-2)):
+        for one, two in zip(convolved(DepthwiseConv2D(**common, dtype=precision)), exact, strict=True):
+            np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+    assert len(counted) == (options["strides"] > 1)
+    monkeypatch.setattr(machine, "gpus", lambda: ["one"])
+    convolved(DepthwiseConv2D(**common, dtype="mixed_bfloat16"))
+    convolved(DepthwiseConv2D(**common | {"use_bias": True}, dtype="mixed_bfloat16"))
+    assert len(counted) == (options["strides"] > 1)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
+def test_few_channels_are_normalized_in_float32(monkeypatch):
+    """Or mini-Xception, which has eight, would be slower in bfloat16 than in float32."""
+    tensorflow = pytest.importorskip("tensorflow")
+    kinds, original = [], tensorflow.raw_ops.FusedBatchNormV3
+
+    def kernel(x, **options):
+        kinds.append(x.dtype.name)
+        return original(x=x, **options)
+
+    monkeypatch.setattr(tensorflow.raw_ops, "FusedBatchNormV3", kernel)
+    for shape in (MAPS, MANY_MAPS):
+        answer = BatchNormalization(dtype="mixed_bfloat16")(np.ones(shape, "float32"), training=True)
+        assert answer.dtype.name == "bfloat16"
+    assert kinds == ["float32", "bfloat16"]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")

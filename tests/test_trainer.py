@@ -327,7 +327,7 @@ def test_what_time_was_left_for_is_returned(dataset, table, counted, monkeypatch
 
 
 def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
-    monkeypatch.setattr(trainer.machine, "precision", lambda depthwise: "mixed_bfloat16")
+    monkeypatch.setattr(trainer.machine, "precision", lambda: "mixed_bfloat16")
     narrow = {"switches": (("width", 0.05),), "precision": "auto"}
     run = trainer.train(row(model="shallow_cnn", **narrow), 0, dataset, profile="full")
     assert run.result["precision"] == "mixed_bfloat16"

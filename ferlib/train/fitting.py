@@ -59,7 +59,7 @@ class Fitting:
         self._best: dict[str, list | np.ndarray] = {}
         self.precision = experiment.precision
         if self.precision == "auto":
-            self.precision = machine.precision(experiment.model in models.DEPTHWISE)
+            self.precision = machine.precision()
         with _precision(self.precision):
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network

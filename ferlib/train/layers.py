@@ -5,11 +5,15 @@ Networks are written in Keras' layers; `make_fast` turns those that it knows int
 
 import keras
 from keras import ops
+from keras.activations import linear
 
 from ferlib.train import machine
 
 SMALL_MAP, MANY_CHANNELS = 12 * 12, 96
 """Gradients of kernels are matrix products on maps of so many pixels at most and from so many channels on."""
+
+FEW_CHANNELS = 15
+"""Maps with so many channels at most are normalized in float32: for bfloat16 the kernel takes 16 at once."""
 
 
 @keras.saving.register_keras_serializable("ferlib")
@@ -60,8 +64,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _fused(self, inputs, mean, variance, is_training: bool):
         import tensorflow
 
-        return tensorflow.raw_ops.FusedBatchNormV3(
-            x=inputs,
+        few = _half_on_processor(inputs) and inputs.shape[-1] <= FEW_CHANNELS
+        outputs, *statistics = tensorflow.raw_ops.FusedBatchNormV3(
+            x=ops.cast(inputs, "float32") if few else inputs,
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
             mean=mean,
@@ -69,6 +74,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=is_training,
         )[:3]
+        return ops.cast(outputs, inputs.dtype), *statistics
 
 
 @keras.saving.register_keras_serializable("ferlib")
@@ -88,8 +94,7 @@ class Conv2D(keras.layers.Conv2D):
     def _multiplies(self, inputs) -> bool:
         _, height, width, channels = inputs.shape
         return (
-            keras.backend.backend() == "tensorflow"
-            and keras.backend.standardize_dtype(inputs.dtype) == "bfloat16"
+            _half_on_processor(inputs)
             and self.strides == self.dilation_rate == (1, 1)
             and self.padding == "same"
             and self.groups == 1
@@ -98,7 +103,6 @@ class Conv2D(keras.layers.Conv2D):
             and None not in (height, width)
             and height * width <= SMALL_MAP
             and channels >= MANY_CHANNELS
-            and not machine.gpus()
         )
 
 
@@ -146,6 +150,45 @@ def _kernel_gradient(inputs, upstream, sizes):
 
 
 @keras.saving.register_keras_serializable("ferlib")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Keras' layer; with strides, gradients of its inputs are computed in float32.
+
+    For bfloat16 TensorFlow's kernel takes ten times as long as for float32, if the stride is not one.
+    """
+
+    def call(self, inputs):
+        """Convolve each channel of float (n, h, w, c) with kernels of its own."""
+        plain = self.dilation_rate == (1, 1) and not self.use_bias and self.activation is linear
+        if not (plain and max(self.strides) > 1 and _half_on_processor(inputs)):
+            return super().call(inputs)
+        return _convolved_depthwise(inputs, self.kernel, (1, *self.strides, 1), self.padding.upper())
+
+
+def _convolved_depthwise(inputs, kernel, strides, padding):
+    import tensorflow as tf
+
+    about = {"strides": strides, "padding": padding}
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        def gradients(upstream):
+            by_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+                input_sizes=tf.shape(inputs),
+                filter=tf.cast(kernel, tf.float32),
+                out_backprop=tf.cast(upstream, tf.float32),
+                **about,
+            )
+            by_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+                input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, **about
+            )
+            return tf.cast(by_inputs, inputs.dtype), by_kernel
+
+        return tf.nn.depthwise_conv2d(inputs, kernel, **about), gradients
+
+    return convolve(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel))
+
+
+@keras.saving.register_keras_serializable("ferlib")
 class Dropout(keras.layers.Dropout):
     """Keras' layer, which decides by a random byte for each value and not by four.
 
@@ -179,6 +222,7 @@ class Dropout(keras.layers.Dropout):
 FAST = {
     keras.layers.BatchNormalization: BatchNormalization,
     keras.layers.Conv2D: Conv2D,
+    keras.layers.DepthwiseConv2D: DepthwiseConv2D,
     keras.layers.Dropout: Dropout,
 }
 
@@ -204,3 +248,12 @@ def _exchange(network, kinds):
     for layer in network.layers:
         layer.__class__ = kinds.get(type(layer), type(layer))
     return network
+
+
+def _half_on_processor(inputs) -> bool:
+    """Say whether TensorFlow computes with bfloat16 on the processor, where some of its kernels are slow."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and keras.backend.standardize_dtype(inputs.dtype) == "bfloat16"
+        and not machine.gpus()
+    )

@@ -110,18 +110,13 @@ def name() -> str:
     return tensorflow.config.experimental.get_device_details(gpus()[0]).get("device_name", "GPU")
 
 
-def precision(depthwise: bool) -> str:
+def precision() -> str:
     """Return the Keras dtype policy in which this device trains fastest without loss.
 
-    That is bfloat16 on a GPU, and on processors that multiply matrices of it (AMX, AVX-512 BF16) for networks
-    without depthwise convolutions, for which TensorFlow has no fast kernel there; float32 elsewhere.
-
-    Args:
-        depthwise: Whether the network has depthwise convolutions.
+    That is bfloat16 on a GPU and on processors that multiply matrices of it (AMX, AVX-512 BF16), float32
+    elsewhere.
     """
-    half = bool(gpus()) or (
-        keras.backend.backend() == "tensorflow" and multiplies_bfloat16() and not depthwise
-    )
+    half = bool(gpus()) or (keras.backend.backend() == "tensorflow" and multiplies_bfloat16())
     return "mixed_bfloat16" if half else "float32"
 
 

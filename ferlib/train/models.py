@@ -240,9 +240,6 @@ MODELS = {
 }
 """Registry: name to builder, the simplest first."""
 
-DEPTHWISE = frozenset({"mini_xception", "mobilenet", "mobilenet_scratch"})
-"""Networks with depthwise convolutions, which not every device computes faster in half precision."""
-
 
 def macs(part: keras.Model | layers.Layer) -> int:
     """Count the multiply-accumulate operations that one image costs.
