@@ -1,0 +1,187 @@
+"""The same networks in PyTorch, to measure training beside it where torch is installed."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ferlib.data.fer2013 import Split
+
+
+class Translated(nn.Module):
+    """A Keras network in PyTorch: the same operations in the same order, with the same weights.
+
+    Args:
+        network: From `models.build`.
+    """
+
+    def __init__(self, network: keras.Model):
+        super().__init__()
+        self._start, self._steps = id(network.inputs[0]), []
+        for operation in network.operations[1:]:
+            inputs = operation.input if isinstance(operation.input, list) else [operation.input]
+            step = _translated(operation)
+            if isinstance(step, nn.Module):
+                self.add_module(operation.name, step)
+            self._steps.append((step, [id(tensor) for tensor in inputs], id(operation.output)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return scores before the softmax, float (n, classes), of images float (n, 1, 48, 48), 0..255."""
+        values = {self._start: images}
+        for step, inputs, output in self._steps:
+            values[output] = step(*(values[place] for place in inputs))
+        return values[output]
+
+
+def epoch(network: keras.Model, split: Split, batch_size: int, precision: str) -> Callable[[], torch.Tensor]:
+    """Return an epoch as one would write it with PyTorch: eager, channels last, Adam.
+
+    Args:
+        network: From `models.build`; its weights are copied.
+        split: Images with labels.
+        batch_size: Images a step.
+        precision: ``"mixed_bfloat16"`` computes in bfloat16 what PyTorch's autocast does, else float32.
+
+    Returns:
+        A function that trains one epoch and returns the last step's loss.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = Translated(network).to(device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.Adam(module.parameters())
+    images = torch.tensor(np.asarray(split.images), device=device).permute(0, 3, 1, 2).float()
+    labels = torch.tensor(np.asarray(split.labels), device=device)
+
+    def run() -> torch.Tensor:
+        for chosen in torch.randperm(len(labels), device=device).split(batch_size):
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "mixed_bfloat16"):
+                loss = functional.cross_entropy(module(images[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.detach().cpu()  # which waits for the device
+
+    return run
+
+
+def _translated(operation) -> Callable:
+    for kind, translate in TRANSLATIONS.items():
+        if isinstance(operation, kind):
+            return translate(operation)
+    raise NotImplementedError(f"PyTorch has no translation of {type(operation).__name__} yet")
+
+
+def _convolution(kernel, bias, layer, grouped: bool = False) -> nn.Module:
+    rows, columns, channels, filters = kernel.shape
+    weight = np.asarray(kernel)
+    weight = weight.transpose(2, 3, 0, 1) if grouped else weight.transpose(3, 2, 0, 1)
+    made = nn.Conv2d(
+        *(channels, channels * filters if grouped else filters, (rows, columns), layer.strides),
+        padding="same" if layer.padding == "same" and layer.strides == (1, 1) else 0,
+        groups=channels if grouped else 1,
+        bias=bias is not None,
+    )
+    _assign(made, weight.reshape(made.weight.shape), bias)
+    if layer.padding == "same" and layer.strides != (1, 1):
+        return nn.Sequential(_SamePadding((rows, columns), layer.strides, 0.0), made)
+    return made
+
+
+def _separable(layer) -> nn.Module:
+    depthwise = _convolution(layer.depthwise_kernel, None, layer, grouped=True)
+    rows, columns, channels, filters = layer.pointwise_kernel.shape
+    pointwise = nn.Conv2d(channels, filters, 1, bias=layer.use_bias)
+    weight = np.asarray(layer.pointwise_kernel).transpose(3, 2, 0, 1)
+    _assign(pointwise, weight, layer.bias if layer.use_bias else None)
+    return nn.Sequential(depthwise, pointwise)
+
+
+def _dense(layer) -> nn.Module:
+    made = nn.Linear(*layer.kernel.shape)
+    _assign(made, np.asarray(layer.kernel).T, layer.bias if layer.use_bias else np.zeros(layer.units))
+    relu = layer.activation is keras.activations.relu
+    return nn.Sequential(made, nn.ReLU()) if relu else made
+
+
+def _normalization(layer) -> nn.Module:
+    made = nn.BatchNorm2d if len(layer.input.shape) == 4 else nn.BatchNorm1d
+    made = made(layer.input.shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
+    _assign(made, layer.gamma, layer.beta)
+    for statistic, kept in (
+        (made.running_mean, layer.moving_mean),
+        (made.running_var, layer.moving_variance),
+    ):
+        statistic.copy_(torch.tensor(np.asarray(kept)))
+    return made
+
+
+def _pooling(layer) -> nn.Module:
+    pool = nn.MaxPool2d(layer.pool_size, layer.strides)
+    if layer.padding == "valid":
+        return pool
+    return nn.Sequential(_SamePadding(layer.pool_size, layer.strides, -torch.inf), pool)
+
+
+def _assign(module, weight, bias) -> None:
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(np.asarray(weight)))
+        if bias is not None:
+            module.bias.copy_(torch.tensor(np.asarray(bias)))
+
+
+class _SamePadding(nn.Module):
+    """Padding as TensorFlow has it: one more at the end where it can't be even."""
+
+    def __init__(self, window, strides, value: float):
+        super().__init__()
+        self._window, self._strides, self._value = window, strides, value
+
+    def forward(self, x):
+        pads = []
+        for size, window, stride in zip(x.shape[2:], self._window, self._strides, strict=True):
+            total = max((-(-size // stride) - 1) * stride + window - size, 0)
+            pads = [total // 2, total - total // 2, *pads]
+        return functional.pad(x, pads, value=self._value)
+
+
+def _resized(operation):
+    return lambda x: functional.interpolate(x, operation.size, mode="bilinear")
+
+
+def _centred(layer):
+    mean, deviation = (np.asarray(part).reshape(1, -1, 1, 1) for part in (layer.mean, layer.variance**0.5))
+    mean, deviation = torch.tensor(mean), torch.tensor(deviation)
+    return lambda x: (x - mean.to(x.device)) / deviation.to(x.device)
+
+
+def _padded(layer):
+    (top, bottom), (left, right) = layer.padding
+    return lambda x: functional.pad(x, (left, right, top, bottom))
+
+
+TRANSLATIONS = {
+    keras.layers.Rescaling: lambda layer: lambda x: x * layer.scale + layer.offset,
+    keras.layers.Normalization: _centred,
+    keras.layers.ZeroPadding2D: _padded,
+    keras.layers.SeparableConv2D: _separable,
+    keras.layers.DepthwiseConv2D: lambda layer: _convolution(
+        layer.kernel, layer.bias if layer.use_bias else None, layer, grouped=True
+    ),
+    keras.layers.Conv2D: lambda layer: _convolution(
+        layer.kernel, layer.bias if layer.use_bias else None, layer
+    ),
+    keras.layers.Dense: _dense,
+    keras.layers.BatchNormalization: _normalization,
+    keras.layers.ReLU: lambda layer: nn.ReLU() if layer.max_value is None else nn.ReLU6(),
+    keras.layers.MaxPooling2D: _pooling,
+    keras.layers.Dropout: lambda layer: nn.Dropout(layer.rate),
+    keras.layers.GlobalAveragePooling2D: lambda layer: lambda x: x.mean((2, 3)),
+    keras.layers.Flatten: lambda layer: lambda x: x.permute(0, 2, 3, 1).flatten(1),
+    keras.layers.Add: lambda layer: lambda *parts: sum(parts),
+    keras.layers.Concatenate: lambda layer: lambda *parts: torch.cat(parts, 1),
+    keras.layers.Activation: lambda layer: nn.ReLU() if "relu" in layer.activation.__name__ else lambda x: x,
+    keras.Operation: _resized,
+}
+"""What stands for each of Keras' layers, special ones first; the softmax at the end is the loss's."""
