@@ -170,7 +170,7 @@ def test_a_film_without_its_beginning_is_refused(film, tmp_path):
     """FFmpeg would look for single pictures in it, and nothing would say how many are missing."""
     headless = tmp_path / "headless.avi"
     headless.write_bytes(film.read_bytes()[1:])
-    with pytest.raises(FerlibError, match="headless.avi: damaged, .* its beginning is missing"):
+    with pytest.raises(FerlibError, match="headless.avi: damaged, .* does not begin as one"):
         videos.Video(headless)
 
 

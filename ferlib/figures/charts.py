@@ -15,6 +15,7 @@ from ferlib.evaluate import metrics
 from ferlib.figures.style import FAINT, SPLIT_COLOURS, SPLIT_NAMES
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
+from ferlib.words import minus
 
 
 def class_counts(counts: pd.DataFrame) -> Axes:
@@ -71,7 +72,7 @@ def _heat_map(ax, shares, label, *, square=True):
 GROUP_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
 """Colours of groups of rows, in the order of the table."""
 
-_PERCENT = ticker.FuncFormatter(lambda share, _: f"{100 * share:.3g} %".replace("-", "−"))
+_PERCENT = ticker.FuncFormatter(lambda share, _: minus(f"{100 * share:.3g} %"))
 
 
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:

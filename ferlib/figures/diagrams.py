@@ -13,7 +13,7 @@ from matplotlib.patches import Polygon
 
 from ferlib.figures.style import FAINT, INK
 from ferlib.train import models
-from ferlib.words import short
+from ferlib.words import minus, short
 
 COLOURS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
 """Colour of each kind of stage."""
@@ -139,7 +139,7 @@ def _step(layer):
         return f"dropout {layer.rate:g}" if layer.rate else None
     if isinstance(layer, layers.Rescaling):
         scale = f"÷ {1 / layer.scale:g}" if layer.scale else "× 0"
-        return f"{scale}, {layer.offset:+g}".replace("-", "−")
+        return f"{scale}, {minus(f'{layer.offset:+g}')}"
     name = type(layer).__name__
     if name == "Resize":
         return "resize to {}×{}".format(*layer.size)

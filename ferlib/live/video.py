@@ -27,9 +27,6 @@ TIMED_FRAMES = 60
 HEAD = 4096
 """Bytes at the beginning of a file, of which a video has some that are zero."""
 
-NO_AVI = "it is called .avi but does not begin as one: its beginning is missing"
-"""Why a file is refused that FFmpeg would take for single pictures in a row, of no known number."""
-
 LISTS = (b"ffconcat", b"#EXTM3U")
 """How text begins that FFmpeg takes for a video: it would open other files that it names."""
 
@@ -126,7 +123,8 @@ def _opened(path: Path) -> cv2.VideoCapture:
         raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
     announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
     if path.suffix.lower() == ".avi" and not head.startswith(b"RIFF") and not announced:
-        raise FerlibError(f"{path}: damaged, {NO_AVI}")
+        # FFmpeg would take it for single pictures in a row, of no known number.
+        raise FerlibError(f"{path}: damaged, it is called .avi but does not begin as one")
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     refuse_large(str(path), width * height)
     return capture
