@@ -66,11 +66,21 @@ def test_each_row_of_the_search_changes_one_thing():
 
 
 def test_the_search_for_the_small_network_changes_length_and_augmentation_alone():
-    for id in ("lean", "lean_crowd", "lean_majority", "lean_cleaned"):
+    for id in ("lean", "lean_crowd"):
         base = experiments.find(id)
         for ending, change in (("long", {}), ("strong", {"policy": "strong"})):
             wanted = replace(base, epochs=200, **change)
             assert experiments.key(experiments.find(f"{id}_{ending}")) == experiments.key(wanted)
+
+
+def test_what_the_crowd_is_compared_with_differs_in_what_is_taught_alone():
+    base = experiments.find("lean_crowd")
+    for id, target in (("lean_label", "label"), ("lean_majority", "majority"), ("lean_cleaned", "cleaned")):
+        wanted = replace(base, target=target)
+        assert experiments.key(experiments.find(id)) == experiments.key(wanted)
+    assert experiments.key(replace(experiments.find("lean_crowd_distilled"), teachers=None)) == (
+        experiments.key(base)
+    )
 
 
 def test_pretrained_rows_have_a_variant_without_weights():

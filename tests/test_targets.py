@@ -6,7 +6,7 @@ import pytest
 from ferlib.data import votes
 from ferlib.data.fer2013 import Split
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.train import targets
+from ferlib.train import models, targets
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
 
@@ -84,3 +84,18 @@ def test_targets_reach_the_network(split):
         one.epoch()
     answer = np.asarray(one.network(doubtful.images))[0]
     np.testing.assert_allclose(answer[[4, 0]], [0.6, 0.4], atol=0.05)
+
+
+def test_half_of_what_is_taught_may_be_what_others_answer(split):
+    """The mean of two networks: one always says angry, the other always happy."""
+    two = split.take([0, 1])
+    row = Experiment("x", "x", "x", "prior", target="crowd", teachers=("y", 2, 0.5))
+    teachers = [models.build("prior") for _ in range(2)]
+    for network, emotion in zip(teachers, (0, 3), strict=True):
+        network.get_layer("logits").bias.assign(30.0 * np.eye(7)[emotion])
+    expected = np.zeros((2, 7))
+    expected[0, [0, 3, 4]] = 0.4 + 0.25, 0.25, 0.1
+    expected[1, [0, 3, 4]] = 0.2 + 0.25, 0.25, 0.3
+    np.testing.assert_allclose(targets.lessons(row, two, teachers), expected, atol=1e-6)
+    alone = replace(row, teachers=None)
+    np.testing.assert_array_equal(targets.lessons(alone, two), targets.probabilities(two, "crowd"))

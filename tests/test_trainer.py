@@ -285,6 +285,36 @@ def _checkpoint(experiment, dataset):
     return fitting.state()
 
 
+def test_teachers_are_trained_first_and_what_they_answer_is_taught(dataset, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
+    pupil = row("pupil", teachers=("teacher", 2, 1.0))
+    seen, original = [], trainer.Fitting
+
+    def fitted(experiment, seed, train, valid, taught):
+        seen.append((experiment.id, seed, taught))
+        return original(experiment, seed, train, valid, taught=taught)
+
+    monkeypatch.setattr(trainer, "Fitting", fitted)
+    trainer.train(pupil, 1, dataset, profile="full")
+    assert [told[:2] for told in seen] == [("teacher", 0), ("teacher", 1), ("pupil", 1)]
+    part, _ = targets.parts(pupil, 1, dataset)
+    teachers = trainer.obtain(["teacher"], dataset, seeds=range(2), profile="full")
+    answers = [predicting.predict_views(run.model(), part, views="flip")[1] for run in teachers]
+    expected = np.mean([one.probabilities for one in answers], axis=0)
+    np.testing.assert_allclose(seen[-1][2], expected, atol=1e-5)
+    trainer.train(pupil, 1, dataset, profile="full")
+    assert len(seen) == 3, "a finished run needs no teachers"
+
+
+def test_a_row_waits_for_teachers_that_time_does_not_allow(dataset, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
+    monkeypatch.setattr(trainer, "_next_epoch", lambda fitting: 1e9)
+    with pytest.raises(trainer.OutOfTime):
+        trainer.train(
+            row("pupil", teachers=("teacher", 2, 0.5)), 0, dataset, profile="full", until=time.time() + 9
+        )
+
+
 def test_short_epochs_are_not_all_stored(dataset, monkeypatch):
     stored, times = [], iter([0, 10, 31, 31, 40, 50])  # the start; two epochs; stored; two more
     original = np.savez
@@ -432,7 +462,7 @@ def test_unknown_rows_and_profiles_are_told_before_anything_runs(dataset, table,
 
 def test_runs_with_different_seeds_see_different_subsets(dataset, monkeypatch):
     seen = []
-    monkeypatch.setattr(trainer, "Fitting", lambda row, seed, first, second: seen.append((first, second)))
+    monkeypatch.setattr(trainer, "Fitting", lambda row, seed, *splits, taught: seen.append(splits))
     for seed in (0, 1, 1):
         trainer.start(row(), seed, dataset)
     names = [[split.names.tolist() for split in splits] for splits in seen]

@@ -21,6 +21,8 @@ class Experiment:
         policy: Key of ``augmentation.POLICIES``.
         strength: Factor on the policy's ranges.
         target: What is taught, and by what PublicTest judges: a key of ``targets.TARGETS``.
+        teachers: Another row, how many of its runs (seeds from 0) teach this one, too, and the share that the
+            mean of their answers has beside the target; None teaches the target alone.
         classes: Classes that the network tells apart, the others are left out; None for all seven.
         optimizer: ``"adam"`` (AdamW where there is weight decay) or ``"sgd"`` (Nesterov momentum 0.9).
         learning_rate: Peak learning rate.
@@ -51,6 +53,7 @@ class Experiment:
     policy: str = "none"
     strength: float = 1.0
     target: str = "label"
+    teachers: tuple[str, int, float] | None = None
     classes: tuple[str, ...] | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -163,8 +166,9 @@ MOBILENET = ("MobileNet", "mobilenet")
 UNTRAINED_MOBILENET = ("MobileNet", "mobilenet_scratch")
 RESNET = ("ResNet50", "resnet50")
 PEOPLE = ("what ten people see", "lean_cnn")
-ABLATION = ("ablations of the deep CNN", "deep_cnn")
+LONGER = "search for the small network"
 SEARCH = ("search for the best network", "residual_cnn")
+ABLATION = ("ablations of the deep CNN", "deep_cnn")
 
 
 def _row(
@@ -182,7 +186,7 @@ _ROWS = (
     _row("shallow_augmented", SHALLOW, "augmented", AUGMENTED, note="training accuracy 49.95 % and 48.62 %"),
     _row("shallow_tuned", SHALLOW, "tuned recipe", SLOWER, 0.611, "no augmentation", epochs=40),
     _row("shallow_both", SHALLOW, "augmented and tuned", SLOWER | AUGMENTED, epochs=100),
-    _row("four_block", FOUR_BLOCK, "few epochs", SLOWER | AUGMENTED, 0.60, "about, from the csv", epochs=20),
+    _row("four_block", FOUR_BLOCK, "few epochs", SLOWER | AUGMENTED, 0.60, epochs=20),
     _row("deep_plain", DEEP, "plain", reported=0.6555, note="training accuracy 82.52 %"),
     _row("deep_augmented", DEEP, "augmented", AUGMENTED),
     _row("deep_tuned", DEEP, "tuned recipe", TUNED, note="training accuracy 95.76 %", epochs=60),
@@ -206,20 +210,21 @@ _ROWS = (
 )
 _FROM_SCRATCH = (
     _row("mobilenet_scratch", UNTRAINED_MOBILENET, "from random weights", SCRATCH),
-    _row(
-        *("mobilenet_top4_scratch", UNTRAINED_MOBILENET, "from random weights, top four classes", SCRATCH),
-        classes=TOP_FOUR,
-    ),
+    _row("mobilenet_top4_scratch", UNTRAINED_MOBILENET, "likewise, top four", SCRATCH, classes=TOP_FOUR),
     _row("resnet50_scratch", ("ResNet50", "resnet50_scratch"), "from random weights", SCRATCH),
 )
 _CROWD = (
     _row("lean_crowd", PEOPLE, "taught the shares of votes", LEAN | CROWD, target="crowd"),
     _row("lean_majority", PEOPLE, "taught the first emotion", LEAN | CROWD, target="majority"),
     _row("lean_cleaned", PEOPLE, "taught labels that no vote contradicts", LEAN | CROWD, target="cleaned"),
-    _row(
-        *("best_crowd", ("what ten people see", "residual_cnn"), "residual, taught the shares of votes"),
-        BEST | CROWD | {"epochs": 120, "target": "crowd"},
-    ),
+    _row("lean_label", PEOPLE, "taught labels as they are", LEAN | CROWD),
+    _row("best_crowd", (PEOPLE[0], "residual_cnn"), "residual", BEST | CROWD, epochs=120, target="crowd"),
+)
+# Again, half of what is taught being the answers of three of its kind (Hinton et al. 2015, arXiv:1503.02531).
+_DISTILLED = tuple(
+    replace(row, id=f"{row.id}_distilled", title=f"{row.title}, half by itself", teachers=(row.id, 3, 0.5))
+    for row in (*_CROWD, *_ROWS)
+    if row.id in ("lean", "lean_crowd")
 )
 # What was tried on PublicTest on the way to the best network, half as long: one change each.
 _SEARCH = tuple(
@@ -237,15 +242,9 @@ _SEARCH = tuple(
 )
 # Likewise on the way to the small network, whatever it is taught: longer, then also with more augmentation.
 _SEARCH_LEAN = tuple(
-    replace(
-        row,
-        id=f"{row.id}_{id}",
-        group="search for the small network",
-        title=f"{row.title}, {title}",
-        **change,
-    )
+    replace(row, id=f"{row.id}_{id}", group=LONGER, title=f"{row.title}, {title}", **change)
     for row in (*_CROWD, *_ROWS)
-    if row.model == "lean_cnn"
+    if row.id in ("lean", "lean_crowd")
     for id, title, change in (
         ("long", "200 epochs", {"epochs": 200}),
         ("strong", "200 epochs, strongly augmented", {"epochs": 200, "policy": "strong"}),
@@ -253,7 +252,7 @@ _SEARCH_LEAN = tuple(
 )
 
 EXPERIMENTS: dict[str, Experiment] = {
-    row.id: row for row in _ROWS + _CROWD + _FROM_SCRATCH + _SEARCH + _SEARCH_LEAN
+    row.id: row for row in _ROWS + _CROWD + _DISTILLED + _FROM_SCRATCH + _SEARCH + _SEARCH_LEAN
 }
 """Every row by its name. Figures reported elsewhere are of course reports and papers that trained once."""
 

@@ -35,6 +35,7 @@ class Fitting:
         seed: Seed of initial weights, order of images, dropout and augmentation.
         train: Training images, all that shall be seen, labelled by what they teach, see ``targets.taught``.
         valid: PublicTest images: they choose the best epoch and the moment to stop, by the row's target.
+        taught: What each training image is to be answered with, float32 (n, k); None takes the row's target.
         scanned: Train without leaving the device, see `compiled`; None does so where it pays.
 
     Attributes:
@@ -46,7 +47,14 @@ class Fitting:
     """
 
     def __init__(
-        self, experiment: Experiment, seed: int, train: Split, valid: Split, scanned: bool | None = None
+        self,
+        experiment: Experiment,
+        seed: int,
+        train: Split,
+        valid: Split,
+        *,
+        taught: np.ndarray | None = None,
+        scanned: bool | None = None,
     ):
         scanned = compiled.available() if scanned is None else scanned
         if scanned:
@@ -74,7 +82,7 @@ class Fitting:
                 metrics=["accuracy"],
             )
         self._train, self._valid = train, valid
-        self._targets = targets.probabilities(train, experiment.target)
+        self._targets = targets.probabilities(train, experiment.target) if taught is None else taught
         self._truth = targets.truth(valid, experiment.target)
         self._create_variables()
         self._class_weights = _class_weights(train) if experiment.class_weights else None
@@ -146,7 +154,8 @@ class Fitting:
         arrays = {f"variable{i}": _numpy(v) for i, v in enumerate(self._variables())}
         arrays |= {f"best{i}": value for i, value in enumerate(self._best["weights"])}
         arrays["probabilities"] = self._best["probabilities"]
-        return arrays | {f"history_{name}": values for name, values in self._history_columns().items()}
+        columns = {name: np.array([row[name] for row in self.history]) for name in record.HISTORY}
+        return arrays | {f"history_{name}": values for name, values in columns.items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up a state.
@@ -211,9 +220,6 @@ class Fitting:
 
     def _variables(self):
         return [*self._training.variables, *self._training.optimizer.variables]
-
-    def _history_columns(self):
-        return {name: np.array([row[name] for row in self.history]) for name in record.HISTORY}
 
     def _rate(self) -> float:
         """Return the learning rate of the step just taken."""

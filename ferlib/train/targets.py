@@ -1,12 +1,15 @@
 """What a network is taught and by what its epochs are judged: FER-2013's labels, or what ten people saw."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+import keras
 import numpy as np
 
 from ferlib.data import votes
 from ferlib.data.fer2013 import Dataset, Split, subset
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.train import predicting
 from ferlib.train.experiments import Experiment
 
 TARGETS = ("label", "crowd", "majority", "cleaned")
@@ -77,6 +80,25 @@ def probabilities(split: Split, target: str) -> np.ndarray:
     if target == "crowd":
         return votes.distribution(_votes(split))
     return np.eye(len(split.classes), dtype="float32")[split.labels]
+
+
+def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ()) -> np.ndarray:
+    """Return what a network is taught of each image: its row's target, mixed with what others answer.
+
+    Args:
+        row: Scaled to its profile.
+        split: Of `parts`.
+        teachers: Networks of the row's teachers; each sees every image and its mirror image.
+
+    Returns:
+        float32 (n, k), rows sum to one.
+    """
+    own = probabilities(split, row.target)
+    if row.teachers is None:
+        return own
+    answers = [predicting.predict_views(one, split, views="flip")[1].probabilities for one in teachers]
+    share = row.teachers[-1]
+    return (1 - share) * own + share * np.mean(answers, axis=0)
 
 
 def truth(split: Split, target: str) -> np.ndarray:

@@ -26,7 +26,6 @@ CHECKPOINT = "checkpoint.npz"
 CHECKPOINT_SECONDS = paths.number("CHECKPOINT_SECONDS", 30.0)
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
-
 SHARING = "SHARING"
 """Setting, after ``FERLIB_``, that says how many runs share this device, which makes each of them slower."""
 
@@ -72,7 +71,7 @@ def train(
     paths.refuse_unwritable(folder)  # what is found out only after hours of training helps nobody
     sharing = paths.number(SHARING, 1, least=1)
     machine.reset_peak_memory()
-    fitting = start(row, seed, dataset)
+    fitting = start(row, seed, dataset, _teachers(row, dataset, profile, until))
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
     while not fitting.finished:
@@ -164,9 +163,21 @@ def lookup(
     return [(row, seed, _existing(row, seed, dataset, profile)) for row, seed in wanted]
 
 
-def start(row: Experiment, seed: int, dataset: Dataset) -> Fitting:
+def start(row: Experiment, seed: int, dataset: Dataset, teachers: Iterable[keras.Model] = ()) -> Fitting:
     """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
-    return Fitting(row, seed, *targets.parts(row, seed, dataset))
+    train, valid = targets.parts(row, seed, dataset)
+    return Fitting(row, seed, train, valid, taught=targets.lessons(row, train, teachers))
+
+
+def _teachers(row: Experiment, dataset: Dataset, profile: str, until: float | None) -> list[keras.Model]:
+    """Return the networks that teach a row, trained first where they are missing."""
+    if row.teachers is None:
+        return []
+    id, seeds, _ = row.teachers
+    runs = obtain([id], dataset, seeds=range(seeds), profile=profile, until=until)
+    if len(runs) < seeds:
+        raise OutOfTime
+    return [run.model() for run in runs]
 
 
 def has_gpu() -> bool:
