@@ -85,6 +85,7 @@ def test_claims_are_shown_with_what_was_reported_and_why_they_were_not_tested():
     shown = claims.shown(table)
     assert shown["claim"][0] == "Tuning the training lifts the shallow CNN (reported: 56.31 % to 61.1 %)"
     assert shown["verdict"][0].startswith(table["verdict"][0]) and shown["p"][1] == "–"
+    assert shown["effect"][0].startswith(f"{100 * table['effect'][0]:+.1f} (".replace("-", "−"))
     assert "minus shallow_plain" in shown["effect"][0]
     assert "(no run of" in shown["verdict"][1]
 

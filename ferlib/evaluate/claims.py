@@ -14,7 +14,7 @@ from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import measures, metrics, summary
 from ferlib.evaluate.measures import Finding, Rows
 from ferlib.train.record import Run
-from ferlib.words import p_value
+from ferlib.words import minus, p_value
 
 HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "undecided", "not tested"
 """Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""
@@ -73,11 +73,19 @@ def shown(judged: pd.DataFrame) -> pd.DataFrame:
         {
             "claim": judged["claim"] + reported,
             "measured": judged["measured"],
-            "effect": judged["test"],
+            "effect": [_effect(row) for row in judged.itertuples()],
             "p": judged["p_holm"].map(p_value),
             "verdict": judged["verdict"] + remark.map(lambda text: f" ({text})" if text else ""),
         }
     )
+
+
+def _effect(row) -> str:
+    """Write an effect in points with its 95 % interval, and what it is."""
+    if pd.isna(row.effect):
+        return row.test
+    value, low, high = (minus(f"{100 * number:+.1f}") for number in (row.effect, row.low, row.high))
+    return f"{value} ({low} to {high}): {row.test}"
 
 
 def _row(claim, found, why):

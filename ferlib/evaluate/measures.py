@@ -100,7 +100,8 @@ def gets_stuck(found: Rows) -> Finding:
     rise = sum(rises) * (1 / len(rises))
     last = np.mean([run.history["accuracy"].iloc[-1] for run in found["shallow_augmented"]])
     measured = (
-        f"training accuracy ends at {percent(last)}, rising by {points(rise.value)} in a fifth of the epochs"
+        f"training accuracy, of augmented images, ends at {percent(last)} and rises by {points(rise.value)} "
+        "in a fifth of the epochs"
     )
     test = f"{points(STUCK)} minus the rise of a line through the last third of the epochs"
     return Finding(measured, test, STUCK - rise)
@@ -205,14 +206,16 @@ def goes_to(true: Sequence[str], targets: Sequence[str]):
         texts, effects = [], []
         for name in true:
             code, others = classes.index(name), [classes.index(one) for one in targets if one != name]
-            wrong = np.stack([(labels == code) & (one.predicted != code) for one in tests])
-            there = np.stack([np.isin(one.predicted, others) for one in tests])
+            told = np.stack([one.predicted for one in tests])
+            wrong = (labels == code) & (told != code)
             chance = np.isin(labels, others).sum() / (labels != code).sum()
-            share = metrics.ratio(wrong & there, wrong, row=best)
+            share = metrics.ratio(wrong & np.isin(told, others), wrong, row=best)
+            each = [
+                f"{classes[one]} {percent((wrong & (told == one)).sum() / wrong.sum())}" for one in others
+            ]
+            among = f"{percent(share.value)} of its mistakes" + f" ({', '.join(each)})" * (len(each) > 1)
             to = " or ".join(classes[other] for other in others)
-            texts.append(
-                f"{name} to {to}: {percent(share.value)} of its mistakes, {percent(chance)} by chance"
-            )
+            texts.append(f"{name} to {to}: {among}, {percent(chance)} by chance")
             effects.append(share - chance)
         return Finding(f"{best}: " + "; ".join(texts), test, metrics.smallest(effects))
 

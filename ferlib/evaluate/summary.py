@@ -56,7 +56,7 @@ _FACTORS = {"%": 100, "millions": 1e-6, "10¹²": 1e-12}
 _MEANS = (
     *("valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy", "leak_free_accuracy"),
     *("test_accuracy_tta", "calibration_error", "calibration_error_scaled", "temperature"),
-    *("parameters", "macs", "epochs"),
+    *("parameters", "macs", "epochs", "crowd_accuracy"),
 )
 
 
