@@ -210,21 +210,14 @@ def _stamp(target: Path, key: str) -> None:
 
 
 def _copy_for_readers(executed: list[Path]) -> None:
-    """Copy executed notebooks to where people read them, without what changes from run to run."""
+    """Copy executed notebooks to where people read them."""
     import nbformat
 
-    for path in executed:
-        notebook = nbformat.read(path, 4)
-        kept = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
-        notebook.cells = kept
-        for told in (notebook, *kept):
-            for measured in ("papermill", "execution", "ferlib"):
-                told.metadata.pop(measured, None)
-        for cell in kept:
-            if cell.cell_type == "code":
-                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-                for output in cell.outputs:  # when each run was made, and how long it took
-                    output.get("metadata", {}).pop("ferlib", None)
+    from ferlib.report import copies
+
+    notebooks = [nbformat.read(path, 4) for path in executed]
+    copies.for_readers(notebooks)
+    for path, notebook in zip(executed, notebooks, strict=True):
         with paths.written_atomically(paths.reports() / "notebooks" / path.name) as temporary:
             nbformat.write(notebook, temporary)
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ferlib import paths
 from ferlib.labels import FerlibError
-from ferlib.report import pipeline
+from ferlib.report import copies, pipeline
 
 MEASURED = "tbl-latency"
 """The table of measured times, by its label; two reports differ in it, and in nothing else."""
@@ -43,16 +43,24 @@ def chapters(dataset) -> pd.DataFrame:
         between a number and that in the copy), ``of`` (where it is, and the first cell with other words) and
         ``same`` (bool). ``difference`` is missing where a chapter fails or has no copy.
     """
-    copies, sources, rows = paths.reports() / "notebooks", pipeline.sources(), []
+    sources, again, failed = pipeline.sources(), {}, {}
     with paths.scratch() as folder, _apart(folder, pipeline.address(dataset)):
         for number, path in enumerate(sources, 1):
             try:
-                copy = _read(copies / path.name)
                 pipeline.execute(path, folder / path.name, f"[{number}/{len(sources)}]")
-                told = compare(_read(folder / path.name), copy)
+                again[path.name] = _read(folder / path.name)
             except FerlibError as error:
-                told = 0, np.nan, shorten(str(error), 150), False
-            rows.append((f"chapter {path.stem}", *told))
+                failed[path.name] = error
+    copies.for_readers(list(again.values()))
+    rows = []
+    for path in sources:
+        try:
+            if path.name in failed:
+                raise failed[path.name]
+            told = compare(again[path.name], _read(paths.reports() / "notebooks" / path.name))
+        except FerlibError as error:
+            told = 0, np.nan, shorten(str(error), 150), False
+        rows.append((f"chapter {path.stem}", *told))
     return pd.DataFrame(rows, columns=["what", "figures", "difference", "of", "same"])
 
 
