@@ -63,7 +63,7 @@ def test_citations_become_links():
     (said,) = [output["data"] for output in one.cells[-1].outputs]
     assert said["text/markdown"] == said["text/plain"]
     assert (
-        "([Goodfellow et al. 2013](https://doi.org/10.1016/j.neunet.2014.09.005); [Br" in said["text/plain"]
+        "([Goodfellow et al. 2015](https://doi.org/10.1016/j.neunet.2014.09.005); [Br" in said["text/plain"]
     )
     assert " and Smith 2007](https://doi.org/" in said["text/plain"]
 
