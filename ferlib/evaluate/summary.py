@@ -28,7 +28,6 @@ ACCURACY_COLUMNS = {
     "test_interval": "95 % interval",
     "test_deviation": "± over seeds %",
     "macro_f1": "macro-F1 %",
-    "balanced_accuracy": "balanced %",
     "leak_free_accuracy": "leak-free %",
     "leak_free_mixed": "leak-free, same mix %",
     "test_accuracy_tta": "averaged views %",
