@@ -257,11 +257,11 @@ def test_displayed_tables_are_in_percent():
 
 
 def test_rows_run_in_the_order_of_the_table():
-    ids = ["deep_batch_16", "mobilenet_scratch", "mini_xception"]
+    ids = ["deep_batch_32", "mobilenet_scratch", "mini_xception"]
     runs = [*map(made_up.run, ids), made_up.run("deep_both", seed=1), made_up.run("deep_both")]
     gathered = summary.rows(runs)
     assert [run.seed for run in gathered["deep_both"]] == [0, 1]
-    assert list(gathered) == ["deep_both", "mobilenet_scratch", "mini_xception", "deep_batch_16"]
+    assert list(gathered) == ["deep_both", "mobilenet_scratch", "mini_xception", "deep_batch_32"]
 
 
 def test_leak_free_images_are_those_that_a_run_is_tested_on():

@@ -27,14 +27,13 @@ Rows = Mapping[str, Sequence[Run]]
 """Runs by the id of their row; the runs of a row differ in the seed."""
 
 BATCHES = (
-    "deep_batch_16",
     "deep_batch_32",
     "deep_augmented",
     "deep_batch_128",
     "deep_batch_256",
     "deep_batch_512",
 )
-"""Rows that differ in the batch size alone, 16 to 512, each twice the one before."""
+"""Rows that differ in the batch size alone, 32 to 512, each twice the one before."""
 
 CLOSE_ROWS = (
     *("shallow_plain", "shallow_augmented", "shallow_tuned", "shallow_both"),

@@ -203,7 +203,7 @@ _ROWS = (
     _row("deep_no_dropout", ABLATION, "no dropout", AUGMENTED, switches=(("dropout", 0.0),)),
     *(
         _row(f"deep_batch_{size}", ABLATION, f"batch size {size}", AUGMENTED, batch_size=size)
-        for size in (16, 32, 128, 256, 512)  # deep_augmented has 64
+        for size in (32, 128, 256, 512)  # deep_augmented has 64
     ),
     _row("deep_fixed_epochs", ABLATION, "no early stopping", AUGMENTED, patience=None),
     _row("deep_class_weights", ABLATION, "class weights", AUGMENTED, class_weights=True),
