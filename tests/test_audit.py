@@ -140,6 +140,7 @@ def test_altered_copies_of_train_are_near_leaked(four, change):
     a, b, c, d = four
     found = audit(dataset(([a, b], [0, 1]), ([change(b), c], [1, 2]), ([d], [3])), progress=False)
     assert found.leak_free("valid").tolist() == [False, True] and found.leak_free("test").tolist() == [True]
+    assert found.images["partner"].tolist() == [-1, -1, 1, -1, -1]
 
 
 def test_blanks_are_no_near_copies_of_each_other(four):

@@ -79,21 +79,32 @@ def test_voted_faces_stand_beside_their_votes_and_who_says_what(split, predictio
     assert not fig.axes[7].patches, "the place of a fourth face stays empty"
 
 
-def test_flagged_faces_have_a_row_a_flag_and_only_contradictions_have_labels():
+def test_flagged_faces_have_a_row_a_flag_and_leaks_stand_above_their_copies():
     dataset = made_up.dataset(images=90)
-    audited = pd.DataFrame(
-        {
-            "split": "valid",
-            "index": range(6),
-            "label": dataset.valid.labels[:6],
-            "exact_group": [0, 0, *[-1] * 4],
-        }
-    )
-    flags = {"conflicting": [0, 1], "leaked": [2], "low_contrast": [], "blank": [3], "faceless": [4, 5]}
+    split = ["train"] * 5 + ["valid"] * 12
+    audited = pd.DataFrame({"split": split, "index": [*range(5), *range(12)]})
+    labels = [*dataset.train.labels[:5], *dataset.valid.labels[:12]]
+    audited = audited.assign(label=labels, exact_group=-1, partner=-1)
+    audited.loc[[5, 6, 7], "exact_group"] = 0
+    audited.loc[[8, 9, 10, 11, 12, 13], "exact_group"] = 1  # nine in all: the second group would be cut
+    audited.loc[[14, 15], "partner"] = 3, 1
+    flags = {
+        "conflicting": range(5, 14),
+        "leaked": [15],
+        "low_contrast": [],
+        "blank": [],
+        "faceless": [0, 16],
+    }
     for flag, rows in flags.items():
         audited[flag] = audited.index.isin(rows)
     fig = galleries.flagged(dataset, audited)
     names = [ax.texts[0].get_text() for ax in fig.axes if ax.texts]
-    assert names == ["same image", "also in train", "blank", "no face"]
+    assert names == ["same image", "in a test split", "its copy in train", "no face"]
+    shown = [(split, place) for split in ("valid",) for place in (0, 1, 2, 10, 9)]
+    shown[5:] = [("train", 1), ("train", 3)]
+    expected = [getattr(dataset, split).images[place, ..., 0] for split, place in shown]
+    for (image, _), wanted in zip(drawn(fig), expected, strict=False):
+        np.testing.assert_array_equal(image, wanted)
     titles = [title for _, title in drawn(fig)]
-    assert titles == [*(CLASSES[label] for label in dataset.valid.labels[:2]), "", "", "", ""]
+    assert titles[:7] == [CLASSES[getattr(dataset, split).labels[place]] for split, place in shown]
+    assert titles[7:] == ["", ""], "only where copies have labels do these matter"

@@ -26,7 +26,7 @@ and 0.965, eleven between 0.93 and 0.95. A false hit only makes the leak-free se
 
 _REDUCED = 16  # side, pixels, of the images that near copies are searched among
 _BLOCK = 1024  # images compared at once with all of the training split
-_VERSION = 3  # of the cached answers; raised when a threshold or a method changes
+_VERSION = 4  # of the cached answers; raised when a threshold or a method changes
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Audit:
         images: One row an image, splits one after another, with the columns split, index (position in the
             split), name, label (position in ``CLASSES``), exact_group (number of the group of identical
             images, -1 without a copy), conflicting (its copies have other labels), leaked (an exact copy
-            stands in train; of valid and test), near_leaked (likewise an exact or near copy), contrast
-            (standard deviation of grey values), low_contrast, blank and faceless.
+            stands in train; of valid and test), near_leaked (likewise an exact or near copy), partner (where
+            in train the copy most like it stands, -1 without one), contrast (standard deviation of grey
+            values), low_contrast, blank and faceless.
     """
 
     images: pd.DataFrame
@@ -116,7 +117,8 @@ def _look_over(frame: pd.DataFrame, dataset: Dataset, progress: bool) -> pd.Data
     """Return the table of an `Audit` from the list of its images."""
     images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
     frame = _with_exact_copies(frame, images)
-    frame["near_leaked"] = frame["leaked"] | _near_train(frame, images)
+    frame["partner"] = _partners(frame, images)
+    frame["near_leaked"] = frame["leaked"] | (frame["partner"] >= 0)
     frame["contrast"] = images.reshape(len(images), -1).std(axis=1)
     frame["low_contrast"] = frame["contrast"] < LOW_CONTRAST
     frame["blank"] = frame["contrast"] < BLANK
@@ -147,17 +149,20 @@ def _with_exact_copies(frame: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _near_train(frame: pd.DataFrame, images: np.ndarray) -> np.ndarray:
-    """Say which images of valid and test have a near copy in train, also a mirrored one."""
+def _partners(frame: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+    """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,).
+
+    A mirrored image is a copy, too; an image that is blank has none.
+    """
     train = (frame["split"] == "train").to_numpy()
     known, known_mirrored = _reduced(images[train]), _reduced(images[train, :, ::-1])
-    positions, near = np.flatnonzero(~train), np.zeros(len(frame), bool)
+    positions, partners = np.flatnonzero(~train), np.full(len(frame), -1)
     for start in range(0, len(positions), _BLOCK):
         block = positions[start : start + _BLOCK]
         asked = _reduced(images[block])
-        closest = np.maximum((asked @ known.T).max(axis=1), (asked @ known_mirrored.T).max(axis=1))
-        near[block] = closest >= NEAR
-    return near
+        likeness = np.maximum(asked @ known.T, asked @ known_mirrored.T)
+        partners[block] = np.where(likeness.max(axis=1) >= NEAR, likeness.argmax(axis=1), -1)
+    return partners
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:

@@ -130,27 +130,41 @@ def _told(predictions, positions):
 
 
 def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
-    """Draw examples of what the audit flags: contradicting copies with their labels, then a row a flag."""
+    """Draw what an audit flags.
+
+    Args:
+        dataset: The images.
+        images: Of an :class:`ferlib.data.audit.Audit`.
+
+    Returns:
+        A row of copies under different labels, two of test images above their copies in training, exact
+        ones first, then a row of low contrast and one without a face; what was not found has none.
+    """
     splits = {split.name: split for split in dataset.splits}
 
-    def row(name, chosen, titled):
+    def row(name, chosen, titled=False):
         shown = [splits[image["split"]].images[image["index"]] for image in chosen.to_dict("records")]
         titles = list(np.array(CLASSES)[chosen["label"]]) if titled else ()
-        return Row(np.array(shown), name, titles)
+        return [Row(np.array(shown), name, titles)] if len(shown) else []
 
-    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable").head(_EXAMPLES)
-    rows = [row("same image", conflicting, True)] if len(conflicting) else []
-    flags = {
-        "leaked": "also in train",
-        "low_contrast": "low contrast",
-        "blank": "blank",
-        "faceless": "no face",
-    }
-    for flag, name in flags.items():
-        if images[flag].any():
-            found = images[images[flag]]
-            rows.append(row(name, found.sample(min(_EXAMPLES, len(found)), random_state=0), False))
-    return gallery(rows)
+    def some(found, most=_EXAMPLES):
+        return found.sample(min(most, len(found)), random_state=0)
+
+    conflicting = images[images["conflicting"]].sort_values("exact_group", kind="stable")
+    sizes = conflicting.groupby("exact_group").size().cumsum()  # whole groups alone
+    whole = sizes.reindex(conflicting["exact_group"]).to_numpy() <= _EXAMPLES
+    copied = images[images["partner"] >= 0]
+    leaks = pd.concat([some(copied[copied["leaked"] == exact], _EXAMPLES // 2) for exact in (True, False)])
+    partners = images[images["split"] == "train"].iloc[leaks["partner"]]
+    return gallery(
+        [
+            *row("same image", conflicting[whole], True),
+            *row("in a test split", leaks, True),
+            *row("its copy in train", partners, True),
+            *row("low contrast", some(images[images["low_contrast"] & ~images["blank"]])),
+            *row("no face", some(images[images["faceless"]])),
+        ]
+    )
 
 
 def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9) -> Figure:
