@@ -21,6 +21,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # From 1.29 on onnxruntime tells its maker which networks are run, unless it reads this when it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+# OpenCV decodes no picture of more pixels, so that a small file cannot fill the memory; sensors have up to
+# 200 million. It reads this when it is loaded.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "250000000")
+
 __version__ = "0.2.0"
 __all__ = [
     "Face",

@@ -1,8 +1,5 @@
 """The one way from whatever people call a picture to its pixels: arrays, lists, images of Pillow."""
 
-import math
-import struct
-
 import numpy as np
 
 from ferlib.labels import FerlibError
@@ -128,69 +125,6 @@ def _as_array(image) -> np.ndarray:
         return np.asarray(image)
     except ValueError:  # rows of different lengths
         raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None
-
-
-_SIZES = ((b"\x89PNG", ">II", 16), (b"GIF8", "<HH", 6))
-"""How files of two formats begin, and the layout and place of width and height in them."""
-
-_WIDTH, _HEIGHT = 256, 257
-"""Tags of a TIFF file's directory."""
-
-_KINDS = {3: "H", 16: "Q"}
-"""Types of numbers in it that have not four bytes."""
-
-
-def announced_pixels(content: bytes | memoryview) -> int:
-    """Return the number of pixels that the header of a picture announces, 0 for a file of no known format.
-
-    Args:
-        content: The file, bytes or a memoryview of them: JPEG, PNG, GIF, BMP, WebP or TIFF.
-
-    Source:
-        PNG (third edition), 11.2.1; GIF89a, 18; BITMAPINFOHEADER; RFC 9649 (WebP), 2.5 to 2.7; TIFF 6.0, 2;
-        for JPEG see `jpeg_pixels`.
-    """
-    try:
-        for start, layout, place in _SIZES:
-            if bytes(content[: len(start)]) == start:
-                return math.prod(struct.unpack_from(layout, content, place))
-        if bytes(content[:2]) == b"BM":
-            old = content[14] == 12  # OS/2's header, half as wide
-            return abs(math.prod(struct.unpack_from("<HH" if old else "<ii", content, 18)))  # or upside down
-        return jpeg_pixels(content) or _webp_pixels(content) or _tiff_pixels(content)
-    except (struct.error, IndexError):  # cut off before that
-        return 0
-
-
-def _webp_pixels(content) -> int:
-    if bytes(content[8:12]) != b"WEBP":
-        return 0
-    match bytes(content[12:16]):
-        case b"VP8X":
-            return math.prod(1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
-        case b"VP8L":
-            (bits,) = struct.unpack_from("<I", content, 21)
-            return (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
-        case b"VP8 ":
-            return math.prod(size & 0x3FFF for size in struct.unpack_from("<HH", content, 26))
-    return 0
-
-
-def _tiff_pixels(content) -> int:
-    """Read the first directory of a TIFF or BigTIFF file: entries of tag, type, number and value."""
-    order = {b"II": "<", b"MM": ">"}.get(bytes(content[:2]))
-    large = content[2:4] in (b"+\0", b"\0+")
-    if order is None or not (large or content[2:4] in (b"*\0", b"\0*")):
-        return 0
-    offset, number, length, value = ("Q", "Q", 20, 12) if large else ("I", "H", 12, 8)
-    (at,) = struct.unpack_from(order + offset, content, 8 if large else 4)
-    (entries,) = struct.unpack_from(order + number, content, at)
-    found, at = {}, at + struct.calcsize(number)
-    for entry in range(at, at + length * min(entries, 100), length):
-        tag, kind = struct.unpack_from(order + "HH", content, entry)
-        if tag in (_WIDTH, _HEIGHT):
-            found[tag] = struct.unpack_from(order + _KINDS.get(kind, "I"), content, entry + value)[0]
-    return found.get(_WIDTH, 0) * found.get(_HEIGHT, 0)
 
 
 def jpeg_pixels(content: bytes | memoryview) -> int:

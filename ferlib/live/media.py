@@ -5,7 +5,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,9 @@ MOST_BYTES = 512 * 2**20
 """Bytes that the file of a photo may have, for it is read whole; the largest sensors give some 200 MB."""
 
 MOST_DECODED = 250_000_000
-"""Pixels that a picture or film may have as it is decoded, so that a small file cannot fill the memory.
+"""Pixels that a picture or film may have as it is decoded; OpenCV sees to it for pictures, see ``ferlib``.
 
-Sensors of phones have up to 200 million; JPEG files, which are decoded small, may have as many as they can.
+JPEG files, which are decoded small, may have as many as they can.
 """
 
 
@@ -124,13 +124,15 @@ def decode(contents: np.ndarray, name: str) -> Frame:
     if contents[4:8].tobytes() == b"ftyp" and contents[8:12].tobytes() in _HEIF_BRANDS:
         image, reduction = _shrunk(_heif(contents.tobytes(), name))
         return Frame(image, scale=reduction)
-    header = memoryview(contents)
-    reduction = _reduction(pixels.jpeg_pixels(header))
-    refuse_large(name, pixels.announced_pixels(header) // reduction**2)
+    reduction = _reduction(pixels.jpeg_pixels(memoryview(contents)))
     flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{reduction}") if reduction > 1 else cv2.IMREAD_COLOR
-    image = None
-    with stderr_captured() as said, suppress(cv2.error):
-        image = cv2.imdecode(contents, flag)
+    with stderr_captured() as said:
+        try:
+            image = cv2.imdecode(contents, flag)
+        except cv2.error as error:
+            if "MAX_IMAGE_PIXELS" in str(error):
+                raise too_large(name) from None
+            image = None
     if image is None:
         raise FerlibError(
             f"{name}: not an image that can be read, or damaged; open it in a viewer to see which"
@@ -161,10 +163,9 @@ def _heif(contents: bytes, name: str) -> np.ndarray:
         raise FerlibError(f"{name}: a HEIC photo that cannot be read ({error})") from None
 
 
-def refuse_large(name: str, announced: int) -> None:
-    """Raise FerlibError if a file announces more pixels to be decoded than `MOST_DECODED`."""
-    if announced > MOST_DECODED:
-        raise FerlibError(f"{name}: announces more than {MOST_DECODED:,} pixels; shrink or remove it")
+def too_large(name: str) -> FerlibError:
+    """Return what is said of a file that announces more pixels to be decoded than `MOST_DECODED`."""
+    return FerlibError(f"{name}: announces more than {MOST_DECODED:,} pixels; shrink or remove it")
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, int]:

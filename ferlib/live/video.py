@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ferlib.labels import FerlibError
-from ferlib.live.media import Frame, refuse_large, stderr_captured
+from ferlib.live.media import MOST_DECODED, Frame, stderr_captured, too_large
 from ferlib.paths import NO_ROOM, written_atomically
 
 CODEC = "mp4v"
@@ -126,7 +126,8 @@ def _opened(path: Path) -> cv2.VideoCapture:
         # FFmpeg would take it for single pictures in a row, of no known number.
         raise FerlibError(f"{path}: damaged, it is called .avi but does not begin as one")
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    refuse_large(str(path), width * height)
+    if width * height > MOST_DECODED:
+        raise too_large(str(path))
     return capture
 
 
