@@ -70,7 +70,7 @@ def cache() -> Path:
     if override := _chosen("CACHE"):
         return override
     base = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    if base.parts[0] == "~":
+    if base.parts[:1] == ("~",):
         raise FerlibError("there is no home folder for the cache; choose a folder with FERLIB_CACHE")
     return base / "ferlib"
 

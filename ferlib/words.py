@@ -36,9 +36,15 @@ def p_value(p: float) -> str:
 def short(number: float) -> str:
     """Write a large number in a few characters: 1.12 M, 58.4 k."""
     for size, unit in ((1e6, " M"), (1e3, " k")):
-        if number >= size:
+        if float(f"{number:.3g}") >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:g}"
+
+
+def clock(seconds: float) -> str:
+    """Write a moment of a film as minutes and seconds, such as 1:07.5."""
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    return f"{minutes}:{tenths / 10:04.1f}"
 
 
 def printable(text: str) -> str:

@@ -187,7 +187,19 @@ def test_stored_layer_is_rebuilt(images):
     )
 
 
-@pytest.mark.parametrize("wrong", [{"flip": 1.5}, {"shift": -0.1}, {"erase_area": (0.3, 0.1)}])
+@pytest.mark.parametrize(
+    "wrong", [{"flip": 1.5}, {"shift": -0.1}, {"scale": 1.0}, {"erase_area": (0.3, 0.1)}]
+)
 def test_impossible_policy_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Policy(**wrong)
+
+
+def test_policies_are_those_that_the_record_was_trained_with():
+    """A run is known by the name of its policy: another policy needs another name."""
+    assert {
+        "none": Policy(),
+        "light": Policy(0.5, 6, 0.1, 0.05),
+        "standard": Policy(0.5, 12, 0.2, 0.1),
+        "strong": Policy(0.5, 15, 0.25, 0.15, 20, 0.2, 0.5, (0.02, 0.2)),
+    } == POLICIES

@@ -111,6 +111,12 @@ def test_a_chapter_needs_a_title_and_a_readable_file(tmp_path):
         document.read_chapter(tmp_path / "missing.ipynb")
 
 
+def test_an_answer_needs_no_word_about_needs(read):
+    answer = code('report.conclude("x")', shown({"text/markdown": "**Answer** It is."}, {"role": "prose"}))
+    chapter = read(answer, card="# Networks\n\n**Question** What?")
+    assert "Question\n:   What?\n\nAnswer\n:   It is.\n:::" in chapter.body
+
+
 def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
     answer = code('report.conclude("x")', shown({"text/markdown": "**Answer** It\n is."}, {"role": "prose"}))
     said = code('report.say("y")', shown({"text/markdown": "So *much*."}, {"role": "prose"}))

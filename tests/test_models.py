@@ -135,13 +135,16 @@ def test_prior_learns_frequencies_and_sees_nothing(images):
     np.testing.assert_allclose(probabilities(network, images), np.tile([2, 8, 4], (14, 1)) / 14, atol=1e-3)
 
 
+def test_normalization_can_be_left_out():
+    assert count(models.build("deep_cnn", width=0.1), BatchNormalization) > 0
+    plain = models.build("deep_cnn", width=0.1, batch_norm=False)
+    assert count(plain, BatchNormalization) == 0
+    assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
+
+
 @pytest.mark.parametrize("name", ["shallow_cnn", "four_block_cnn", "deep_cnn"])
 def test_switches(name):
     full = models.build(name, width=0.5)
-    assert count(full, BatchNormalization) > 0
-    plain = models.build(name, width=0.1, batch_norm=False)
-    assert count(plain, BatchNormalization) == 0
-    assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
     rates, none = (
         [part.rate for part in models.build(name, width=0.1, dropout=rate).layers if hasattr(part, "rate")]
         for rate in (0.08, 0.0)

@@ -47,6 +47,8 @@ def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
     assert paths.cache() == tmp_path / "caches" / "ferlib"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert paths.cache() == Path.home() / ".cache" / "ferlib"
+    monkeypatch.setenv("XDG_CACHE_HOME", ".")
+    assert paths.cache() == Path("ferlib")
     monkeypatch.setenv("FERLIB_CACHE", str(tmp_path / "mine"))
     assert paths.cache() == tmp_path / "mine"
 

@@ -74,11 +74,15 @@ def test_readers_get_executed_copies_that_do_not_change_from_run_to_run(project)
     assert [copy.read_bytes() for copy in copies] == first
 
 
-@pytest.mark.parametrize("change", ["results.csv", "lean-seed0.weights.h5", "network"])
-def test_another_record_or_network_is_another_input(project, monkeypatch, change):
-    before = pipeline._inputs("auto", (0,))
+@pytest.mark.parametrize("change", ["results.csv", "lean-seed0.weights.h5", "place", "network"])
+def test_another_record_or_network_is_another_input(project, monkeypatch, tmp_path, change):
     if change == "network":
-        monkeypatch.setenv("FERLIB_WEIGHTS", str(project))
+        monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
+    before = pipeline._inputs("auto", (0,))
+    if change == "place":
+        monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
+    elif change == "network":
+        (tmp_path / "network.json").write_text("{}")
     else:
         written(paths.record() / change)
     assert pipeline._inputs("auto", (0,)) != before

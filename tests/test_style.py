@@ -68,14 +68,6 @@ def test_mean_faces_are_means(split):
     np.testing.assert_allclose(fig.axes[7].images[0].get_array(), difference)
 
 
-def test_augmented_faces_stand_beside_their_originals(split):
-    fig = galleries.augmented_faces(split.images[:2], [split.images[:2, ::-1]], names=["sad", "happy"])
-    drawn = faces_of(fig)
-    assert len(drawn) == 4
-    np.testing.assert_array_equal(drawn[2], split.images[1, ..., 0])
-    np.testing.assert_array_equal(drawn[3], split.images[1, ::-1, :, 0])
-
-
 def test_gallery_rows_may_differ_in_length(split):
     rows = [
         galleries.Row(split.images[:2], "seen", ["yes", "no"], [style.RIGHT, style.WRONG]),

@@ -23,6 +23,24 @@ def test_numbers_are_written_with_space_and_sign():
         "7",
     ]
     assert [words.short(number) for number in (7, 58_423, 1_116_839)] == ["7", "58.4 k", "1.12 M"]
+    assert [words.short(number) for number in (999, 999.6, 999_400, 999_999)] == [
+        "999",
+        "1 k",
+        "999 k",
+        "1 M",
+    ]
+
+
+def test_a_moment_of_a_film_has_no_sixtieth_second():
+    moments = (0, 7.25, 59.94, 59.96, 67.5, 3599.99)
+    assert [words.clock(one) for one in moments] == [
+        "0:00.0",
+        "0:07.2",
+        "0:59.9",
+        "1:00.0",
+        "1:07.5",
+        "60:00.0",
+    ]
 
 
 def test_names_are_joined_as_in_english():

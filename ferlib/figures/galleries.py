@@ -102,24 +102,6 @@ def mean_faces(split: Split) -> Figure:
     return fig
 
 
-def augmented_faces(
-    images: np.ndarray, augmented: Sequence[np.ndarray], *, names: Sequence[str] | None = None
-) -> Figure:
-    """Draw images beside versions of them as training sees them.
-
-    Args:
-        images: (n, 48, 48, 1), 0 to 255; one row each.
-        augmented: Several arrays of the same shape: the same images, augmented.
-        names: What to write at the left of each row.
-    """
-    titles = ["original", *(f"augmented {number}" for number in range(1, len(augmented) + 1))]
-    rows = []
-    for index, image in enumerate(images):
-        versions = np.stack([image, *(version[index] for version in augmented)])
-        rows.append(Row(versions, names[index] if names else "", () if index else titles))
-    return gallery(rows)
-
-
 def _told(predictions, positions):
     """Write what the network says about some images, and how sure it is."""
     names = np.array(predictions.classes)[predictions.predicted[positions]]

@@ -16,7 +16,7 @@ from ferlib.labels import FerlibError
 from ferlib.live import media, naming
 from ferlib.live.media import Frame
 from ferlib.paths import destination
-from ferlib.words import printable
+from ferlib.words import clock, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -232,7 +232,7 @@ class Rows:
         name = name if len(name) <= room else "…" + name[1 - room :]
         moment = ""
         if media.is_video(path):
-            moment = f"{int(frame.seconds // 60)}:{frame.seconds % 60:04.1f}"
+            moment = clock(frame.seconds)
             if (news := self._news(path, people)) is None:
                 return
             people = news

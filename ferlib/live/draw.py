@@ -16,6 +16,7 @@ from ferlib.labels import COLOURS, FerlibError
 from ferlib.live.answers import Face, Faces
 from ferlib.live.media import write_photo
 from ferlib.paths import written_atomically
+from ferlib.words import clock
 
 BLUE, WHITE, GREY = (235, 99, 37), (255, 255, 255), (150, 150, 150)
 DARK, DARK_BLUE = (30, 24, 20), (70, 48, 36)
@@ -290,7 +291,7 @@ class Timeline:
             x = round(LEFT + (WIDTH - LEFT - 20) * moment / end)
             _write(
                 image,
-                f"{int(moment // 60)}:{moment % 60:04.1f}",
+                clock(moment),
                 min(x, WIDTH - 60),
                 len(image) - 12,
                 0.44,

@@ -213,7 +213,8 @@ def _with_answer(card: str, answers: list[str]) -> str:
     """Put the chapter's answer, which is said once its runs are loaded, under its question."""
     for answer in answers:
         flat = " ".join(answer.split())
-        card = re.sub(r"(?=^\*\*Needs\*\*)", lambda _, flat=flat: f"{flat}\n\n", card, count=1, flags=re.M)
+        before, needs, after = card.partition("**Needs**")
+        card = f"{before.rstrip()}\n\n{flat}\n\n{needs}{after}"
     return card
 
 

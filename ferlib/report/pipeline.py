@@ -19,6 +19,10 @@ _NOTICES = re.compile(
 )
 
 
+_READ = (".py", ".json", ".npz", ".csv")
+"""Files of the library, and of networks beside it, that chapters depend on."""
+
+
 def build(
     source: str | None = None, profile: str = "auto", seeds: tuple[int, ...] = (0,), fresh: bool = False
 ):
@@ -105,12 +109,13 @@ def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
         print(printable(f"Note: {note}"), file=sys.stderr)
     os.environ |= {"FERLIB_DATA": told} if (told := address(dataset)) else {}
     digest = hashlib.sha256()
-    settings = [os.environ.get(name, "") for name in ("KERAS_BACKEND", "FERLIB_WEIGHTS")]
+    settings = [os.environ.get("KERAS_BACKEND", ""), weights := os.environ.get("FERLIB_WEIGHTS", "")]
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
         digest.update(text.encode() + b"\0")
     kept = set(paths.record().glob("*")) - {paths.record() / "trust.csv"}  # of the tests, in no chapter
     recorded = (file for file in kept if file.suffix in (".csv", ".npz", ".h5"))
-    library = (file for file in paths.PACKAGE.rglob("*") if file.suffix in (".py", ".json", ".npz", ".csv"))
+    places = [paths.PACKAGE, *([paths.expanded(weights)] if weights else [])]
+    library = (file for place in places for file in place.rglob("*") if file.suffix in _READ)
     for path in (*sorted(library), *sorted(recorded)):
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -195,7 +200,7 @@ def execute(
                 os.replace(working, target)
             raise FerlibError(f"{path.name} could not be executed to its end: {error}") from error
     if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
-        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0]} did not complete")
+        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0] + 1} did not complete")
     print(f"{place} {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 

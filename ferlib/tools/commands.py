@@ -189,7 +189,7 @@ def _train(chosen) -> int | None:
     if chosen.list:
         print(experiments.describe())
         return 0
-    ids = experiments.TABLE if chosen.all else chosen.ids
+    ids = experiments.TABLE if chosen.all else tuple(dict.fromkeys(chosen.ids))
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2

@@ -39,6 +39,8 @@ class Policy:
         for name in ("flip", "scale", "shift", "contrast", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a fraction from 0 to 1, not {getattr(self, name)}")
+        if self.scale == 1:
+            raise ValueError("scale is below 1: an image scaled by 1 - 1 is none")
         if not 0 < self.erase_area[0] <= self.erase_area[1] <= 0.5:
             raise ValueError(
                 f"erase_area is two fractions, rising, above 0 and up to 0.5, not {self.erase_area}"
@@ -57,7 +59,7 @@ POLICIES = {
     "standard": Policy(flip=0.5, rotation=12, scale=0.2, shift=0.1),
     "strong": Policy(flip=0.5, rotation=15, scale=0.25, shift=0.15, brightness=20, contrast=0.2, erase=0.5),
 }
-"""Policies by name, the weakest first."""
+"""Policies by name, the weakest first. Runs know them by name: other numbers need another name."""
 
 
 @keras.saving.register_keras_serializable("ferlib")

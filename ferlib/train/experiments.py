@@ -317,8 +317,9 @@ def at(experiment: Experiment, profile: str) -> Experiment:
 
 
 def key(experiment: Experiment) -> str:
-    """Return eight hex digits that change with anything that changes the result.
+    """Return eight hex digits that change with the row's fields.
 
+    What a field names, a network or a policy, must stay what it was: another one gets another name.
     Names and notes don't count, nor do fields left at their default, so that a field may be added to the
     table without making every finished run a stranger.
     """

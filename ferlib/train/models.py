@@ -57,31 +57,26 @@ def logistic(classes: int) -> keras.Model:
     return _network("logistic", images, layers.Flatten()(_standardized(images)), classes)
 
 
-def shallow_cnn(
-    classes: int, *, batch_norm: bool = True, dropout: float = 0.25, width: float = 1.0
-) -> keras.Model:
+def shallow_cnn(classes: int, *, dropout: float = 0.25, width: float = 1.0) -> keras.Model:
     """Build two 3x3 convolutions of 32 and 64 filters and one dense layer of 512."""
     images = _images()
     x = _standardized(images)
     for filters in (32, 64):
-        x = _convolution_block(x, _scaled(filters, width), batch_norm, dropout)
+        x = _convolution_block(x, _scaled(filters, width), True, dropout)
     x = layers.Dense(_scaled(512, width), activation="relu", kernel_initializer="he_normal")(
         layers.Flatten()(x)
     )
     return _network("shallow_cnn", images, x, classes)
 
 
-def four_block_cnn(
-    classes: int, *, batch_norm: bool = True, dropout: float = 0.3, width: float = 1.0
-) -> keras.Model:
+def four_block_cnn(classes: int, *, dropout: float = 0.3, width: float = 1.0) -> keras.Model:
     """Build blocks of 64, 128, 128 and 512 filters and a dense layer of 4096, normalizing after pooling."""
     images = _images()
     x = _standardized(images)
     for filters in (64, 128, 128, 512):
         x = layers.Conv2D(_scaled(filters, width), 3, padding="same", kernel_initializer="he_normal")(x)
         x = layers.ReLU()(layers.MaxPooling2D()(x))  # ReLU and maximum commute; this order is cheaper
-        if batch_norm:
-            x = layers.BatchNormalization(momentum=MOMENTUM)(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM)(x)
     x = layers.Dense(_scaled(4096, width), activation="relu", kernel_initializer="he_normal")(
         layers.Flatten()(x)
     )
