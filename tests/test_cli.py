@@ -157,7 +157,7 @@ def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
     monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
     monkeypatch.setattr(matrix, "train_matrix", lambda *_, **__: runs)
-    assert cli.main(["train", "prior", "--seeds", "3"]) == 0
+    assert cli.main(["train", "prior", "prior", "--seeds", "3"]) == 0, "named twice, trained once"
     assert capsys.readouterr().out == "finished: 3 of 3 runs, profile cpu and full\n"
 
 
