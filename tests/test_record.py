@@ -398,7 +398,7 @@ def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
     assert len(lines) == 8
     results = record.read_results()
     by_people = results.groupby("experiment")["crowd_accuracy"].mean()
-    for id in ("lean_crowd", "lean"):
+    for id in ("lean_crowd", "lean_label"):
         assert f"on {100 * by_people[id]:.1f} %" in text.split("```")[0], "the result on the first screen"
     named = {f"{row.group}: {row.title}": row for row in experiments.EXPERIMENTS.values()}
     for line in lines:
