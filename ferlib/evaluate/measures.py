@@ -66,8 +66,8 @@ def better(first: str, second: str):
 
     def measure(found: Rows) -> Finding:
         one, two = (summary.accuracy(found[id], "test") for id in (first, second))
-        measured = f"{percent(one.value)} against {percent(two.value)}: {points(one.value - two.value)}"
-        return Finding(measured, f"paired difference of test accuracy, {first} minus {second}", one - two)
+        measured = f"{first} {percent(one.value)} against {second} {percent(two.value)}"
+        return Finding(measured, "paired difference", one - two)
 
     return measure
 
@@ -102,7 +102,7 @@ def gets_stuck(found: Rows) -> Finding:
         f"training accuracy, of augmented images, ends at {percent(last)} and rises by {points(rise.value)} "
         "in a fifth of the epochs"
     )
-    test = f"{points(STUCK)} minus the rise of a line through the last third of the epochs"
+    test = f"{points(STUCK)} minus that rise"
     return Finding(measured, test, STUCK - rise)
 
 
@@ -116,7 +116,7 @@ def overfits(found: Rows) -> Finding:
         for id, other in pairs
     )
     effect = metrics.smallest(gaps[id] - gaps[other] for id, other in pairs)
-    return Finding(measured, "smaller of the two differences of gaps (training minus PublicTest)", effect)
+    return Finding(measured, "smaller difference of gaps", effect)
 
 
 def stops_early(found: Rows) -> Finding:
@@ -133,7 +133,7 @@ def stops_early(found: Rows) -> Finding:
     )
     stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
     why = "" if stopped else "early stopping ended no run before its last epoch"
-    test = "share of epochs saved, over seeds"
+    test = "share of epochs saved"
     return Finding(measured, test, metrics.ratio(saved), sampled=False, untested=why)
 
 
@@ -153,7 +153,7 @@ def large_batches(found: Rows) -> Finding:
     means = {id: np.mean([run.test.accuracy for run in found[id]]) for id in BATCHES}
     listed = ", ".join(f"{experiments.find(id).batch_size}: {percent(mean)}" for id, mean in means.items())
     measured = f"{listed}; {points(slope.value)} a doubling, from {len(trainings)} trainings"
-    return Finding(measured, "slope of test accuracy on log₂ of the batch size, negated", -slope)
+    return Finding(measured, "the same, negated", -slope)
 
 
 def stay_close(found: Rows) -> Finding:
@@ -168,7 +168,7 @@ def stay_close(found: Rows) -> Finding:
     effect = metrics.smallest(
         [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
     )
-    test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points, on its claimed side"
+    test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points"
     return Finding(measured, test, effect)
 
 
@@ -190,12 +190,12 @@ def easiest(found: Rows) -> Finding:
     measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
     easy = metrics.smallest(recalls[name] for name in ("happy", "surprise"))
     effect = easy - metrics.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
-    return Finding(measured, "lower recall of the two minus the highest of the others", effect)
+    return Finding(measured, "lower of the two minus the highest other", effect)
 
 
 def goes_to(true: Sequence[str], targets: Sequence[str]):
     """Measure by how much mistakes on some classes go to certain others beyond what their images explain."""
-    test = "share of mistakes minus chance, which is the classes' share of the other images"
+    test = "share of mistakes minus chance"
     test += ", the smallest" if len(true) > 1 else ""
 
     def measure(found: Rows) -> Finding:

@@ -132,15 +132,12 @@ def _makers(runs: list[dict]) -> str:
 
 
 PRINTED = {
-    "The best networks": (
-        "train/models.py",
-        "lean_cnn residual_cnn _standardized _convolution _normalized_relu",
-    ),
+    "The best network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
     "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample relight erase"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
         "train/experiments.py",
-        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN _row _ROWS",
+        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN CROWD _row _ROWS",
     ),
 }
 """Heading to a module of ferlib and the names that are printed of it."""
