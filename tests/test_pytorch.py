@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from ferlib.labels import FerlibError
 from ferlib.tools import training_speed
 from ferlib.train import models
 
@@ -33,6 +34,13 @@ def test_a_network_in_pytorch_gives_the_same_probabilities(name):
     expected = network.predict_on_batch(IMAGES)
     assert name == "prior" or expected.std(axis=0).max() > 1e-4
     np.testing.assert_allclose(own, expected, atol=1e-3)
+
+
+def test_a_layer_without_translation_is_told():
+    images = keras.Input((48, 48, 1))
+    network = keras.Model(images, keras.layers.UpSampling2D(name="larger")(images))
+    with pytest.raises(FerlibError, match="larger can't be measured in PyTorch"):
+        pytorch.Translated(network)
 
 
 @pytest.mark.parametrize("name", ["lean_cnn", "deep_cnn"])

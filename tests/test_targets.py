@@ -97,5 +97,7 @@ def test_half_of_what_is_taught_may_be_what_others_answer(split):
     expected[0, [0, 3, 4]] = 0.4 + 0.25, 0.25, 0.1
     expected[1, [0, 3, 4]] = 0.2 + 0.25, 0.25, 0.3
     np.testing.assert_allclose(targets.lessons(row, two, teachers), expected, atol=1e-6)
+    with pytest.raises(FerlibError, match="x learns from runs of y: train it with: ferlib train x"):
+        targets.lessons(row, two)
     alone = replace(row, teachers=None)
     np.testing.assert_array_equal(targets.lessons(alone, two), targets.probabilities(two, "crowd"))

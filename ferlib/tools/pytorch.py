@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from ferlib.data.fer2013 import Split
+from ferlib.labels import FerlibError
 
 
 class Translated(nn.Module):
@@ -70,7 +71,9 @@ def _translated(operation) -> Callable:
     for kind, translate in TRANSLATIONS.items():
         if isinstance(operation, kind):
             return translate(operation)
-    raise NotImplementedError(f"PyTorch has no translation of {type(operation).__name__} yet")
+    if type(operation).__name__ == "Resize":  # an operation of Keras without a public class
+        return _resized(operation)
+    raise FerlibError(f"{operation.name} can't be measured in PyTorch: add its kind to TRANSLATIONS")
 
 
 def _convolution(kernel, bias, layer, grouped: bool = False) -> nn.Module:
@@ -182,6 +185,5 @@ TRANSLATIONS = {
     keras.layers.Add: lambda layer: lambda *parts: sum(parts),
     keras.layers.Concatenate: lambda layer: lambda *parts: torch.cat(parts, 1),
     keras.layers.Activation: lambda layer: nn.ReLU() if "relu" in layer.activation.__name__ else lambda x: x,
-    keras.Operation: _resized,
 }
 """What stands for each of Keras' layers, special ones first; the softmax at the end is the loss's."""

@@ -97,6 +97,10 @@ def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ())
     if row.teachers is None:
         return own
     answers = [predicting.predict_views(one, split, views="flip")[1].probabilities for one in teachers]
+    if not answers:
+        raise FerlibError(
+            f"{row.id} learns from runs of {row.teachers[0]}: train it with: ferlib train {row.id}"
+        )
     share = row.teachers[-1]
     return (1 - share) * own + share * np.mean(answers, axis=0)
 
