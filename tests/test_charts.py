@@ -52,12 +52,19 @@ def test_recalls_run_from_the_easiest_class_to_the_hardest(runs):
     assert f"{100 * table['happy'].iloc[0]:.0f}" in {text.get_text() for text in ax.texts}
 
 
-def test_learning_curves_have_a_panel_a_row_and_a_line_a_seed(runs):
-    fig = charts.learning_curves(summary.rows(runs), columns=3)
-    titles = [ax.get_title("left") for ax in fig.axes]
-    assert titles[:4] == ["shallow_plain", "deep_plain", "deep_both", "mini_xception"]
-    assert [len(ax.lines) for ax in fig.axes] == [4, 4, 4, 4, 0, 0]
-    np.testing.assert_allclose(fig.axes[0].lines[1].get_ydata(), runs[0].history["valid_accuracy"])
+def test_learning_curves_have_a_column_a_row_and_two_lines_a_seed(runs):
+    fig = charts.learning_curves(summary.rows(runs))
+    losses, accuracies = fig.axes[:4], fig.axes[4:]
+    assert [ax.get_title("left") for ax in losses] == [
+        "shallow_plain",
+        "deep_plain",
+        "deep_both",
+        "mini_xception",
+    ]
+    assert [len(ax.lines) for ax in fig.axes] == 8 * [6]  # training, PublicTest and the epoch that is kept
+    np.testing.assert_allclose(losses[0].lines[1].get_ydata(), runs[0].history["valid_loss"])
+    np.testing.assert_allclose(accuracies[0].lines[0].get_ydata(), runs[0].history["accuracy"])
+    assert set(accuracies[0].lines[2].get_xdata()) == {runs[0].result["best_epoch"]}
 
 
 def test_axes_of_percentages_do_not_round_half_percents_away(table):

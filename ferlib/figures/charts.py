@@ -136,34 +136,30 @@ def _box(anchor, place, width, height):
     return Bbox.from_bounds(left, anchor[1] - height / 2, width, height)
 
 
-def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> Figure:
-    """Draw the learning curves of ``summary.rows`` as small multiples, one thin line a seed."""
-    lines = -(-len(runs) // columns)
-    fig, axes = plt.subplots(
-        lines, columns, figsize=(1.75 * columns, 1.9 * lines + 0.3), squeeze=False, sharey=True
-    )
-    for ax in axes.flat[len(runs) :]:
-        ax.set_axis_off()
-    for ax, (id, of_row) in zip(axes.flat, runs.items(), strict=False):
-        for run in of_row:
-            for column, split in [("accuracy", "train"), ("valid_accuracy", "valid")]:
-                ax.plot(
-                    run.history["epoch"],
-                    run.history[column],
-                    color=SPLIT_COLOURS[split],
-                    lw=1,
-                    marker=".",
-                    ms=2,
-                )
-        ax.set_title(id, size=9)
-        ax.tick_params(labelsize=8)
-        ax.xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
-        ax.yaxis.set_major_formatter(_PERCENT)
-    fig.supxlabel("epoch", size=10)
-    fig.supylabel("accuracy", size=10)
-    names = {"train": "training", "valid": "validation (PublicTest)"}
+def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
+    """Draw loss and accuracy of ``summary.rows`` epoch by epoch, one column a row, one line a seed.
+
+    A dashed line stands at the epoch whose weights were kept.
+    """
+    size = (1.75 * len(runs) + 0.3, 3.3)
+    fig, axes = plt.subplots(2, len(runs), figsize=size, squeeze=False, sharex="col", sharey="row")
+    for column, (id, of_row) in zip(axes.T, runs.items(), strict=True):
+        for ax, measure in zip(column, ("loss", "accuracy"), strict=True):
+            for run in of_row:
+                for split, name in (("train", measure), ("valid", f"valid_{measure}")):
+                    ax.plot(run.history["epoch"], run.history[name], color=SPLIT_COLOURS[split], lw=1.1)
+                ax.axvline(run.result["best_epoch"], color=FAINT, lw=0.8, ls="--", zorder=0)
+            ax.tick_params(labelsize=8)
+        column[0].set_title(id, size=9)
+        column[1].xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
+    for ax, measure in zip(axes[:, 0], ("loss", "accuracy"), strict=True):
+        ax.set_ylabel(measure, size=9)
+    axes[1, 0].yaxis.set_major_formatter(_PERCENT)
+    fig.supxlabel("epoch", size=9)
+    names = {"train": "training", "valid": "PublicTest"}
     handles = [plt.Line2D([], [], color=SPLIT_COLOURS[split], label=name) for split, name in names.items()]
-    fig.legend(handles=handles, loc="outside upper right", ncols=2)
+    handles.append(plt.Line2D([], [], color=FAINT, ls="--", label="the epoch that is kept"))
+    fig.legend(handles=handles, loc="outside upper right", ncols=3)
     return fig
 
 
