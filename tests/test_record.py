@@ -400,9 +400,8 @@ def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
     by_people = results.groupby("experiment")["crowd_accuracy"].mean()
     for id in ("lean_crowd", "lean_label"):
         assert f"on {100 * by_people[id]:.1f} %" in text.split("```")[0], "the result on the first screen"
-    named = {f"{row.group}: {row.title}": row for row in experiments.EXPERIMENTS.values()}
     for line in lines:
-        row = named[line.split(" | ")[0].removeprefix("| ")]
+        row = experiments.find(line.split("`")[1])
         runs = results[results["experiment"] == row.id]
         means = runs[["parameters", "epochs", "valid_accuracy", "test_accuracy"]].mean()
         (profile,) = set(runs["profile"])
