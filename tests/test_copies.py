@@ -88,3 +88,33 @@ def test_code_output_and_tags_stay_and_what_belongs_to_the_run_goes(kept):
     assert cell.outputs == [output] and cell.source == "pass" and cell.metadata == {"tags": ["evidence"]}
     assert one.metadata == {"title": "kept"}
     nbformat.validate(one)
+
+
+def collapsed(source, *outputs):
+    return v4.new_code_cell(source, outputs=list(outputs), metadata={"jupyter": {"source_hidden": True}})
+
+
+def test_filled_sentences_stand_as_text_and_figures_under_their_names():
+    prose = collapsed('report.say("""{{n}} faces""")', shown("7 faces"), shown("See @fig-one."))
+    figure = collapsed(
+        'report.figure(\n    draw(),\n    "one",\n    caption="""A."""\n)', *floating("fig-one", "A.")
+    )
+    abstract = collapsed("report.conclude()", shown("We train.", role="abstract"))
+    one = v4.new_notebook(cells=[prose, figure, abstract])
+    copies.for_readers([one])
+    text, picture = one.cells
+    assert text.cell_type == "markdown" and text.source == "7 faces\n\nSee Figure 1." and text.id == prose.id
+    assert picture.cell_type == "code" and picture.source == '# "one"' and len(picture.outputs) == 2
+    nbformat.validate(one)
+
+
+def test_keys_of_sources_in_tables_become_links():
+    table = v4.new_output(
+        "display_data",
+        {"text/html": "<td>@tang2013</td><td>@nobody</td>", "text/plain": "  @tang2013  a@tang2013 \n"},
+    )
+    one = v4.new_notebook(cells=[v4.new_code_cell("pass", outputs=[table])])
+    copies.for_readers([one])
+    data = one.cells[0].outputs[0]["data"]
+    assert re.fullmatch(r'<td><a href="https://\S+">Tang 2013</a></td><td>@nobody</td>', data["text/html"])
+    assert data["text/plain"] == "  Tang 2013  a@tang2013 \n"

@@ -15,6 +15,7 @@ import pandas as pd
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.report import copies, pipeline
+from ferlib.report.document import holds_prose
 
 MEASURED = "tbl-latency"
 """The table of measured times, by its label; two reports differ in it, and in nothing else."""
@@ -133,16 +134,19 @@ def compare(again, copy) -> tuple[int, float, str, bool]:
 
 
 def _shown(notebook) -> dict[str, _Shown]:
-    """Return what the cells of an executed notebook show that show anything, by their ids."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    told = {cell.id: _Shown(cell.execution_count or 0, _text(cell), is_measured(cell)) for cell in code}
+    """Return what the code of an executed notebook shows that shows anything, by the ids of its cells."""
+    told = {
+        cell.id: _Shown(cell.get("execution_count") or place, _text(cell), is_measured(cell))
+        for place, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" or holds_prose(cell)
+    }
     return {id: one for id, one in told.items() if one.text}
 
 
 def _text(cell) -> str:
     """Return what a cell shows to a reader in words and numbers, without what depends on the machine."""
-    texts = []
-    for output in cell.outputs:
+    texts = [cell.source] if cell.cell_type == "markdown" else []
+    for output in cell.get("outputs", ()):
         data = output.get("data", {})
         if "text/html" in data:
             texts.append(_TAG.sub(" ", data["text/html"]))
