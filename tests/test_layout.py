@@ -72,7 +72,7 @@ def test_classes_under_their_usual_words(folder, whole, spelling):
     assert all("0 angry" in note and "6 neutral" in note for note in found.notes)
 
 
-def test_two_words_for_a_class_are_one_class(folder, whole):
+def test_two_words_for_a_class_are_one_class(folder):
     (folder / "train" / "Happiness").mkdir()
     image = cv2.imread(str(folder / "train" / "happy" / "Training_00000003.jpg"), 0)
     cv2.imwrite(str(folder / "train" / "Happiness" / "Training_1.png"), 255 - image)
@@ -243,14 +243,11 @@ def test_folders_around_everything(folder, whole, above, tmp_path):
     assert fer2013.load(mail(tmp_path / "outer.zip", members)).fingerprint == whole
 
 
-def test_two_data_sets_side_by_side(folder, tmp_path):
-    (tmp_path / "both").mkdir()
-    shutil.copytree(folder, tmp_path / "both" / "one"), shutil.move(folder, tmp_path / "both" / "two")
-    refused(tmp_path / "both", "which of one, two", "name the folder itself")
-
-
-def test_the_same_files_once_more_are_left_out_with_a_note(folder, whole, tmp_path):
-    """As in a public copy with images/train and images/images/train."""
+def test_two_data_sets_side_by_side_or_the_same_files_once_more(folder, whole, tmp_path):
+    """Noted where one is a copy of the other, as a public one has images/train and images/images/train."""
+    for name in ("one", "two"):
+        shutil.copytree(folder, tmp_path / "both" / name)
+    refused_anew(tmp_path / "both", "which of one, two", "name the folder itself")
     shutil.copytree(folder, tmp_path / "copy" / "images" / "images")
     shutil.copytree(folder, tmp_path / "copy" / "images", dirs_exist_ok=True)
     found = fer2013.load(tmp_path / "copy")
@@ -274,18 +271,11 @@ def test_images_outside_the_splits_are_counted(folder, whole, tmp_path):
 
 
 CLUTTER = (
-    ".ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/x.jpg",
-    "train/happy/.ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/happy/x.jpg",
-    "__MACOSX/train/happy/._x.jpg",
-    "__macosx/x.csv",
-    "train/happy/Thumbs.db",
-    "train/happy/thumbs.DB",
-    "test/Desktop.ini",
-    "test/happy/.ds_store",
-    "train/.DS_Store",
-    "@eaDir/train/happy/x.jpg",
+    *(".ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/x.jpg"),
+    *("train/happy/.ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/happy/x.jpg"),
+    *("__MACOSX/train/happy/._x.jpg", "__macosx/x.csv", "@eaDir/train/happy/x.jpg"),
+    *("train/happy/Thumbs.db", "train/happy/thumbs.DB", "test/Desktop.ini"),
+    *("test/happy/.ds_store", "train/.DS_Store"),
 )
 
 
@@ -316,10 +306,10 @@ def test_clutter_around_a_table(tmp_path):
 
 
 def test_links_are_followed_but_not_round_and_round(folder, whole, tmp_path):
-    shutil.move(folder / "train", tmp_path / "train elsewhere")
-    (folder / "train").symlink_to(tmp_path / "train elsewhere")
-    shutil.move(tmp_path / "train elsewhere" / "sad", tmp_path / "sad elsewhere")
-    (folder / "train" / "sad").symlink_to(tmp_path / "sad elsewhere")
+    for member in ("train", "train/sad"):
+        elsewhere = tmp_path / f"{member.replace('/', ' ')} elsewhere"
+        shutil.move((folder / member).resolve(), elsewhere)
+        (folder / member).symlink_to(elsewhere)
     (folder / "back").symlink_to(folder)
     found = fer2013.load(folder)
     assert found.fingerprint == whole and found.notes == (), "no image twice"
@@ -345,15 +335,14 @@ def test_headers_and_usages_in_any_spelling(tmp_path, header):
     "name", ["fer2013.csv/fer2013.csv", "fer2013/fer2013/FER2013.CSV", "fer2013/fer2013"]
 )
 def test_tables_where_unpackers_leave_them(tmp_path, name):
-    table = tiny_table(tmp_path / "plain.csv")
-    place = tmp_path / "data" / name
+    table, place = tiny_table(tmp_path / "plain.csv"), tmp_path / "data" / name
     place.parent.mkdir(parents=True)
     shutil.copy(table, place)
     (place.parent / "README").write_text("about emotion")
     (place.parent / "fer2013.bib").write_text("@article{}")
-    found = fer2013.load(tmp_path / "data")
-    assert found.fingerprint == fer2013.load(table).fingerprint and found.location == place
-    assert fer2013.load(place).fingerprint == found.fingerprint
+    found, alone = fer2013.load(tmp_path / "data"), fer2013.load(place)
+    assert found.fingerprint == fer2013.load(table).fingerprint == alone.fingerprint
+    assert found.location == place
 
 
 @pytest.mark.parametrize(

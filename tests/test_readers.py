@@ -44,9 +44,9 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
 
 def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, table, tmp_path):
     inside = tmp_path / "data"
-    inside.mkdir()
     assert readers.locate(folder) == folder
-    assert readers.locate(shutil.move(folder, inside / "deeper").parent) == inside / "deeper"
+    shutil.copytree(folder, inside / "deeper")
+    assert readers.locate(inside) == inside / "deeper"
     shutil.rmtree(inside / "deeper")
     (inside / "fer").mkdir()
     shutil.copy(table, inside / "fer")
@@ -109,8 +109,7 @@ def test_archives_that_are_none(tmp_path):
 
 def test_a_damaged_member(archive):
     content = bytearray(archive.read_bytes())
-    start = content.index(HAPPY.encode()) + len(HAPPY) + 200
-    content[start] ^= 0xFF
+    content[content.index(HAPPY.encode()) + len(HAPPY) + 200] ^= 0xFF
     archive.write_bytes(content)
     refused(archive, HAPPY, "download it again")
 
@@ -304,18 +303,15 @@ def test_an_unsound_row_is_named(table, change, words, capsys):
         (b"emotion,pixels,Usage\n", ["no rows below its header", "download it again"]),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", ["not a csv of text", "give fer2013.csv"]),
         (b"PK\x03\x04" + bytes(range(256)), ["not a csv of text", "give fer2013.csv"]),
+        (b"other,pixels,Usage", ["no column 'emotion'", "other", "give fer2013.csv"]),
+        (b"emotion,other,Usage", ["no column 'pixels'", "other", "give fer2013.csv"]),
+        (b"emotion,pixels,other", ["no column 'Usage'", "other", "give fer2013.csv"]),
     ],
 )
 def test_a_csv_that_is_none(tmp_path, content, words):
     path = tmp_path / "fer2013.csv"
     path.write_bytes(content)
     refused(path, *words)
-
-
-@pytest.mark.parametrize("column", ["emotion", "pixels", "Usage"])
-def test_a_wrong_column(table, column):
-    table.write_text(table.read_text().replace(column, "other", 1))
-    refused(table, f"no column '{column}'", "other", "give fer2013.csv")
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ class Fitting:
         if scanned:
             weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
             arrays = [array for array in (train.images, self._targets, weights) if array is not None]
-            self._scan = compiled.Scan(self._training, arrays, experiment.batch_size)
-            self._evaluation = compiled.Evaluation(self._learner, valid.images)
+            self._scan = compiled.scan(self._training, arrays, experiment.batch_size)
+            self._evaluation = compiled.evaluation(self._learner, valid.images)
 
     @property
     def finished(self) -> bool:
@@ -111,7 +111,7 @@ class Fitting:
             self._training.optimizer.learning_rate = self._plateau_rate()
         order = np.random.default_rng((self.seed, number)).permutation(len(self._train))
         start = time.perf_counter()
-        logs = self._scan.epoch(order) if self._scan else self._fit(order)
+        logs = self._scan(order) if self._scan else self._fit(order)
         seconds = time.perf_counter() - start
         with self._averaged():
             predictions = record.rounded(self._evaluate())
@@ -201,7 +201,7 @@ class Fitting:
     def _evaluate(self) -> predicting.Predictions:
         """Predict on PublicTest with the weights as they are."""
         if self._evaluation:
-            return self._predictions(self._evaluation.predict())
+            return self._predictions(self._evaluation())
         return predicting.predict(self._learner, self._valid)
 
     def _predictions(self, probabilities: np.ndarray) -> predicting.Predictions:

@@ -89,19 +89,17 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """Convolve float (n, h, w, c) with float (a, b, c, f), where a and b are odd."""
-        if not self._multiplies(inputs):
-            return super().convolution_op(inputs, kernel)
-        return _convolved(inputs, kernel)
+        multiplies = self._multiplies(inputs)
+        return _convolved(inputs, kernel) if multiplies else super().convolution_op(inputs, kernel)
 
     def _multiplies(self, inputs) -> bool:
         _, height, width, channels = inputs.shape
+        usual = {"strides": (1, 1), "dilation_rate": (1, 1), "padding": "same", "groups": 1}
+        usual["data_format"] = "channels_last"
         return (
             _half_on_processor(inputs)
-            and self.strides == self.dilation_rate == (1, 1)
-            and self.padding == "same"
-            and self.groups == 1
+            and all(getattr(self, name) == value for name, value in usual.items())
             and all(size % 2 for size in self.kernel_size)
-            and self.data_format == "channels_last"
             and None not in (height, width)
             and height * width <= SMALL_MAP
             and channels >= MANY_CHANNELS
