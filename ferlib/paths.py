@@ -239,11 +239,10 @@ def _runs(process: int) -> bool:
     if os.name != "posix":
         return True  # there, asking about a process might end it
     try:
-        os.kill(process, 0)
+        with suppress(PermissionError):
+            os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
     return True
 
 

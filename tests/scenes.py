@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from ferlib.data import portrait
+from ferlib.data import demo
 from ferlib.labels import CLASSES
 from ferlib.live.network import GRAPH, METADATA, sealed
 
@@ -23,7 +23,7 @@ SEEDS = {"angry": 41, "disgust": 35, "fear": 32, "happy": 26, "sad": 29, "surpri
 def face(emotion):
     """A drawn face that shows an emotion, uint8 (48, 48)."""
     number = CLASSES.index(emotion)
-    return portrait.face(number, np.random.default_rng([SEEDS[emotion], number]))
+    return demo.face(number, np.random.default_rng([SEEDS[emotion], number]))
 
 
 def scene(placed, size=(480, 640)):

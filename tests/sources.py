@@ -43,6 +43,14 @@ def tiny() -> demo.Faces:
     return demo.Faces(images, labels, splits, np.array(names))
 
 
+def tiny_table(path, header="emotion,pixels,Usage"):
+    """Write that as a csv whose header is spelled in some way, its columns in that order."""
+    rows = [line.split(",") for line in demo.write_csv(tiny(), path).read_text().splitlines()[1:]]
+    order = [("emotion", "pixels", "usage").index(column.strip().lower()) for column in header.split(",")]
+    path.write_text("\n".join([header, *(",".join(row[place] for place in order) for row in rows), ""]))
+    return path
+
+
 def refused(path, *words) -> None:
     """Check that a source is refused in one sentence with these words, and that no cache is left."""
     with pytest.raises(FerlibError) as caught:

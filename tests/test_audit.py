@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ferlib import cli, faces, paths
-from ferlib.data import demo, portrait
+from ferlib.data import demo
 from ferlib.data.audit import audit
 from ferlib.data.fer2013 import Dataset, Split, subset
 from ferlib.labels import CLASSES
@@ -24,41 +24,40 @@ def audited(demo_dataset, shared_cache):
         return audit(demo_dataset, progress=False)
 
 
+def number(name) -> int:
+    """Return the number, in the order of drawing, that an image is named by."""
+    return int(name.split("_")[1].split(".")[0])
+
+
 def numbers(audited, split, column) -> set[int]:
-    """Return the numbers, in the order of drawing, of the images of a split for which a column is true."""
+    """Return the numbers of the images of a split for which a column is true."""
     found = audited.images[(audited.images["split"] == split) & audited.images[column]]
-    return {int(name.split("_")[1].split(".")[0]) for name in found["name"]}
+    return set(map(number, found["name"]))
 
 
-def test_images_are_listed_in_the_order_of_the_data(audited, demo_dataset):
+def test_images_are_listed_in_order_and_leak_free_where_train_has_no_copy(audited, demo_dataset):
     for split in demo_dataset.splits:
         rows = audited.images[audited.images["split"] == split.name]
         assert rows["index"].tolist() == list(range(len(split)))
         assert rows["name"].tolist() == split.names.tolist()
         assert rows["label"].tolist() == split.labels.tolist()
+        mask = audited.leak_free(split.name)
+        assert mask.dtype == bool and mask.shape == (len(split),)
+        assert set(map(number, split.names[~mask])) == numbers(audited, split.name, "near_leaked")
+    assert audited.leak_free("train").all()
 
 
-def test_planted_copies_are_found(audited):
-    for split in ("valid", "test"):
-        assert numbers(audited, split, "leaked") == set(range(LEAKED))
+def test_what_is_planted_is_found(audited):
+    conflicts, blanks = 2 * demo.PLANTED_CONFLICTS, demo.PLANTED_BLANKS
+    assert numbers(audited, "train", "conflicting") == set(range(conflicts))
+    assert numbers(audited, "train", "blank") == set(range(420 - blanks, 420))
     assert not numbers(audited, "train", "leaked")
-
-
-def test_planted_mirrored_and_brighter_copies_are_found(audited):
     for split in ("valid", "test"):
-        found = numbers(audited, split, "near_leaked")
-        assert found >= set(range(NEAR)), "copies missed"
-        assert len(found) <= NEAR + 3, "of faces drawn apart, few look alike"
-
-
-def test_planted_conflicts_are_found(audited):
-    assert numbers(audited, "train", "conflicting") == set(range(2 * demo.PLANTED_CONFLICTS))
-    assert not numbers(audited, "valid", "conflicting") | numbers(audited, "test", "conflicting")
-
-
-def test_planted_blanks_are_found(audited):
-    assert numbers(audited, "train", "blank") == set(range(420 - demo.PLANTED_BLANKS, 420))
-    assert not numbers(audited, "valid", "blank") | numbers(audited, "test", "blank")
+        assert not numbers(audited, split, "conflicting") | numbers(audited, split, "blank")
+        assert numbers(audited, split, "leaked") == set(range(LEAKED))
+        mirrored_and_brighter = numbers(audited, split, "near_leaked")
+        assert mirrored_and_brighter >= set(range(NEAR)), "copies missed"
+        assert len(mirrored_and_brighter) <= NEAR + 3, "of faces drawn apart, few look alike"
     flat = audited.images[audited.images["blank"]]
     assert flat["low_contrast"].all() and flat["faceless"].all() and (flat["contrast"] < 4).all()
 
@@ -72,36 +71,30 @@ def test_groups_hold_identical_images_only(audited, demo_dataset):
         assert np.array_equal(images[rows[0]], images[rows[1]])
 
 
-def test_leak_free_is_what_no_copy_of_stands_in_train(audited, demo_dataset):
-    for split in (demo_dataset.valid, demo_dataset.test):
-        mask = audited.leak_free(split.name)
-        assert mask.dtype == bool and mask.shape == (len(split),)
-        leaked = {int(name.split("_")[1].split(".")[0]) for name in split.names[~mask]}
-        assert leaked == numbers(audited, split.name, "near_leaked")
-    assert audited.leak_free("train").all()
-
-
 def test_the_summary_counts(audited):
-    table = audited.summary()
+    table, conflicts = audited.summary(), demo.PLANTED_CONFLICTS
     assert table.columns.tolist() == ["train", "valid", "test"]
-    assert table.loc["images"].tolist() == [420, 84, 84]
-    assert table.loc["identical to another of the split"].tolist() == [2 * demo.PLANTED_CONFLICTS, 0, 0]
-    assert table.loc["copies beyond the first"].tolist() == [demo.PLANTED_CONFLICTS, 0, 0]
-    assert table.loc["identical under another label"].tolist() == [2 * demo.PLANTED_CONFLICTS, 0, 0]
-    assert table.loc["exact copy in train"].tolist() == [0, LEAKED, LEAKED]
-    assert table.loc["blank"].tolist() == [demo.PLANTED_BLANKS, 0, 0]
+    expected = {
+        "images": [420, 84, 84],
+        "identical to another of the split": [2 * conflicts, 0, 0],
+        "copies beyond the first": [conflicts, 0, 0],
+        "identical under another label": [2 * conflicts, 0, 0],
+        "exact copy in train": [0, LEAKED, LEAKED],
+        "blank": [demo.PLANTED_BLANKS, 0, 0],
+    }
+    assert {finding: table.loc[finding].tolist() for finding in expected} == expected
     assert table.loc["no face found"].sum() < 0.15 * 588
     said = audited.describe()
-    assert f"groups of identical images under different labels  {demo.PLANTED_CONFLICTS}" in said
+    assert f"groups of identical images under different labels  {conflicts}" in said
     assert f"leak-free images of test  {audited.leak_free('test').sum()}" in said
 
 
 def dataset(*splits) -> Dataset:
     """Return a data set of ``(images, labels)`` for train, valid and test."""
-    parts = [
-        Split(name, np.asarray(images)[..., np.newaxis], np.asarray(labels), np.array(["x"] * len(labels)))
-        for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True)
-    ]
+    parts = []
+    for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
+        images = np.asarray(images)[..., np.newaxis]
+        parts.append(Split(name, images, np.asarray(labels), np.array(["x"] * len(labels))))
     fingerprint = hashlib.sha256(b"".join(part.images.tobytes() for part in parts)).hexdigest()
     return Dataset(*parts, "made up", fingerprint, None, True)
 
@@ -109,36 +102,42 @@ def dataset(*splits) -> Dataset:
 @pytest.fixture
 def four():
     """Four different drawn faces."""
-    return [portrait.face(number, np.random.default_rng(number)) for number in range(4)]
+    return [demo.face(number, np.random.default_rng(number)) for number in range(4)]
+
+
+def singles(*images) -> Dataset:
+    """Return a data set of one image a split."""
+    return dataset(*(([image], [label]) for label, image in enumerate(images)))
 
 
 def test_three_copies_in_one_split_and_one_in_another(four):
     a, b, c, d = four
     found = audit(dataset(([a, b], [0, 1]), ([c, c, c, d], [2, 2, 3, 3]), ([c], [2])), progress=False)
+    expected = {
+        "identical to another of the split": [0, 3, 0],
+        "copies beyond the first": [0, 2, 0],
+        "identical under another label": [0, 3, 1],
+        "exact copy in train": [0, 0, 0],
+        "exact copy in the other test split": [0, 3, 1],
+    }
     table = found.summary()
-    assert table.loc["identical to another of the split"].tolist() == [0, 3, 0]
-    assert table.loc["copies beyond the first"].tolist() == [0, 2, 0]
-    assert table.loc["identical under another label"].tolist() == [0, 3, 1]
-    assert table.loc["exact copy in train"].tolist() == [0, 0, 0]
-    assert table.loc["exact copy in the other test split"].tolist() == [0, 3, 1]
+    assert {finding: table.loc[finding].tolist() for finding in expected} == expected
     assert found.leak_free("valid").all() and found.leak_free("test").all()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda face: face,
-        lambda face: face[:, ::-1],
-        lambda face: np.clip(face * 0.7 + 30, 0, 255).astype(np.uint8),
-        lambda face: np.clip(face + np.random.default_rng(0).normal(0, 4, face.shape), 0, 255).astype(
-            np.uint8
-        ),
-    ],
-    ids=["exact", "mirrored", "paler", "noisier"],
-)
+ALTERED = {
+    "exact": lambda face: face,
+    "mirrored": lambda face: face[:, ::-1],
+    "paler": lambda face: face * 0.7 + 30,
+    "noisier": lambda face: face + np.random.default_rng(0).normal(0, 4, face.shape),
+}
+
+
+@pytest.mark.parametrize("change", ALTERED)
 def test_altered_copies_of_train_are_near_leaked(four, change):
     a, b, c, d = four
-    found = audit(dataset(([a, b], [0, 1]), ([change(b), c], [1, 2]), ([d], [3])), progress=False)
+    copy = np.clip(ALTERED[change](b), 0, 255).astype(np.uint8)
+    found = audit(dataset(([a, b], [0, 1]), ([copy, c], [1, 2]), ([d], [3])), progress=False)
     assert found.leak_free("valid").tolist() == [False, True] and found.leak_free("test").tolist() == [True]
     assert found.images["partner"].tolist() == [-1, -1, 1, -1, -1]
 
@@ -154,34 +153,18 @@ def test_blanks_are_no_near_copies_of_each_other(four):
 
 
 def test_answers_are_kept_for_the_same_data_only(four, monkeypatch):
-    a, b, c, d = four
-    first = audit(dataset(([a], [0]), ([b], [1]), ([c], [2])), progress=False)
-    assert len(list(paths.cache().glob("audit-*"))) == 1
+    paths.cache().mkdir()
+    same = singles(*four[:3])
+    old = paths.cache() / f"audit-{same.fingerprint[:16]}-2.pkl"
+    old.write_bytes(b"a pickled table of an older version, which is never opened")
+    first = audit(same, progress=False)
+    assert [file.suffix for file in paths.cache().iterdir()] == [".npz"]
     searched = []
     monkeypatch.setattr(faces, "has_face", lambda image: bool(searched.append(1)))
-    again = audit(dataset(([a], [0]), ([b], [1]), ([c], [2])), progress=False)
-    pd.testing.assert_frame_equal(again.images, first.images)
+    pd.testing.assert_frame_equal(audit(same, progress=False).images, first.images)
     assert not searched
-    audit(dataset(([a], [0]), ([b], [1]), ([d], [2])), progress=False)
+    audit(singles(*four[:2], four[3]), progress=False)
     assert len(searched) == 3
-
-
-def test_answers_of_an_older_version_go(four):
-    (paths.cache() / "x").parent.mkdir(parents=True)
-    parts = [([image], [label]) for label, image in enumerate(four[:3])]
-    old = paths.cache() / f"audit-{dataset(*parts).fingerprint[:16]}-2.pkl"
-    old.write_bytes(b"a pickled table, which is never opened")
-    audit(dataset(*parts), progress=False)
-    assert [file.suffix for file in paths.cache().iterdir()] == [".npz"]
-
-
-def test_images_are_named_as_in_the_source_at_hand(four):
-    """The same images come from a zip and a csv under other names."""
-    parts = [([image], [label]) for label, image in enumerate(four[:3])]
-    audit(dataset(*parts), progress=False)
-    other = dataset(*parts)
-    other = replace(other, train=replace(other.train, names=np.array(["another"])))
-    assert audit(other, progress=False).images["name"].tolist()[0] == "another"
 
 
 def test_an_interrupted_audit_leaves_nothing(four, monkeypatch):
@@ -190,26 +173,27 @@ def test_an_interrupted_audit_leaves_nothing(four, monkeypatch):
 
     monkeypatch.setattr(faces, "has_face", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        audit(dataset(([four[0]], [0]), ([four[1]], [1]), ([four[2]], [2])), progress=False)
+        audit(singles(*four[:3]), progress=False)
     assert not list(paths.cache().glob("*audit*"))
 
 
-def test_the_command_prints_the_summary(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(faces, "has_face", lambda image: True)
-    table = demo.write_csv(demo.faces((demo.SMALLEST,) * 3), tmp_path / "fer2013.csv")
-    assert cli.main(["audit", "--data", str(table)]) == 0
-    said = capsys.readouterr().out
-    row = next(line for line in said.splitlines() if line.startswith("exact copy in train"))
-    assert row.split()[-3:] == ["0", str(LEAKED), str(LEAKED)]
-    assert "leak-free images of test" in said
+def test_images_are_named_as_in_the_source_at_hand(four):
+    """The same images come from a zip and a csv under other names."""
+    first = singles(*four[:3])
+    audit(first, progress=False)
+    other = replace(first, train=replace(first.train, names=np.array(["another"])))
+    assert audit(other, progress=False).images["name"].tolist()[0] == "another"
 
 
-def test_the_command_lists_every_image(tmp_path, monkeypatch):
+def test_the_command_prints_the_summary_and_lists_every_image(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(faces, "has_face", lambda image: True)
     drawn = demo.faces((demo.SMALLEST,) * 3)
     source = demo.write_zip(drawn, tmp_path / "archive.zip")
     target = tmp_path / "new" / "flags.csv"
     assert cli.main(["audit", "--data", str(source), "--csv", str(target)]) == 0
+    said = capsys.readouterr().out
+    row = next(line for line in said.splitlines() if line.startswith("exact copy in train"))
+    assert row.split()[-3:] == ["0", str(LEAKED), str(LEAKED)] and "leak-free images of test" in said
     listed = pd.read_csv(target)
     emotions = {name: CLASSES[label] for name, label in zip(drawn.names, drawn.labels, strict=True)}
     assert dict(zip(listed["name"], listed["label"], strict=True)) == emotions

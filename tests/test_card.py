@@ -29,16 +29,13 @@ def runs(dataset, tmp_path, monkeypatch):
     for seed in (0, 1):
         folder = tmp_path / f"seed{seed}"
         folder.mkdir()
-        model = models.build("logistic")
-        generator = np.random.default_rng(seed)
+        model, generator = models.build("logistic"), np.random.default_rng(seed)
         model.set_weights([generator.normal(0, 0.02, weight.shape) for weight in model.weights])
         model.save_weights(folder / record.WEIGHTS_FILE)
         made = made_up.run("logistic", seed=seed, profile="cpu")
-        tested = {
-            name: record.rounded(predicting.predict(model, dataset.valid)) for name in ("valid", "test")
-        }
+        said = record.rounded(predicting.predict(model, dataset.valid))
         facts = made.result | FACTS | {"judged_accuracy": 0.5 + seed / 10}
-        runs.append(replace(made, directory=folder, result=facts, **tested))
+        runs.append(replace(made, directory=folder, result=facts, valid=said, test=said))
     monkeypatch.setattr(record, "runs", lambda _: runs)
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "package")
     monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path / "weights"))
@@ -46,44 +43,37 @@ def runs(dataset, tmp_path, monkeypatch):
 
 
 def test_the_best_seed_on_public_test_ships_with_its_card(runs, dataset, tmp_path):
-    told = card.ship("logistic", dataset)
-    assert "seed 1" in told
+    card_file = tmp_path / "weights" / "MODEL_CARD.md"
+    assert "seed 1" in card.ship("logistic", dataset)
     source = network.load_model().metadata["source"]
     assert (source["experiment"], source["seed"], source["profile"]) == ("logistic", 1, "cpu")
-    text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    text = card_file.read_text()
     assert network.load_model().metadata["sha256"] in text
     assert f"{100 * runs[1].test.accuracy:.1f} % of 120 images of PrivateTest" in text
     assert "$" not in text and len(re.findall(r"^\| (?:angry|happy) \|", text, re.MULTILINE)) == 2
-
-
-def test_a_full_run_ships_rather_than_a_better_small_one(runs, dataset):
-    runs[0] = replace(runs[0], profile="full")
-    assert "seed 0, profile full" in card.ship("logistic", dataset)
-
-
-def test_a_card_says_that_private_test_was_not_opened(runs, dataset, tmp_path):
-    runs[:] = [replace(run, test=None) for run in runs]
-    card.ship("logistic", dataset)
-    text = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    runs[0] = replace(runs[0], profile="full", test=None)
+    assert "seed 0, profile full" in card.ship("logistic", dataset), "rather than a better small one"
+    text = card_file.read_text()
     assert "images of PublicTest" in text and "has not been opened for this run" in text
+    with pytest.raises(FerlibError, match="no finished run of best .*ferlib train best"):
+        card.ship("best", dataset)
 
 
-def test_a_card_tells_both_truths(runs, demo_dataset, tmp_path):
+def test_a_card_tells_both_truths(runs, demo_dataset):
     """People see the neighbour of each label, and that is what the network says; so it was taught."""
-    valid = demo_dataset.valid
+    valid, everyone = demo_dataset.valid, np.arange(len(demo_dataset.valid))
     seen = (valid.labels + 1) % 7
     cast = np.zeros((len(valid), 10), np.uint8)
-    cast[np.arange(len(valid)), seen], cast[np.arange(len(valid)), (seen + 1) % 7] = 7, 3
+    cast[everyone, seen], cast[everyone, (seen + 1) % 7] = 7, 3
     voted = replace(demo_dataset, valid=replace(valid, votes=cast))
     said = np.full((len(valid), 7), 0.02, "float32")
-    said[np.arange(len(valid)), seen] = 0.88
+    said[everyone, seen] = 0.88
     said[::4] = np.roll(said[::4], -1, axis=1)  # a quarter as labelled
     predictions = replace(runs[0].valid, labels=valid.labels, probabilities=said, names=valid.names)
     row = replace(runs[0].experiment, target="crowd")
     run = replace(runs[0], valid=predictions, test=None, experiment=row)
-    metadata = {"bytes": 10**6, "sha256": "0" * 64, "temperature": 2.0}
-    text = card.model_card(run, metadata, voted)
-    share = (np.arange(len(valid)) % 4 > 0).mean()
+    text = card.model_card(run, {"bytes": 10**6, "sha256": "0" * 64, "temperature": 2.0}, voted)
+    share = (everyone % 4 > 0).mean()
     assert f"By ten people: {100 * share:.1f} %" in text and f"labels: {100 - 100 * share:.1f} %" in text
     assert "what ten people see (FER+)" in text and "against the shares of people's votes" in text
     happy = next(line for line in text.splitlines() if line.startswith("| happy |")).split(" | ")
@@ -128,11 +118,6 @@ def test_good_networks_ship_with_their_card_in_the_project(runs, dataset, tmp_pa
     assert len(list(paths.record().glob("logistic-*.weights.h5"))) == 1
     folder = tmp_path / "package" / "weights" / "labels"
     assert {file.name for file in folder.iterdir()} == {"network.onnx", "network.json", "MODEL_CARD.md"}
-
-
-def test_without_weights_nothing_ships(runs, dataset):
-    with pytest.raises(FerlibError, match="no finished run of best .*ferlib train best"):
-        card.ship("best", dataset)
 
 
 @pytest.mark.parametrize("name", network.SHIPPED)

@@ -15,9 +15,6 @@ from ferlib.tools import matrix
 from ferlib.train import record, trainer
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 
-EPOCHS = 2
-SMALL = {"images": 64, "valid_images": 32, "batch_size": 32}
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
@@ -33,11 +30,10 @@ def dataset(archive):
 @pytest.fixture
 def rows(monkeypatch):
     """Three small rows."""
-    ids = ["first", "second", "third"]
-    for id in ids:
-        row = Experiment(id, "tests", id, "logistic", epochs=EPOCHS, patience=None, **SMALL)
-        monkeypatch.setitem(EXPERIMENTS, id, row)
-    return ids
+    small = {"images": 64, "valid_images": 32, "batch_size": 32, "epochs": 2, "patience": None}
+    for id in ("first", "second", "third"):
+        monkeypatch.setitem(EXPERIMENTS, id, Experiment(id, "tests", id, "logistic", **small))
+    return ["first", "second", "third"]
 
 
 @pytest.mark.slow
@@ -71,26 +67,22 @@ def test_workers_that_die_lose_nothing(dataset, rows, monkeypatch):
     assert not list(paths.runs().rglob(trainer.CHECKPOINT))
 
 
-def test_a_running_scheduler_takes_the_runs(dataset, rows, capsys):
+def test_a_running_scheduler_takes_the_runs_and_what_fails_there_is_told(dataset, rows, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as running:
-        address = running.scheduler_address
-        runs = matrix.train_matrix(rows[:1], [0, 1], "full", dataset, scheduler=address)
+        there = {"scheduler": running.scheduler_address}
+        runs = matrix.train_matrix(rows[:1], [0, 1], "full", dataset, **there)
+        monkeypatch.setattr(trainer, "train", fail)
+        with pytest.raises(FerlibError, match="second seed 0 .* disk full"):
+            matrix.train_matrix(["second"], [0], "full", dataset, **there)
     assert [(run.experiment.id, run.seed, run.origin) for run in runs] == [
         ("first", 0, "runs"),
         ("first", 1, "runs"),
     ]
     assert capsys.readouterr().err.count("first seed 1 (full): PublicTest") == 1
-
-
-def test_what_fails_on_a_worker_is_told(dataset, rows, monkeypatch):
-    def fail(*_, **__):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(trainer, "train", fail)
-    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as running, pytest.raises(FerlibError, match="first seed 0 .* disk full"):
-        matrix.train_matrix(rows[:1], [0], "full", dataset, scheduler=running.scheduler_address)
 
 
 def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
@@ -111,20 +103,13 @@ def test_training_does_what_was_planned(dataset, rows, monkeypatch):
     assert runs[0].result == first.result
 
 
-def test_a_missing_extra_is_told(dataset, rows, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(FerlibError, match=r"pip install -e '\.\[cluster\]"):
-        matrix.train_matrix(rows, [0], "full", dataset, workers=2)
-
-
-def test_a_silent_scheduler_is_told(dataset, rows, monkeypatch):
+def test_a_silent_scheduler_a_missing_extra_and_other_images_are_told(dataset, rows, monkeypatch):
     monkeypatch.setattr(matrix, "PATIENCE", 0.5)
     with pytest.raises(FerlibError, match="no scheduler answers at tcp://127.0.0.1:9"):
         matrix.train_matrix(rows, [0], "full", dataset, scheduler="tcp://127.0.0.1:9")
-
-
-def test_workers_refuse_other_images(dataset, rows):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(FerlibError, match=r"pip install -e '\.\[cluster\]"):
+        matrix.train_matrix(rows, [0], "full", dataset, workers=2)
+    others = (str(dataset.location), "0" * 64, str(paths.runs()))
     with pytest.raises(FerlibError, match="holds other images"):
-        matrix._train_remotely(
-            EXPERIMENTS["first"], 0, "full", str(dataset.location), "0" * 64, str(paths.runs())
-        )
+        matrix._train_remotely(EXPERIMENTS["first"], 0, "full", *others, None)

@@ -19,11 +19,13 @@ REPORTED = {
 }
 
 
-def test_the_table_holds_what_others_report():
-    assert {id: row.reported for id, row in EXPERIMENTS.items() if row.reported} == REPORTED
+def differing(first, second) -> set[str]:
+    """Return the fields, beside those that describe a row, in which two rows differ."""
+    names = {field.name for field in fields(Experiment)} - {"id", "group", "title"}
+    return {name for name in names if getattr(first, name) != getattr(second, name)}
 
 
-def test_every_row_names_things_that_exist():
+def test_every_row_names_things_that_exist_and_what_others_report():
     for id, row in EXPERIMENTS.items():
         assert row.id == id
         assert row.model in models.MODELS
@@ -31,6 +33,11 @@ def test_every_row_names_things_that_exist():
         assert row.optimizer in ("adam", "sgd")
         assert row.schedule in ("constant", "cosine", "plateau")
         assert set(row.classes or ()) <= set(CLASSES)
+    assert {id: row.reported for id, row in EXPERIMENTS.items() if row.reported} == REPORTED
+    with pytest.raises(FerlibError, match="deep_plain"):
+        experiments.find("deep_plane")
+    with pytest.raises(FerlibError, match="quick"):
+        experiments.at(EXPERIMENTS["prior"], "slow")
 
 
 def test_a_row_is_its_recipe_and_what_it_changes():
@@ -45,42 +52,28 @@ def test_a_row_is_its_recipe_and_what_it_changes():
 def test_rows_differ_in_what_they_are_called_for():
     rows = EXPERIMENTS
     for id in ("no_batch_norm", "no_dropout", "class_weights", "fixed_epochs"):
-        changed, base = rows[f"deep_{id}"], rows["deep_augmented"]
-        different = {f.name for f in fields(base) if getattr(changed, f.name) != getattr(base, f.name)}
-        assert len(different - {"id", "group", "title"}) == 1, id
+        assert len(differing(rows[f"deep_{id}"], rows["deep_augmented"])) == 1, id
     assert rows["deep_both"].policy != "none" and rows["deep_tuned"].policy == "none"
     assert rows["four_block"].epochs == 20 and rows["four_block"].patience is None
 
 
 def test_each_row_of_the_search_changes_one_thing():
     best = replace(EXPERIMENTS["best"], epochs=100)
-    described = {"id", "group", "title"}
     tried = [row for id, row in EXPERIMENTS.items() if id.startswith("search_")]
-    changes = [
-        {f.name for f in fields(best) if getattr(row, f.name) != getattr(best, f.name)} - described
-        for row in tried
-    ]
-    assert [len(changed) for changed in changes] == [0] + [1] * 7
+    assert [len(differing(row, best)) for row in tried] == [0] + [1] * 7
     assert not {row.id for row in tried} & set(TABLE)
     assert models.build(best.model, **dict(best.switches)).count_params() <= 5_000_000
 
 
-def test_the_search_for_the_small_network_changes_length_and_augmentation_alone():
-    for id in ("lean", "lean_crowd"):
-        base = experiments.find(id)
-        for ending, change in (("long", {}), ("strong", {"policy": "strong"})):
-            wanted = replace(base, epochs=200, **change)
-            assert experiments.key(experiments.find(f"{id}_{ending}")) == experiments.key(wanted)
-
-
-def test_what_the_crowd_is_compared_with_differs_in_what_is_taught_alone():
-    base = experiments.find("lean_crowd")
-    for id, target in (("lean_label", "label"), ("lean_majority", "majority"), ("lean_cleaned", "cleaned")):
-        wanted = replace(base, target=target)
-        assert experiments.key(experiments.find(id)) == experiments.key(wanted)
-    assert experiments.key(replace(experiments.find("lean_crowd_distilled"), teachers=None)) == (
-        experiments.key(base)
-    )
+def test_rows_of_the_small_network_differ_in_length_augmentation_and_what_is_taught_alone():
+    crowd = experiments.find("lean_crowd")
+    wanted = {f"lean_{name}": replace(crowd, target=name) for name in ("label", "majority", "cleaned")}
+    wanted["lean_crowd_distilled"] = replace(crowd, teachers=("lean_crowd", 3, 0.5))
+    for base in (experiments.find("lean"), crowd):
+        wanted[f"{base.id}_long"] = replace(base, epochs=200)
+        wanted[f"{base.id}_strong"] = replace(base, epochs=200, policy="strong")
+    for id, row in wanted.items():
+        assert experiments.key(experiments.find(id)) == experiments.key(row), id
 
 
 def test_pretrained_rows_have_a_variant_without_weights():
@@ -92,12 +85,9 @@ def test_pretrained_rows_have_a_variant_without_weights():
             assert substitute.id not in TABLE
 
 
-def test_full_is_the_row_itself():
-    assert all(experiments.at(row, "full") == row for row in EXPERIMENTS.values())
-
-
-def test_quick_is_small_and_keeps_the_recipe():
+def test_full_is_the_row_itself_and_quick_is_small_and_keeps_the_recipe():
     for row in EXPERIMENTS.values():
+        assert experiments.at(row, "full") == row
         quick = experiments.at(row, "quick")
         assert quick.images <= 4096 and quick.epochs <= 15
         assert quick.valid_images == PROFILES["quick"].valid_images
@@ -105,27 +95,15 @@ def test_quick_is_small_and_keeps_the_recipe():
         assert (quick.patience is None) == (row.patience is None)
         for name in ("policy", "switches", "optimizer", "schedule"):
             assert getattr(quick, name) == getattr(row, name)
-
-
-def test_quick_schedules_have_steps_and_rates_follow_the_batch():
-    for row in EXPERIMENTS.values():
-        quick = experiments.at(row, "quick")
         assert quick.learning_rate / quick.batch_size == pytest.approx(row.learning_rate / row.batch_size)
         if quick.schedule == "constant":
             assert quick.batch_size == row.batch_size, "the batch size is what some rows are about"
         if quick.schedule == "cosine" and not row.model.startswith("res"):
-            assert quick.epochs * quick.images / quick.batch_size >= 32
-
-
-def test_cpu_takes_all_images_and_caps_epochs():
-    cpu = experiments.at(EXPERIMENTS["deep_both"], "cpu")
-    assert cpu.images is None and cpu.valid_images is None
-    assert cpu.epochs < EXPERIMENTS["deep_both"].epochs
-
-
-def test_cpu_does_not_cap_heads_on_frozen_backbones():
-    row = EXPERIMENTS["mobilenet_frozen"]
-    assert experiments.at(row, "cpu").epochs == row.epochs
+            assert quick.epochs * quick.images / quick.batch_size >= 32, "a schedule needs steps"
+    deep, frozen = EXPERIMENTS["deep_both"], EXPERIMENTS["mobilenet_frozen"]
+    cpu = experiments.at(deep, "cpu")
+    assert cpu.images is None and cpu.valid_images is None and cpu.epochs < deep.epochs
+    assert experiments.at(frozen, "cpu").epochs == frozen.epochs, "heads on frozen backbones are not capped"
 
 
 @pytest.mark.parametrize(
@@ -157,27 +135,17 @@ def test_a_profile_makes_rows_smaller(monkeypatch, asked, got):
     assert experiments.at(row, "tiny") == replace(row, **small | got)
 
 
-def test_unknown_names_are_told():
-    with pytest.raises(FerlibError, match="deep_plain"):
-        experiments.find("deep_plane")
-    with pytest.raises(FerlibError, match="quick"):
-        experiments.at(EXPERIMENTS["prior"], "slow")
-
-
-def test_key_changes_with_the_recipe_and_not_with_names():
+def test_key_changes_with_the_recipe_and_not_with_names_or_fields_at_their_default():
+    """Whoever adds a field to the table must not make finished runs strangers."""
     row = EXPERIMENTS["deep_plain"]
     names = {"title": "x", "group": "y", "reported": 0.9, "reported_note": "w", "id": "z"}
     assert experiments.key(row) == experiments.key(replace(row, **names))
     changes = {"epochs": 61, "switches": (("width", 0.5),), "learning_rate": 2e-3, "classes": CLASSES[:4]}
     keys = {experiments.key(replace(row, **{name: value})) for name, value in changes.items()}
     assert len(keys | {experiments.key(row)}) == 1 + len(changes)
-
-
-def test_key_ignores_fields_at_their_default():
-    """Whoever adds a field to the table must not make finished runs strangers."""
-    row = Experiment("a", "b", "c", "prior")
-    assert experiments.key(row) == "48b0d083"
-    assert experiments.key(replace(row, epochs=3, batch_size=2)) == "6e455653"
+    plain = Experiment("a", "b", "c", "prior")
+    assert experiments.key(plain) == "48b0d083"
+    assert experiments.key(replace(plain, epochs=3, batch_size=2)) == "6e455653"
 
 
 def test_description_lists_every_row():

@@ -6,7 +6,7 @@ import pytest
 import skimage.data
 
 from ferlib import faces
-from ferlib.data import portrait
+from ferlib.data import demo
 from ferlib.faces import Found
 from ferlib.labels import CLASSES, FerlibError
 
@@ -142,7 +142,7 @@ def test_an_unknown_detector_is_refused(astronaut):
 
 def test_tight_crops_hold_faces_and_noise_holds_none():
     rng = np.random.default_rng
-    drawn = [portrait.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
+    drawn = [demo.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
     assert np.mean([faces.has_face(face) for face in drawn]) > 0.8
     assert faces.has_face(drawn[0][..., np.newaxis]) == faces.has_face(drawn[0])
     assert not any(faces.has_face(np.full((48, 48), grey, np.uint8)) for grey in (0, 10, 128, 255))
@@ -152,7 +152,7 @@ def test_tight_crops_hold_faces_and_noise_holds_none():
 
 
 def test_a_face_that_fills_but_half_of_a_tight_crop_is_found_too():
-    drawn = [portrait.face(n % len(CLASSES), np.random.default_rng([2, n])) for n in range(35)]
+    drawn = [demo.face(n % len(CLASSES), np.random.default_rng([2, n])) for n in range(35)]
     small = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in drawn]
     framed = [cv2.copyMakeBorder(face, 8, 8, 8, 8, cv2.BORDER_REPLICATE) for face in small]
     assert np.mean([faces.has_face(face) for face in framed]) > 0.7

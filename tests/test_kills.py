@@ -78,14 +78,20 @@ def new_place(work: Work, folder: Path) -> Path:
     return folder
 
 
-def finish(work: Work, place: Path) -> None:
-    """Let it run to its end: all is there, and nothing else."""
+def finish(work: Work, place: Path) -> set[str]:
+    """Let it run to its end: all is there, and nothing else. Return the names of the files."""
     process = work.start(place)
     said = process.communicate()[1]
     assert process.returncode == 0, said
     check_whole(place)
     left = [path.name for path in place.rglob("*") if is_temporary(path)]
     assert not left and not list((place / "tmp").iterdir())
+    assert not survivors(place), "a kernel lives on"
+    return names(place)
+
+
+def names(place: Path) -> set[str]:
+    return {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
 
 
 def is_temporary(path: Path) -> bool:
@@ -93,19 +99,11 @@ def is_temporary(path: Path) -> bool:
     return name.startswith(".ferlib-") or ".partial" in name or name.endswith("checkpoint.npz")
 
 
-def names(place: Path) -> set[str]:
-    return {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-
-
 def check_whole(place: Path) -> None:
     """No final name stands on half a file."""
     for path in place.rglob("*"):
         if path.is_file() and not path.name.startswith(".ferlib-") and (test := WHOLE.get(path.suffix)):
             assert test(path), f"{path} is not whole"
-
-
-def frames(film: Path) -> int:
-    return sum(1 for _ in Video(film).read())
 
 
 WHOLE = {
@@ -119,7 +117,7 @@ WHOLE = {
     ".html": lambda path: path.read_text().rstrip().endswith("</html>"),
     ".pdf": lambda path: b"%%EOF" in path.read_bytes()[-16:],
     ".png": lambda path: path.read_bytes()[-8:-4] == b"IEND" and cv2.imread(str(path)) is not None,
-    ".mp4": lambda path: frames(path) == FRAMES,
+    ".mp4": lambda path: len(list(Video(path).read())) == FRAMES,
 }
 """How to see that a file of a kind is whole."""
 
@@ -211,23 +209,16 @@ render.render(executed, Path("reports"), meta=Path({str(prepared / "project" / "
     return {work.kind: work for work in everything}
 
 
-KILLS = {
-    "first read": 14,
-    "training": 5,
-    "matrix": 5,
-    "notebooks": 6,
-    "rendering": 6,
-    "predict photos": 12,
-    "predict film": 12,
-}
+KILLS = {"first read": 14, "training": 5, "matrix": 5, "notebooks": 6, "rendering": 6}
+KILLS |= {"predict photos": 12, "predict film": 12}
 
 
 @pytest.mark.parametrize("kind", KILLS)
 def test_a_kill_costs_nothing_finished(kind, prepared, tmp_path):
     work, generator = works(prepared)[kind], np.random.default_rng(list(KILLS).index(kind))
     begun = time.monotonic()
-    finish(work, new_place(work, tmp_path / "undisturbed"))
-    lasts, right = time.monotonic() - begun, names(tmp_path / "undisturbed")
+    right = finish(work, new_place(work, tmp_path / "undisturbed"))
+    lasts = time.monotonic() - begun
     kept = fingerprints(tmp_path / "undisturbed")
     assert bool(kept) == bool(work.writes)
     place, kills, hit, before = new_place(work, tmp_path / "killed"), 0, 0, {}
@@ -252,9 +243,7 @@ def test_a_kill_costs_nothing_finished(kind, prepared, tmp_path):
         assert before.items() <= after.items(), "a finished run was lost"
         before, kills, hit = after, kills + 1, hit + in_writing(work, place, process)
         SURVIVED[kind] += 1
-    finish(work, place)
-    assert names(place) == right and fingerprints(place) == kept
-    assert not survivors(place), "a kernel lives on"
+    assert finish(work, place) == right and fingerprints(place) == kept
     assert hit >= 3 or not work.writes, f"only {hit} kills came while something was written"
 
 
@@ -304,7 +293,6 @@ def test_a_request_to_stop_is_one_sentence(kind, number, prepared, tmp_path):
         assert told and "Traceback" not in said, said
         asked += 1
     finish(work, place)
-    assert not survivors(place), "a kernel lives on"
 
 
 def catches(process: int, number: int) -> bool:

@@ -3,13 +3,10 @@ import numpy as np
 import pytest
 
 from ferlib.train import layers, machine, models
-from ferlib.train.layers import (
-    BatchNormalization,
-    Conv2D,
-    DepthwiseConv2D,
-    Dropout,
-    make_fast,
-    make_plain,
+from ferlib.train.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Dropout, make_fast, make_plain
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way"
 )
 
 MAPS, MANY_MAPS, VECTORS = (5, 6, 4, 8), (5, 6, 4, 16), (12, 8)
@@ -25,36 +22,40 @@ def layer(kind, shape, policy, trainable=True):
     return made
 
 
-def answers(made, images, training):
-    """Return the output, what the moving statistics became, and gradients by input, scale and offset."""
+def by_gradients(made, images, weights, **options):
+    """Return a layer's output and the gradients of its cube by the input and some weights, as float32."""
     tensorflow = pytest.importorskip("tensorflow")
     images = tensorflow.constant(images)
     with tensorflow.GradientTape() as tape:
         tape.watch(images)
-        outputs = made(images, training=training)
+        outputs = made(images, **options)
         total = keras.ops.sum(keras.ops.cast(outputs, "float32") ** 3)
-    gradients = tape.gradient(total, [images, made.gamma.value, made.beta.value])
-    parts = [outputs, *gradients, made.moving_mean, made.moving_variance]
+    parts = [outputs, *tape.gradient(total, [images, *(weight.value for weight in weights)])]
     return [np.asarray(keras.ops.cast(part, "float32")) for part in parts], outputs.dtype
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+def agree(own, other, tolerance):
+    for one, two in zip(own, other, strict=True):
+        np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+
+
+@on_tensorflow
 @pytest.mark.parametrize("shape", [MAPS, MANY_MAPS, VECTORS])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
 def test_it_is_keras_layer(shape, policy, training, trainable):
     images = np.random.default_rng(0).normal(1, 2, shape).astype("float32")
-    own, kind = answers(layer(BatchNormalization, shape, policy, trainable), images, training)
-    other, other_kind = answers(
-        layer(keras.layers.BatchNormalization, shape, policy, trainable), images, training
-    )
-    assert kind == other_kind
-    for one, two in zip(own, other, strict=True):
-        scale = np.abs(two).max()
-        np.testing.assert_allclose(one, two, atol=scale * (1e-5 if policy == "float32" else 2e-2))
+    told, kinds = [], set()
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        made = layer(kind, shape, policy, trainable)
+        parts, dtype = by_gradients(made, images, (made.gamma, made.beta), training=training)
+        told.append([*parts, np.asarray(made.moving_mean), np.asarray(made.moving_variance)])
+        kinds.add(dtype)
+    assert len(kinds) == 1
+    agree(*told, 1e-5 if policy == "float32" else 2e-2)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
+@on_tensorflow
 def test_maps_go_through_the_kernel_and_what_it_cannot_do_does_not(monkeypatch):
     fused = []
     original = BatchNormalization._fused
@@ -66,7 +67,7 @@ def test_maps_go_through_the_kernel_and_what_it_cannot_do_does_not(monkeypatch):
     assert fused == [MAPS]
 
 
-def test_weights_and_configuration_are_those_of_keras(tmp_path):
+def test_weights_and_configuration_are_those_of_keras_and_it_is_loaded_again(tmp_path):
     own = keras.Sequential([keras.Input(MAPS[1:]), layer(BatchNormalization, MAPS, "float32")])
     other = keras.Sequential([keras.Input(MAPS[1:]), keras.layers.BatchNormalization(name="normalized")])
     assert own.layers[0].get_config().keys() == other.layers[0].get_config().keys()
@@ -75,15 +76,11 @@ def test_weights_and_configuration_are_those_of_keras(tmp_path):
     for one, two in zip(own.weights, other.weights, strict=True):
         assert one.name == two.name
         np.testing.assert_array_equal(one, two)
-
-
-def test_a_saved_network_comes_back_with_it(tmp_path):
-    network = keras.Sequential([keras.Input(MAPS[1:]), layer(BatchNormalization, MAPS, "float32")])
-    network.save(tmp_path / "network.keras")
+    own.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras")
     assert type(again.layers[0]) is BatchNormalization
     images = np.ones(MAPS, "float32")
-    np.testing.assert_allclose(again(images), network(images), rtol=1e-6)
+    np.testing.assert_allclose(again(images), own(images), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"prior", "logistic"}))
@@ -116,42 +113,35 @@ def test_layers_of_keras_become_fast_in_place_and_plain_again():
 
 def convolved(made):
     """Output of a layer on a small map, and the gradients of its input and kernel."""
-    tensorflow = pytest.importorskip("tensorflow")
-    images = tensorflow.constant(np.random.default_rng(2).normal(0, 1, (5, 6, 7, 96)).astype("float32"))
+    images = np.random.default_rng(2).normal(0, 1, (5, 6, 7, 96)).astype("float32")
     made.build(images.shape)
     made.kernel.assign(np.random.default_rng(3).normal(0, 0.1, made.kernel.shape))
-    with tensorflow.GradientTape() as tape:
-        tape.watch(images)
-        outputs = made(images)
-        total = keras.ops.sum(keras.ops.cast(outputs, "float32") ** 3)
-    parts = [outputs, *tape.gradient(total, [images, made.kernel.value])]
-    return [np.asarray(keras.ops.cast(part, "float32")) for part in parts]
+    return by_gradients(made, images, [made.kernel])[0]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+TOLERANCES = {"float32": 1e-5, "mixed_bfloat16": 3e-2}
+
+
+@on_tensorflow
 @pytest.mark.parametrize("kernel", [1, 3, (5, 3)])
 def test_gradients_by_matrix_products_are_those_of_keras(kernel, monkeypatch):
     exact = convolved(keras.layers.Conv2D(16, kernel, padding="same", dtype="float32"))
     monkeypatch.setattr(Conv2D, "_multiplies", lambda *_: True)
-    for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 3e-2)):
-        own = convolved(Conv2D(16, kernel, padding="same", dtype=precision))
-        for one, two in zip(own, exact, strict=True):
-            np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+    for precision, tolerance in TOLERANCES.items():
+        agree(convolved(Conv2D(16, kernel, padding="same", dtype=precision)), exact, tolerance)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+@on_tensorflow
 @pytest.mark.parametrize("options", [{"strides": 2}, {"strides": 2, "padding": "same"}, {"strides": 1}])
 def test_depthwise_convolutions_are_those_of_keras(options, monkeypatch):
     """With strides gradients of inputs must come from float32, for bfloat16 takes ten times as long."""
-    counted = []
-    original = layers._convolved_depthwise
+    counted, original = [], layers._convolved_depthwise
     monkeypatch.setattr(layers, "_convolved_depthwise", lambda *a: counted.append(a[2:]) or original(*a))
     monkeypatch.setattr(machine, "gpus", list)
     common = {"kernel_size": 3, "use_bias": False} | options
     exact = convolved(keras.layers.DepthwiseConv2D(**common, dtype="float32"))
-    for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 3e-2)):
-        for one, two in zip(convolved(DepthwiseConv2D(**common, dtype=precision)), exact, strict=True):
-            np.testing.assert_allclose(one, two, atol=tolerance * np.abs(two).max())
+    for precision, tolerance in TOLERANCES.items():
+        agree(convolved(DepthwiseConv2D(**common, dtype=precision)), exact, tolerance)
     assert len(counted) == (options["strides"] > 1)
     monkeypatch.setattr(machine, "gpus", lambda: ["one"])
     convolved(DepthwiseConv2D(**common, dtype="mixed_bfloat16"))
@@ -159,7 +149,7 @@ def test_depthwise_convolutions_are_those_of_keras(options, monkeypatch):
     assert len(counted) == (options["strides"] > 1)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
+@on_tensorflow
 def test_few_channels_are_normalized_in_float32(monkeypatch):
     """Or mini-Xception, which has eight, would be slower in bfloat16 than in float32."""
     tensorflow = pytest.importorskip("tensorflow")
@@ -176,36 +166,31 @@ def test_few_channels_are_normalized_in_float32(monkeypatch):
     assert kinds == ["float32", "bfloat16"]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends go Keras' own way")
+@on_tensorflow
 def test_only_what_gains_by_matrix_products_is_computed_so(monkeypatch):
-    counted = []
-    original = layers._convolved
+    counted, original, half = [], layers._convolved, {"dtype": "mixed_bfloat16"}
     monkeypatch.setattr(layers, "_convolved", lambda *a: counted.append(a[0].shape) or original(*a))
     monkeypatch.setattr(machine, "gpus", list)
     small, large, thin = (2, 12, 12, 96), (2, 13, 12, 96), (2, 12, 12, 95)
-    for shape, precision, options in (
-        (small, "mixed_bfloat16", {}),
-        (small, "float32", {}),
-        (large, "mixed_bfloat16", {}),
-        (thin, "mixed_bfloat16", {}),
-        (small, "mixed_bfloat16", {"strides": 2}),
-        (small, "mixed_bfloat16", {"padding": "valid"}),
-        (small, "mixed_bfloat16", {"groups": 2}),
-        (small, "mixed_bfloat16", {"kernel_size": 2}),
-    ):
-        arguments = {"filters": 4, "kernel_size": 3, "padding": "same", "dtype": precision} | options
-        Conv2D(**arguments)(np.ones(shape, "float32"))
-    assert counted == [small]
+
+    def convolve(shape, **options):
+        Conv2D(**{"filters": 4, "kernel_size": 3, "padding": "same"} | options)(np.ones(shape, "float32"))
+
+    convolve(small, **half)
+    convolve(small, dtype="float32")
+    for shape in (large, thin):
+        convolve(shape, **half)
+    for options in ({"strides": 2}, {"padding": "valid"}, {"groups": 2}, {"kernel_size": 2}):
+        convolve(small, **half, **options)
     monkeypatch.setattr(machine, "gpus", lambda: ["one"])
-    Conv2D(4, 3, padding="same", dtype="mixed_bfloat16")(np.ones(small, "float32"))
+    convolve(small, **half)
     assert counted == [small]
 
 
 @pytest.mark.parametrize("shape", [(64, 9, 9, 16), (400, 200), (400, 7, 27)])
 @pytest.mark.parametrize("rate", [0.05, 0.25, 0.5])
 def test_dropout_drops_its_rate_keeps_the_mean_and_differs_from_step_to_step(shape, rate):
-    made = Dropout(rate, seed=1)
-    values = np.full(shape, 3.0, "float32")
+    made, values = Dropout(rate, seed=1), np.full(shape, 3.0, "float32")
     first, second = (np.asarray(made(values, training=True)) for _ in range(2))
     assert np.mean(first == 0) == pytest.approx(rate, abs=0.006)
     assert first.mean() == pytest.approx(3.0, abs=0.03)
@@ -213,12 +198,7 @@ def test_dropout_drops_its_rate_keeps_the_mean_and_differs_from_step_to_step(sha
     assert np.mean((first == 0) & (second == 0)) == pytest.approx(rate**2, abs=0.006)
     places = (first == 0).reshape(-1, shape[-1]).mean(axis=0)  # no channel, no byte of four, is spared
     np.testing.assert_allclose(places, rate, atol=0.12)
-    np.testing.assert_array_equal(np.asarray(made(values, training=False)), values)
-    np.testing.assert_array_equal(np.asarray(Dropout(0.0)(values, training=True)), values)
-
-
-def test_dropout_repeats_itself_from_a_seed():
-    values = np.ones((8, 6, 6, 8), "float32")
-    one, same, other = (np.asarray(Dropout(0.3, seed=s)(values, training=True)) for s in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).any()
+    same, other = (np.asarray(Dropout(rate, seed=seed)(values, training=True)) for seed in (1, 2))
+    assert np.array_equal(same, first) and (other != first).any(), "it repeats itself from a seed"
+    for unchanged, training in ((made, False), (Dropout(0.0), True)):
+        np.testing.assert_array_equal(np.asarray(unchanged(values, training=training)), values)

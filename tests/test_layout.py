@@ -1,5 +1,6 @@
 """Folders and names as people have them are read alike; what is left out is said."""
 
+import itertools
 import os
 import shutil
 import tarfile
@@ -8,7 +9,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from sources import ICML, mail, pack, picture, refused, tiny
+from sources import ICML, mail, pack, picture, refused, tiny, tiny_table
 
 import ferlib
 from ferlib import cli, paths
@@ -29,15 +30,15 @@ WORDS = {
 """Four spellings of each class."""
 
 
-def renamed(folder, **names):
-    """Rename the split folders, or take them apart as names of files tell: ``valid`` and ``test``."""
-    for split, name in names.items():
-        usage = {"valid": "PublicTest", "test": "PrivateTest"}[split]
-        for path in [path for path in (folder / "test").rglob("*.jpg") if path.name.startswith(usage)]:
-            target = folder / name / path.parent.name / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
-    return folder
+def three_folders(folder, train, valid, test):
+    """Take the split folders apart, as names of files tell, under new names."""
+    for path in [*folder.rglob("*.jpg")]:
+        split = {"Training": train, "PublicTest": valid, "PrivateTest": test}[path.name.split("_")[0]]
+        target = folder.parent / "three" / split / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    shutil.rmtree(folder)
+    return (folder.parent / "three").rename(folder)
 
 
 def numbered(folder):
@@ -67,13 +68,11 @@ def test_classes_under_their_usual_words(folder, whole, spelling):
         for emotion, words in WORDS.items():
             (folder / split / emotion).rename(folder / split / words[spelling])
     found = fer2013.load(folder)
-    assert found.fingerprint == whole
-    assert [("0 angry" in note, "6 neutral" in note) for note in found.notes] == [(True, True)] * (
-        spelling == 2
-    )
+    assert found.fingerprint == whole and len(found.notes) == (spelling == 2)
+    assert all("0 angry" in note and "6 neutral" in note for note in found.notes)
 
 
-def test_two_words_for_a_class_are_one_class(folder, whole):
+def test_two_words_for_a_class_are_one_class(folder):
     (folder / "train" / "Happiness").mkdir()
     image = cv2.imread(str(folder / "train" / "happy" / "Training_00000003.jpg"), 0)
     cv2.imwrite(str(folder / "train" / "Happiness" / "Training_1.png"), 255 - image)
@@ -116,19 +115,18 @@ def own(tmp_path):
 
 
 def test_classes_of_its_own_keep_their_names_and_any_size(own):
-    found = fer2013.load(own, own_classes=True)
-    assert {split.classes for split in found.splits} == {("Bored", "happiness", "sleepy")}
+    found, names = fer2013.load(own, own_classes=True), ("Bored", "happiness", "sleepy")
+    assert {split.classes for split in found.splits} == {names}
     assert [np.bincount(split.labels).tolist() for split in found.splits] == [[4, 4, 4]] * 3
     assert any("Bored, happiness and sleepy" in note for note in found.notes)
-    assert "FER-2013" not in found.source and list(fer2013.counts(found).index) == [
-        "Bored",
-        "happiness",
-        "sleepy",
-    ]
+    assert "FER-2013" not in found.source and tuple(fer2013.counts(found).index) == names
     blue, red = (found.valid.images[found.valid.labels == code].mean() for code in (0, 2))
     assert blue < red - 15, "grey values of blue and of red: 11 % and 30 %"
     again = fer2013.load(own, own_classes=True)
     assert again.train.classes == found.train.classes and again.fingerprint == found.fingerprint
+    for split in own.iterdir():
+        (split / "sleepy").rename(split / "tired")
+    assert fer2013.load(own, own_classes=True).fingerprint != found.fingerprint
 
 
 def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path, monkeypatch, capsys):
@@ -144,19 +142,15 @@ def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path, monkeyp
     assert not (tmp_path / "network" / "MODEL_CARD.md").exists()
 
 
-def test_names_of_its_own_are_part_of_the_fingerprint(own):
-    before = fer2013.load(own, own_classes=True).fingerprint
-    for split in ("train", "validation", "test"):
-        (own / split / "sleepy").rename(own / split / "tired")
-    assert fer2013.load(own, own_classes=True).fingerprint != before
-
-
 def test_only_training_takes_classes_of_its_own(own, capsys):
     with pytest.raises(FerlibError, match="Bored, happiness and sleepy instead of FER-2013's seven"):
         fer2013.load(own)
     assert cli.main(["audit", "--data", str(own)]) == 1
-    assert cli.main(["data", "--data", str(own)]) == 0
-    assert "sleepy" in capsys.readouterr().out
+    (own / "a\nnote         all is well.jpg").write_bytes(picture(48, 48))
+    forged = own.rename(own.with_name("b\nnote         all is well"))
+    assert cli.main(["data", "--data", str(forged)]) == 0
+    said = capsys.readouterr().out
+    assert "sleepy" in said and "\nnote         all is well" not in said, "no file name forges a line"
 
 
 UNFIT = [b"bad\xff", b"a\nnote         all is well", b"x", b"unsure", b"total", "a\u202eb".encode()]
@@ -164,37 +158,27 @@ UNFIT = [b"bad\xff", b"a\nnote         all is well", b"x", b"unsure", b"total", 
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_names_that_would_be_mistaken_are_refused(own, capsys, name):
-    for split in ("train", "validation", "test"):
-        os.rename(own / split / "sleepy", os.path.join(os.fsencode(own / split), name))
-    refused(own, repr(os.fsdecode(name)), "cannot name a class", "rename that folder")
+    known = {*answers.COLUMNS, *answers.Photos([], []).to_frame()}
+    known |= set(fer2013.counts(fer2013.load(own, own_classes=True)).columns) - set(SPLITS)
+    assert known <= set(RESERVED), "all columns of answers"
+    for split in own.iterdir():
+        os.rename(split / "sleepy", os.path.join(os.fsencode(split), name))
+    refused_anew(own, repr(os.fsdecode(name)), "cannot name a class", "rename that folder")
     assert cli.main(["data", "--data", str(own)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_all_columns_of_answers_are_reserved(own):
-    known = {*answers.COLUMNS, *answers.Photos([], []).to_frame()}
-    assert known | set(fer2013.counts(fer2013.load(own, own_classes=True)).columns) - set(SPLITS) <= set(
-        RESERVED
-    )
-
-
-def test_no_file_name_forges_a_line(own, capsys):
-    (own / "a\nnote         all is well.jpg").write_bytes(picture(48, 48))
-    forged = own.rename(own.with_name("b\nnote         all is well"))
-    assert cli.main(["data", "--data", str(forged)]) == 0
-    assert "\nnote         all is well" not in capsys.readouterr().out
-
-
-def test_a_class_of_its_own_in_one_split_only(own):
-    shutil.rmtree(own / "test" / "sleepy")
-    with pytest.raises(FerlibError, match="test/sleepy/ holds no images"):
-        fer2013.load(own, own_classes=True)
-
-
-def test_one_class_alone(own):
-    for path in [*own.glob("*/Bored"), *own.glob("*/sleepy")]:
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        (["test/sleepy"], "test/sleepy/ holds no images"),
+        (["*/Bored", "*/sleepy"], "the class happy alone"),
+    ],
+)
+def test_classes_of_its_own_that_are_not_in_every_split_or_alone(own, gone, told):
+    for path in [path for pattern in gone for path in own.glob(pattern)]:
         shutil.rmtree(path)
-    with pytest.raises(FerlibError, match="the class happy alone"):
+    with pytest.raises(FerlibError, match=told):
         fer2013.load(own, own_classes=True)
 
 
@@ -212,24 +196,28 @@ def test_some_of_the_seven_are_classes_of_its_own(folder):
 # --- splits -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [("Validation", "Test"), ("val", "testing"), ("valid", "test")])
-@pytest.mark.parametrize("train", ["train", "Training"])
-def test_three_folders_keep_every_image(folder, whole, names, train):
-    renamed(folder, valid=names[0]), renamed(folder, test="x")
-    shutil.rmtree(folder / "test")
-    (folder / "x").rename(folder / names[1]), (folder / "train").rename(folder / train)
+@pytest.mark.parametrize(
+    "names",
+    [
+        *itertools.product(("train", "Training"), ("Validation", "val", "valid"), ("Test", "testing")),
+        ("Training", "PublicTest", "PrivateTest"),
+    ],
+)
+def test_three_folders_keep_every_image(folder, whole, names):
+    three_folders(folder, *names)
     assert fer2013.load(folder).fingerprint == whole and fer2013.load(folder).notes == ()
     found = fer2013.load(numbered(folder))
     assert found.fingerprint == whole and len(found.notes) == 1
-    for name in names:
-        assert f"{name}/ as " in found.notes[0]
+    assert all(f"{name}/ as " in found.notes[0] for name in names[1:])
 
 
-def test_folders_named_as_the_usage_column(folder, whole):
-    (folder / "train").rename(folder / "Training")
-    renamed(folder, valid="PublicTest", test="PrivateTest")
-    shutil.rmtree(folder / "test")
-    assert fer2013.load(numbered(folder)).fingerprint == whole
+def test_folders_that_contradict_each_other_or_names(folder):
+    three_folders(folder, "train", "val", "test")
+    shutil.copytree(folder / "val", folder / "validation")
+    refused(folder, "val/ and validation/", "the same split", "keep one")
+    shutil.rmtree(folder / "validation")
+    shutil.copy(next((folder / "val" / "sad").iterdir()), folder / "test" / "sad")
+    refused(folder, "stands in test/ but its name says PublicTest", "move it")
 
 
 @pytest.mark.parametrize("name", ["validation", "val", "test"])
@@ -237,53 +225,34 @@ def test_two_folders_are_halved_whatever_the_second_is_called(folder, name):
     (folder / "test").rename(folder / name)
     found = fer2013.load(numbered(folder))
     assert [len(split) for split in found.splits] == [7, 7, 7]
-    assert found.notes == (layout.renumbered(name),)
+    assert found.notes == (layout.HALVED.format(name),)
 
 
-def test_a_name_that_contradicts_one_of_three_folders(folder):
-    renamed(folder, valid="val")
-    shutil.copy(next((folder / "val" / "sad").iterdir()), folder / "test" / "sad")
-    refused(folder, "stands in test/ but its name says PublicTest", "move it")
-
-
-def test_two_folders_for_one_split(folder):
-    renamed(folder, valid="val")
-    shutil.copytree(folder / "val", folder / "validation")
-    refused(folder, "val/ and validation/", "the same split", "keep one")
-
-
-@pytest.mark.parametrize("above", ["images", "fer2013/fer2013", "a/b/c"])
+@pytest.mark.parametrize("above", ["images", "fer2013/fer2013", "a/b/c", ".hidden/__MACOSX/data", "a/b/c/d"])
 def test_folders_around_everything(folder, whole, above, tmp_path):
-    """Kaggle's copies have images/train, and unpackers put a folder around."""
+    """As in Kaggle's copies and by unpackers; the one that is named may be called as it likes."""
     outer = tmp_path / "outer"
     (outer / above).parent.mkdir(parents=True)
     shutil.move(folder, outer / above)
-    found = fer2013.load(outer)
+    if above == "a/b/c/d":
+        refused_anew(outer, "holds neither")  # a search ends
+    found = fer2013.load(outer / above if above.startswith(".") or above.endswith("d") else outer)
     assert found.fingerprint == whole and found.location == outer / above
-    members = {path.relative_to(outer).as_posix(): path.read_bytes() for path in outer.rglob("*.jpg")}
+    members = {path.relative_to(outer / above).as_posix(): path.read_bytes() for path in outer.rglob("*.jpg")}
+    members = members if above.startswith(".") else {f"{above}/{name}": members[name] for name in members}
     assert fer2013.load(mail(tmp_path / "outer.zip", members)).fingerprint == whole
 
 
-def test_a_search_ends(folder, tmp_path):
-    (tmp_path / "far" / "a" / "b" / "c").mkdir(parents=True)
-    shutil.move(folder, tmp_path / "far" / "a" / "b" / "c" / "d")
-    refused(tmp_path / "far", "holds neither")
-
-
-def test_two_data_sets_side_by_side(folder, tmp_path):
-    (tmp_path / "both").mkdir()
-    shutil.copytree(folder, tmp_path / "both" / "one"), shutil.move(folder, tmp_path / "both" / "two")
-    refused(tmp_path / "both", "which of one, two", "name the folder itself")
-
-
-def test_the_same_files_once_more_are_left_out_with_a_note(folder, whole, tmp_path):
-    """As in a public copy with images/train and images/images/train."""
+def test_two_data_sets_side_by_side_or_the_same_files_once_more(folder, whole, tmp_path):
+    """Noted where one is a copy of the other, as a public one has images/train and images/images/train."""
+    for name in ("one", "two"):
+        shutil.copytree(folder, tmp_path / "both" / name)
+    refused_anew(tmp_path / "both", "which of one, two", "name the folder itself")
     shutil.copytree(folder, tmp_path / "copy" / "images" / "images")
     shutil.copytree(folder, tmp_path / "copy" / "images", dirs_exist_ok=True)
     found = fer2013.load(tmp_path / "copy")
-    assert (
-        found.fingerprint == whole and len(found.notes) == 1 and "21 images (images/test/" in found.notes[0]
-    )
+    (note,) = found.notes
+    assert found.fingerprint == whole and "21 images (images/test/" in note
     (tmp_path / "copy" / "images" / "images" / "train" / "sad" / "Training_00000004.jpg").unlink()
     refused_anew(tmp_path / "copy", "more than one data set")
 
@@ -294,26 +263,19 @@ def test_images_outside_the_splits_are_counted(folder, whole, tmp_path):
         (folder / "samples" / name).write_bytes(picture(48, 48))
     found = fer2013.load(folder)
     assert found.fingerprint == whole
-    assert len(found.notes) == 1 and "2 images (samples/a.jpg" in found.notes[0]
-    assert found.notes[0] in fer2013.describe(found)
+    (note,) = found.notes
+    assert "2 images (samples/a.jpg" in note and note in fer2013.describe(found)
 
 
 # --- clutter ----------------------------------------------------------------------------------------
 
 
 CLUTTER = (
-    ".ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/x.jpg",
-    "train/happy/.ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/happy/x.jpg",
-    "__MACOSX/train/happy/._x.jpg",
-    "__macosx/x.csv",
-    "train/happy/Thumbs.db",
-    "train/happy/thumbs.DB",
-    "test/Desktop.ini",
-    "test/happy/.ds_store",
-    "train/.DS_Store",
-    "@eaDir/train/happy/x.jpg",
+    *(".ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/x.jpg"),
+    *("train/happy/.ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/happy/x.jpg"),
+    *("__MACOSX/train/happy/._x.jpg", "__macosx/x.csv", "@eaDir/train/happy/x.jpg"),
+    *("train/happy/Thumbs.db", "train/happy/thumbs.DB", "test/Desktop.ini"),
+    *("test/happy/.ds_store", "train/.DS_Store"),
 )
 
 
@@ -321,20 +283,16 @@ def test_clutter_is_passed_over_in_any_spelling(folder, whole, tmp_path):
     for member in CLUTTER:
         (folder / member).parent.mkdir(parents=True, exist_ok=True)
         (folder / member).write_bytes(b"clutter")
-    found = fer2013.load(folder)
-    assert found.fingerprint == whole and found.notes == ()
-    members = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*.*")
-        if path.is_file()
-    }
+    files = [path for path in folder.rglob("*.*") if path.is_file()]
+    members = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
     assert set(CLUTTER) <= set(members)
-    zipped = fer2013.load(mail(tmp_path / "cluttered.zip", members))
-    assert zipped.fingerprint == whole and zipped.notes == ()
+    for source in (folder, mail(tmp_path / "cluttered.zip", members)):
+        found = fer2013.load(source)
+        assert found.fingerprint == whole and found.notes == ()
 
 
 def test_clutter_around_a_table(tmp_path):
-    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
+    table = tiny_table(tmp_path / "fer2013.csv")
     members = {"__MACOSX/._fer2013.csv": b"clutter", "x/fer2013.csv": table.read_bytes()}
     outer = tmp_path / "outer"
     with zipfile.ZipFile(mail(tmp_path / "a.zip", members)) as archive:
@@ -344,20 +302,14 @@ def test_clutter_around_a_table(tmp_path):
     assert fer2013.load(outer).fingerprint == fer2013.load(tmp_path / "a.zip").fingerprint
 
 
-def test_the_folder_that_holds_it_all_may_be_called_as_it_likes(folder, whole, tmp_path):
-    (tmp_path / ".hidden" / "__MACOSX").mkdir(parents=True)
-    moved = shutil.move(folder, tmp_path / ".hidden" / "__MACOSX" / "data")
-    assert fer2013.load(moved).fingerprint == whole
-
-
 # --- links ------------------------------------------------------------------------------------------
 
 
 def test_links_are_followed_but_not_round_and_round(folder, whole, tmp_path):
-    shutil.move(folder / "train", tmp_path / "train elsewhere")
-    (folder / "train").symlink_to(tmp_path / "train elsewhere")
-    shutil.move(tmp_path / "train elsewhere" / "sad", tmp_path / "sad elsewhere")
-    (folder / "train" / "sad").symlink_to(tmp_path / "sad elsewhere")
+    for member in ("train", "train/sad"):
+        elsewhere = tmp_path / f"{member.replace('/', ' ')} elsewhere"
+        shutil.move((folder / member).resolve(), elsewhere)
+        (folder / member).symlink_to(elsewhere)
     (folder / "back").symlink_to(folder)
     found = fer2013.load(folder)
     assert found.fingerprint == whole and found.notes == (), "no image twice"
@@ -366,48 +318,38 @@ def test_links_are_followed_but_not_round_and_round(folder, whole, tmp_path):
 # --- tables -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("header", ["Emotion,Pixels", " EMOTION , PIXELS ,USAGE", "pixels,Usage,Emotion"])
-def test_headers_in_any_spelling(tmp_path, header):
-    header = header if "sage" in header.lower() else header + ",Usage"
-    plain = demo.write_csv(tiny(), tmp_path / "plain.csv", header.lower().replace("usage", "Usage"))
-    other = tmp_path / "other.csv"
-    other.write_text(plain.read_text().replace(plain.read_text().splitlines()[0], header, 1))
-    assert fer2013.load(other).fingerprint == fer2013.load(plain).fingerprint
-
-
-def test_usages_in_any_spelling(tmp_path):
-    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv", ICML)
-    before = fer2013.load(table).fingerprint
+@pytest.mark.parametrize(
+    "header", ["Emotion,Pixels,Usage", " EMOTION , PIXELS ,USAGE", "pixels,Usage,Emotion", ICML]
+)
+def test_headers_and_usages_in_any_spelling(tmp_path, header):
+    before = fer2013.load(tiny_table(tmp_path / "fer2013.csv")).fingerprint
+    table = tiny_table(tmp_path / "other.csv", header)
+    assert fer2013.load(table).fingerprint == before
     table.write_text(table.read_text().replace("PublicTest", "publictest").replace("Training", " TRAINING"))
     assert fer2013.load(table).fingerprint == before
-
-
-def test_two_columns_of_one_name(tmp_path):
-    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
-    table.write_text(table.read_text().replace("emotion,pixels,Usage", "emotion,pixels,Usage,Emotion", 1))
-    refused(table, "two columns 'emotion'")
+    table.write_text(table.read_text().replace("\n", ",emotion\n", 1))
+    refused_anew(table, "two columns 'emotion'")
 
 
 @pytest.mark.parametrize(
     "name", ["fer2013.csv/fer2013.csv", "fer2013/fer2013/FER2013.CSV", "fer2013/fer2013"]
 )
 def test_tables_where_unpackers_leave_them(tmp_path, name):
-    table = demo.write_csv(tiny(), tmp_path / "plain.csv")
-    place = tmp_path / "data" / name
+    table, place = tiny_table(tmp_path / "plain.csv"), tmp_path / "data" / name
     place.parent.mkdir(parents=True)
     shutil.copy(table, place)
     (place.parent / "README").write_text("about emotion")
     (place.parent / "fer2013.bib").write_text("@article{}")
-    found = fer2013.load(tmp_path / "data")
-    assert found.fingerprint == fer2013.load(table).fingerprint and found.location == place
-    assert fer2013.load(place).fingerprint == found.fingerprint
+    found, alone = fer2013.load(tmp_path / "data"), fer2013.load(place)
+    assert found.fingerprint == fer2013.load(table).fingerprint == alone.fingerprint
+    assert found.location == place
 
 
 @pytest.mark.parametrize(
     "mode, name", [("w", "fer2013"), ("w:gz", "fer2013"), ("w", "fer2013.tar"), ("w:gz", "mine.TGZ")]
 )
 def test_a_tar_that_an_unpacker_has_renamed(tmp_path, mode, name):
-    table = demo.write_csv(tiny(), tmp_path / "plain.csv")
+    table = tiny_table(tmp_path / "plain.csv")
     (tmp_path / "data").mkdir()
     with tarfile.open(tmp_path / "data" / name, mode) as archive:
         archive.add(table, "fer2013/fer2013")
@@ -415,7 +357,7 @@ def test_a_tar_that_an_unpacker_has_renamed(tmp_path, mode, name):
 
 
 def test_an_archive_with_several_tables(tmp_path):
-    table = demo.write_csv(tiny(), tmp_path / "fer2013.csv").read_bytes()
+    table = tiny_table(tmp_path / "fer2013.csv").read_bytes()
     for write, name in ((mail, "a.zip"), (pack, "a.tar.gz")):
         refused(write(tmp_path / name, {"x.csv": table, "y.csv": table}), "which of x.csv and y.csv")
     for name, members in {

@@ -14,26 +14,22 @@ def git(folder, *words):
     subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
-def test_hardware_tells_cores_and_memory():
-    text = machine.hardware()
+def test_hardware_and_versions_are_those_that_run():
+    text, versions = machine.hardware(), machine.versions()
     assert f"{psutil.cpu_count()} cores" in text
     assert f"{psutil.virtual_memory().total / 2**30:.0f} GiB" in text
     assert machine.processor() in text
-
-
-def test_versions_are_those_that_run():
-    versions = machine.versions()
-    assert versions["Python"] == platform.python_version()
-    assert versions["numpy"] == np.__version__
+    assert machine.name() and (machine.gpus() or machine.name() == machine.processor())
+    assert (versions["Python"], versions["numpy"]) == (platform.python_version(), np.__version__)
     assert "jax" not in versions or versions["jax"]
 
 
 def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path, monkeypatch):
     monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    assert machine.commit() == "unknown", "outside git"
     (tmp_path / "source.py").write_text("1")
-    git(tmp_path, "init")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-m", "first")
+    for words in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        git(tmp_path, *words)
     clean = machine.commit()
     assert len(clean) == 10
     (tmp_path / "reports").mkdir()
@@ -41,17 +37,6 @@ def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path
     assert machine.commit() == clean
     (tmp_path / "source.py").write_text("2")
     assert machine.commit() == f"{clean}-dirty"
-
-
-def test_commit_is_unknown_outside_git(tmp_path, monkeypatch):
-    monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
-    assert machine.commit() == "unknown"
-
-
-def test_without_a_gpu_the_processor_trains():
-    if not machine.gpus():
-        assert machine.name() == machine.processor()
-    assert machine.name()
 
 
 def test_peak_memory_is_of_the_time_since_the_reset():

@@ -1,5 +1,4 @@
 import os
-from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from keras import layers
 
 from ferlib.labels import FerlibError
-from ferlib.train import backbones, models
+from ferlib.train import backbones, fitting, models
 from ferlib.train.layers import BatchNormalization
 
 PARAMETERS = {
@@ -19,10 +18,8 @@ PARAMETERS = {
     "lean_cnn": 876_263,
     "residual_cnn": 4_869_511,  # below the five million of a network that ships
     "mini_xception": 58_423,  # as in its paper's repository
-    "mobilenet": 3_493_831,
-    "mobilenet_scratch": 3_493_831,
-    "resnet50": 24_114_823,
-    "resnet50_scratch": 24_114_823,
+    **dict.fromkeys(("mobilenet", "mobilenet_scratch"), 3_493_831),
+    **dict.fromkeys(("resnet50", "resnet50_scratch"), 24_114_823),
 }
 
 SMALL = {
@@ -31,10 +28,7 @@ SMALL = {
     "deep_cnn": {"width": 0.25},
     "lean_cnn": {"width": 0.25},
     "residual_cnn": {"width": 0.1},
-    "mobilenet": {"image_size": 32},
-    "mobilenet_scratch": {"image_size": 32},
-    "resnet50": {"image_size": 32},
-    "resnet50_scratch": {"image_size": 32},
+    **dict.fromkeys(("mobilenet", "mobilenet_scratch", "resnet50", "resnet50_scratch"), {"image_size": 32}),
 }
 
 BACKBONES = ["mobilenet", pytest.param("resnet50", marks=pytest.mark.slow)]
@@ -43,15 +37,6 @@ FROM_NOTHING = [name for name in models.MODELS if not name.startswith(("mobilene
 
 def small(name, **switches):
     return models.build(name, pretrained=False, **SMALL.get(name, {}) | switches)
-
-
-@contextmanager
-def dtype_policy(name):
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +56,10 @@ def count(network, kind):
 def test_parameter_count_and_shapes(name):
     network = models.build(name, pretrained=False)
     assert network.count_params() == PARAMETERS[name]
-    assert [tensor.shape for tensor in network.inputs] == [(None, 48, 48, 1)]
-    assert network.inputs[0].name == "images"
-    assert network.output_shape == (None, 7)
+    (images,) = network.inputs
+    assert (images.shape, images.name) == ((None, 48, 48, 1), "images")
+    assert network.output_shape == network.get_layer("logits").output.shape == (None, 7)
     assert network.layers[-1].name == "probabilities"
-    assert network.get_layer("logits").output.shape == (None, 7)
     assert count(network, layers.Lambda) == 0
 
 
@@ -92,22 +76,20 @@ def test_same_answer_for_stored_and_float_images_and_after_reloading(name, image
     np.testing.assert_allclose(probabilities(again, images), expected, atol=1e-6)
 
 
+SLOW = ("residual_cnn", "mini_xception", "mobilenet", "resnet50")
+
+
 @pytest.mark.parametrize(
-    ("name", "switches"),
+    "name",
     [
-        ("logistic", {}),
-        ("shallow_cnn", {"dropout": 0.0}),
-        ("four_block_cnn", {"dropout": 0.0}),
-        ("deep_cnn", {"dropout": 0.0}),
-        ("lean_cnn", {"dropout": 0.0}),
-        pytest.param("residual_cnn", {"dropout": 0.0}, marks=pytest.mark.slow),
-        pytest.param("mini_xception", {}, marks=pytest.mark.slow),
-        pytest.param("mobilenet", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),
-        pytest.param("resnet50", {"dropout": 0.0, "trainable": "all"}, marks=pytest.mark.slow),
+        *("logistic", "shallow_cnn", "four_block_cnn", "deep_cnn", "lean_cnn"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
 )
-def test_overfits_one_batch(name, switches, images):
+def test_overfits_one_batch(name, images):
     keras.utils.set_random_seed(0)
+    switches = {} if name in ("logistic", "mini_xception") else {"dropout": 0.0}
+    switches |= {"trainable": "all"} if name in models.PRETRAINED else {}
     network, labels = small(name, **switches), np.arange(7)
     # Eagerly: these few steps take less time than tracing ResNet50's graph.
     network.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", run_eagerly=True)
@@ -119,11 +101,19 @@ def test_overfits_one_batch(name, switches, images):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_from_scratch_means_the_same_layers_all_trained(name):
+def test_head_and_all_decide_what_is_trained_and_from_scratch_it_is_all(name):
     scratch = models.build(f"{name}_scratch", image_size=32)
-    whole = small(name, trainable="all")
+    head, whole = small(name), small(name, trainable="all")
     shapes = [weight.shape for weight in whole.trainable_weights]
-    assert [weight.shape for weight in scratch.trainable_weights] == shapes
+    assert [weight.shape for weight in scratch.trainable_weights] == shapes and len(shapes) > 80
+    assert len(head.trainable_weights) == 5  # dense, scale and offset of its normalization, scores
+    with pytest.raises(ValueError, match="body"):
+        small(name, trainable="body")
+    normalized = next(layer for layer in head.layers if isinstance(layer, layers.Normalization))
+    grey = np.tile(np.arange(0, 256, 51, dtype="float32")[:, None, None, None], (1, 48, 48, 1))
+    seen = np.asarray(keras.Model(head.inputs[0], normalized.output)(grey))
+    expected = getattr(keras.applications, name).preprocess_input(np.tile(grey[:, :32, :32], (1, 1, 1, 3)))
+    np.testing.assert_allclose(seen, expected, atol=1e-3)
 
 
 def test_prior_learns_frequencies_and_sees_nothing(images):
@@ -136,9 +126,8 @@ def test_prior_learns_frequencies_and_sees_nothing(images):
 
 
 def test_normalization_can_be_left_out():
-    assert count(models.build("deep_cnn", width=0.1), BatchNormalization) > 0
-    plain = models.build("deep_cnn", width=0.1, batch_norm=False)
-    assert count(plain, BatchNormalization) == 0
+    with_it, plain = (models.build("deep_cnn", width=0.1, batch_norm=norm) for norm in (True, False))
+    assert count(with_it, BatchNormalization) > 0 == count(plain, BatchNormalization)
     assert all(layer.use_bias for layer in plain.layers if isinstance(layer, (layers.Conv2D, layers.Dense)))
 
 
@@ -166,20 +155,11 @@ def test_shortcuts_pass_each_pair_of_convolutions(images):
 
 @pytest.mark.parametrize("name", ["deep_cnn", "residual_cnn", "mini_xception", "mobilenet_scratch"])
 def test_softmax_stays_float32_under_mixed_precision(name, images):
-    with dtype_policy("mixed_bfloat16"):
+    with fitting._precision("mixed_bfloat16"):
         network = small(name)
         assert network.get_layer("logits").compute_dtype == "float32"
         assert "bfloat16" in {layer.compute_dtype for layer in network.layers}
         assert probabilities(network, images).dtype == np.float32
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_head_and_all_decide_what_is_trained(name, images):
-    head, everything = small(name), small(name, trainable="all")
-    assert len(head.trainable_weights) == 5  # dense, scale and offset of its normalization, scores
-    assert len(everything.trainable_weights) > 80
-    with pytest.raises(ValueError, match="body"):
-        small(name, trainable="body")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -199,42 +179,27 @@ def test_bottleneck_features_stay_while_the_head_learns(name, images):
     np.testing.assert_array_equal(np.asarray(backbone(images)), features)
 
 
-def test_a_network_without_bottleneck_is_not_split():
-    with pytest.raises(ValueError, match="logistic"):
-        models.split_backbone(models.build("logistic"))
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_inputs_are_those_the_imagenet_weights_expect(name):
-    network = small(name)
-    normalized = next(layer for layer in network.layers if isinstance(layer, layers.Normalization))
-    grey = np.tile(np.arange(0, 256, 51, dtype="float32")[:, None, None, None], (1, 48, 48, 1))
-    seen = np.asarray(keras.Model(network.inputs[0], normalized.output)(grey))
-    module = getattr(keras.applications, name)
-    expected = module.preprocess_input(np.tile(grey[:, :32, :32], (1, 1, 1, 3)))
-    np.testing.assert_allclose(seen, expected, atol=1e-3)
-
-
 def test_missing_weights_give_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("FERLIB_OFFLINE", "1")
-    assert not models.weights_available("mobilenet")
-    with pytest.raises(FerlibError, match=r"mobilenet_1_0_224_tf_no_top.h5 .* mobilenet_scratch"):
-        models.build("mobilenet", image_size=32)
-    assert (
-        models.build("mobilenet", image_size=32, pretrained=False).count_params() == PARAMETERS["mobilenet"]
-    )
-
-
-def test_unreachable_network_means_no_weights(monkeypatch, tmp_path):
     def unreachable(*args, timeout, **kwargs):
         assert timeout <= 5
         raise OSError("no route")
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.delenv("FERLIB_OFFLINE", raising=False)
     monkeypatch.setattr(backbones.urllib.request, "urlopen", unreachable)
-    assert not models.weights_available("resnet50")
+    for offline in ("1", "0"):
+        monkeypatch.setenv("FERLIB_OFFLINE", offline)
+        assert not models.weights_available("mobilenet") and not models.weights_available("resnet50")
+    with pytest.raises(FerlibError, match=r"mobilenet_1_0_224_tf_no_top.h5 .* mobilenet_scratch"):
+        models.build("mobilenet", image_size=32)
+    random = models.build("mobilenet", image_size=32, pretrained=False)
+    assert random.count_params() == PARAMETERS["mobilenet"]
+
+
+def test_what_is_no_network_or_has_no_bottleneck_is_told():
+    with pytest.raises(FerlibError, match="'vgg'.*deep_cnn"):
+        models.build("vgg")
+    with pytest.raises(ValueError, match="logistic"):
+        models.split_backbone(models.build("logistic"))
 
 
 def test_a_download_of_weights_is_announced(monkeypatch, tmp_path, capsys):
@@ -253,26 +218,19 @@ def test_a_download_of_weights_is_announced(monkeypatch, tmp_path, capsys):
 
 def test_stored_weights_are_loaded_and_damaged_ones_named(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("FERLIB_OFFLINE", "1")
     stored = tmp_path / "models" / "mobilenet_1_0_224_tf_no_top.h5"
     stored.parent.mkdir()
     original = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
     original.save_weights(tmp_path / "one.weights.h5")
     os.replace(tmp_path / "one.weights.h5", stored)
-    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: loaded.append(path))
     loaded = []
-    models.build("mobilenet", image_size=32)
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "load_weights", lambda self, path: loaded.append(path))
+        models.build("mobilenet", image_size=32)
     assert loaded == [stored]
-    monkeypatch.undo()
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     stored.write_bytes(stored.read_bytes()[:1000])
     with pytest.raises(FerlibError, match="delete the file"):
         models.build("mobilenet", image_size=32)
-
-
-def test_unknown_name_lists_the_networks():
-    with pytest.raises(FerlibError, match="'vgg'.*deep_cnn"):
-        models.build("vgg")
 
 
 def test_macs_by_hand():

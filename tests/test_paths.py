@@ -34,14 +34,11 @@ def test_folders_stand_in_the_project_unless_said_otherwise(tmp_path, monkeypatc
     assert getattr(paths, name)() == tmp_path / default
     monkeypatch.setenv(f"FERLIB_{name.upper()}", str(tmp_path / "elsewhere"))
     assert getattr(paths, name)() == tmp_path / "elsewhere"
-
-
-def test_executed_notebooks_stand_in_the_reports(tmp_path, monkeypatch):
-    monkeypatch.setenv("FERLIB_REPORTS", str(tmp_path / "out"))
-    assert paths.executed() == tmp_path / "out" / "executed"
+    assert paths.executed() == paths.reports() / "executed"
 
 
 def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FERLIB_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert paths.cache() == tmp_path / "caches" / "ferlib"
@@ -49,55 +46,45 @@ def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
     assert paths.cache() == Path.home() / ".cache" / "ferlib"
     monkeypatch.setenv("XDG_CACHE_HOME", ".")
     assert paths.cache() == Path("ferlib")
+    for setting in ("XDG_CACHE_HOME", "FERLIB_CACHE"):  # the home of nobody is taken as it is
+        monkeypatch.setenv(setting, "~no such user/x")
+        assert paths.cache().resolve().is_relative_to(tmp_path / "~no such user" / "x")
     monkeypatch.setenv("FERLIB_CACHE", str(tmp_path / "mine"))
     assert paths.cache() == tmp_path / "mine"
-
-
-@pytest.mark.parametrize(("text", "read"), [("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)])
-def test_a_number_is_read_from_a_setting(monkeypatch, text, read):
-    monkeypatch.setenv("FERLIB_TRIED", text)
-    assert paths.number("TRIED", 30.0) == read
-
-
-@pytest.mark.parametrize("text", ["abc", "-1", "nan", "inf", "1e400"])
-def test_a_setting_that_is_no_number_is_told(monkeypatch, text):
-    monkeypatch.setenv("FERLIB_TRIED", text)
-    with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
-        paths.number("TRIED", 30.0)
-
-
-@pytest.mark.parametrize("setting", ["FERLIB_CACHE", "XDG_CACHE_HOME"])
-def test_a_cache_in_the_home_of_nobody_is_taken_as_it_is(monkeypatch, tmp_path, setting):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FERLIB_CACHE")
-    monkeypatch.setenv(setting, "~no such user/x")
-    assert paths.cache().resolve().is_relative_to(tmp_path / "~no such user" / "x")
-
-
-def test_homes_are_looked_for_in_one_place():
-    """Others would end in a traceback where there is no such home."""
-    package = paths.PACKAGE
-    found = {path.name for path in package.rglob("*.py") if "expanduser()" in path.read_text()}
-    assert found == {"paths.py"} and not [
-        path for path in package.rglob("*.py") if "Path.home" in path.read_text()
-    ]
-
-
-def test_without_a_home_the_cache_needs_a_folder(monkeypatch):
-    monkeypatch.delenv("FERLIB_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where nobody knows this user
     with pytest.raises(FerlibError, match="no home folder for the cache; choose a folder with FERLIB_CACHE"):
         paths.cache()
 
 
-def test_a_file_appears_whole_and_in_a_new_folder(tmp_path):
-    target = tmp_path / "new" / "result.csv"
+def test_a_number_is_read_from_a_setting(monkeypatch):
+    for text, read in (("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)):
+        monkeypatch.setenv("FERLIB_TRIED", text)
+        assert paths.number("TRIED", 30.0) == read
+    for text in ("abc", "-1", "nan", "inf", "1e400"):
+        monkeypatch.setenv("FERLIB_TRIED", text)
+        with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
+            paths.number("TRIED", 30.0)
+
+
+def test_homes_are_looked_for_in_one_place():
+    """Others would end in a traceback where there is no such home."""
+    sources = {path.name: path.read_text() for path in paths.PACKAGE.rglob("*.py")}
+    assert [name for name, text in sources.items() if "expanduser()" in text] == ["paths.py"]
+    assert not [name for name, text in sources.items() if "Path.home" in text]
+
+
+def test_a_file_appears_whole_and_in_a_new_folder_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / ("é" * 125 + ".csv")  # as long as names may be
     with paths.written_atomically(target) as temporary:
         assert temporary.parent == target.parent and temporary.suffix == ".csv"
         temporary.write_text("half")
         assert not target.exists()
         temporary.write_text("whole")
+    with pytest.raises(KeyboardInterrupt), paths.written_atomically(target) as temporary:
+        temporary.write_text("half of the n")
+        raise KeyboardInterrupt
     assert target.read_text() == "whole"
     assert list(target.parent.iterdir()) == [target]
 
@@ -124,13 +111,6 @@ def test_a_folder_of_intermediate_files_ends_with_its_process(tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_as_long_as_names_may_be(tmp_path):
-    target = tmp_path / ("é" * 125 + ".jpg")
-    with paths.written_atomically(target) as temporary:
-        temporary.write_text("whole")
-    assert target.read_text() == "whole" and temporary.suffix == ".jpg"
-
-
 def test_no_room_is_told_before_a_library_ends_the_process(disk):
     small = disk(2**18)
     with pytest.raises(OSError) as caught, paths.written_atomically(small / "a.h5") as temporary:
@@ -140,60 +120,39 @@ def test_no_room_is_told_before_a_library_ends_the_process(disk):
         paths.reserve(temporary, 2**10)
 
 
-def test_an_interrupted_writer_keeps_the_old_file_and_leaves_no_other(tmp_path):
-    target = tmp_path / "result.csv"
-    target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), paths.written_atomically(target) as temporary:
-        temporary.write_text("half of the n")
-        raise KeyboardInterrupt
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize(
     "words", [("disk full",), (28, "disk full"), (28, "disk full", "the temporary file")]
 )
 def test_what_can_not_be_written_is_named(tmp_path, words):
     target = tmp_path / "result.csv"
-    with (
-        pytest.raises(OSError, match="disk full.*/result.csv") as caught,
-        paths.written_atomically(target) as t,
-    ):
-        raise OSError(*words[:2], *([str(t)] if len(words) == 3 else []))
+    named = pytest.raises(OSError, match="disk full.*/result.csv")
+    with named as caught, paths.written_atomically(target) as temporary:
+        raise OSError(*words[:2], *([str(temporary)] if len(words) == 3 else []))
     assert caught.value.filename == str(target)
 
 
-def test_what_is_kept_is_made_once_and_again_when_it_is_damaged(tmp_path):
+def test_what_is_kept_is_made_once_and_again_when_it_is_damaged_or_gone(tmp_path):
     file, made = tmp_path / "kept", []
+
+    def read():
+        return int(file.read_text())
 
     def make():
         made.append(file.write_text("7"))
+        if len(made) == 4:
+            file.unlink()  # as another process does at once
 
-    for content in (None, "", "half"):
-        if content is not None:
-            file.write_text(content)
-        assert paths.kept(lambda: int(file.read_text()), make) == 7
-        assert paths.kept(lambda: int(file.read_text()), make) == 7
-    assert len(made) == 3
-
-
-def test_what_another_process_takes_away_is_made_again(tmp_path):
-    file, taken = tmp_path / "kept", []
-
-    def make():
-        file.write_text("7")
-        if not taken:
-            taken.append(file.unlink())
-
-    assert paths.kept(lambda: int(file.read_text()), make) == 7 and taken
+    for content in ("", "half", "nothing", None):
+        file.write_text(content) if content is not None else file.unlink()
+        assert paths.kept(read, make) == 7
+        assert paths.kept(read, make) == 7
+    assert len(made) == 5
 
 
-@pytest.mark.parametrize(
-    ("value", "offline"), [("1", True), ("true", True), ("", False), ("0", False), ("False", False)]
-)
-def test_one_word_keeps_all_off_the_network(monkeypatch, value, offline):
-    monkeypatch.setenv("FERLIB_OFFLINE", value)
-    assert paths.offline() is offline
+def test_one_word_keeps_all_off_the_network(monkeypatch):
+    for value in ("1", "true", "", "0", "False"):
+        monkeypatch.setenv("FERLIB_OFFLINE", value)
+        assert paths.offline() is (value in ("1", "true"))
     monkeypatch.delenv("FERLIB_OFFLINE")
     assert not paths.offline()
 

@@ -22,15 +22,11 @@ def planned(ids, profile="full", seeds=(0,)):
 def test_states():
     made_up.saved(made_up.run("deep_plain"))
     record.publish([made_up.run("shallow_plain")])
-    table = planned(["deep_plain", "shallow_plain", "logistic"], "auto", seeds=(0, 1))
-    assert table["state"].to_dict() == {
-        ("deep_plain", 0): "finished",
-        ("deep_plain", 1): "to train",
-        ("shallow_plain", 0): "recorded",
-        ("shallow_plain", 1): "to train",
-        ("logistic", 0): "to train",
-        ("logistic", 1): "to train",
-    }
+    ids = ["deep_plain", "shallow_plain", "logistic"]
+    table = planned(ids, "auto", seeds=(0, 1))
+    known = {("deep_plain", 0): "finished", ("shallow_plain", 0): "recorded"}
+    states = {(id, seed): known.get((id, seed), "to train") for id in ids for seed in (0, 1)}
+    assert table["state"].to_dict() == states
     assert table.loc[("logistic", 0), "profile"] == "quick"
     assert (table["seconds"] > 0).tolist() == (table["state"] == "to train").tolist()
 
@@ -61,14 +57,10 @@ def test_finished_runs_tell_the_time(monkeypatch):
     assert table.loc[("shallow_plain", 1), "seconds"] == pytest.approx(3 + work / per_second)
 
 
-def test_runs_that_shared_the_device_tell_nothing(monkeypatch):
-    monkeypatch.setattr(machine, "name", lambda: "some GPU")
-    made_up.saved(made_up.run("deep_plain", train_seconds=123.0, sharing=3))
-    assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0
-
-
-def test_runs_of_another_device_tell_nothing(monkeypatch):
-    made_up.saved(made_up.run("deep_plain", train_seconds=123.0))
+@pytest.mark.parametrize(("device", "sharing"), [("some GPU", 3), ("another", 1)])
+def test_runs_that_shared_the_device_or_were_made_on_another_tell_nothing(monkeypatch, device, sharing):
+    monkeypatch.setattr(machine, "name", lambda: device)  # that of made-up runs is some GPU
+    made_up.saved(made_up.run("deep_plain", train_seconds=123.0, sharing=sharing))
     assert planned(["deep_plain"], seeds=(1,))["seconds"].item() != 123.0
 
 
@@ -78,7 +70,4 @@ def test_description_sums_up():
     text = matrix.describe_plan(table.assign(seconds=[0.0, 600.0]))
     assert "finished" in text and "10 min" in text
     assert text.splitlines()[-1].startswith("1 of 2 runs to train, about 10 min on ")
-
-
-def test_durations():
     assert [matrix._duration(s) for s in (8, 100, 7200)] == ["8 s", "2 min", "2.0 h"]

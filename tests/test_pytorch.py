@@ -46,6 +46,7 @@ def test_a_layer_without_translation_is_told():
 @pytest.mark.parametrize("name", ["lean_cnn", "deep_cnn"])
 def test_gradients_of_a_training_step_are_those_of_keras(name):
     tensorflow = pytest.importorskip("tensorflow")
+    keras.utils.set_random_seed(0)
     labels = np.arange(len(IMAGES))
     network = models.build(name, dropout=0.0)
     module = pytorch.Translated(network).train()
@@ -67,8 +68,6 @@ def test_an_epoch_in_pytorch_learns(precision, demo_dataset):
 
 
 def test_training_is_measured_beside_pytorch(demo_dataset):
-    measured = training_speed.run(
-        demo_dataset, parts=["networks"], networks=["logistic"], quick=True, progress=False
-    )
+    measured = training_speed.run(demo_dataset, parts=["networks"], networks=["logistic"], quick=True)
     beside = measured.set_index("against").loc["PyTorch"]
     assert beside["task"] == "train logistic" and beside["ratio"] > 0

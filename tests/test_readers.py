@@ -1,6 +1,7 @@
 """Every unsound source is refused in one sentence that says what, where and what to do."""
 
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sources import HAPPY, ICML, mail, pack, picture, refused, tiny
+from sources import HAPPY, ICML, mail, pack, picture, refused, tiny, tiny_table
 
 from ferlib import cli, paths
 from ferlib.data import demo, fer2013, readers
@@ -27,26 +28,25 @@ def archive(tmp_path):
 
 @pytest.fixture
 def table(tmp_path):
-    return demo.write_csv(tiny(), tmp_path / "fer2013.csv")
+    return tiny_table(tmp_path / "fer2013.csv")
 
 
 # --- finding the source -----------------------------------------------------------------------------
 
 
-def test_a_missing_path_is_named(tmp_path):
+def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     refused(tmp_path / "nowhere.zip", "no such file", "give archive.zip")
-
-
-def test_a_folder_with_nothing_in_it_is_named(tmp_path):
     refused(tmp_path, "neither train/ and test/ nor archive.zip", "put one there")
     assert readers.locate(tmp_path, missing_ok=True) is None
+    monkeypatch.chdir(tmp_path)
+    refused(Path("~no such user"), "no such file or folder")
 
 
 def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, table, tmp_path):
     inside = tmp_path / "data"
-    inside.mkdir()
     assert readers.locate(folder) == folder
-    assert readers.locate(shutil.move(folder, inside / "deeper").parent) == inside / "deeper"
+    shutil.copytree(folder, inside / "deeper")
+    assert readers.locate(inside) == inside / "deeper"
     shutil.rmtree(inside / "deeper")
     (inside / "fer").mkdir()
     shutil.copy(table, inside / "fer")
@@ -59,39 +59,25 @@ def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, t
 def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive, tmp_path):
     inside = tmp_path / "data"
     inside.mkdir()
-    shutil.copy(archive, inside / "mine.zip")
+    (inside / "README").write_text("about\nemotion and pixels\n")
     (inside / "FERPlus.csv").write_text("votes\n")
-    assert readers.locate(inside) == inside / "mine.zip"
+    assert readers.locate(inside, missing_ok=True) is None
+    for name in ("mine", "mine.zip"):  # without suffix it is known by its beginning
+        shutil.copy(archive, inside / name)
+        assert readers.locate(inside) == inside / name
+        (inside / "mine").unlink(missing_ok=True)
     shutil.copy(archive, inside / "yours.zip")
     refused(inside, "mine.zip, yours.zip", "name the file itself")
     shutil.copy(archive, inside / "archive.zip")
     assert readers.locate(inside) == inside / "archive.zip"
 
 
-def test_a_file_without_suffix_is_known_by_its_beginning(archive, tmp_path):
-    inside = tmp_path / "data"
-    inside.mkdir()
-    (inside / "README").write_text("about\nemotion and pixels\n")
-    assert readers.locate(inside, missing_ok=True) is None
-    shutil.move(archive, inside / "mine")
-    assert readers.locate(inside) == inside / "mine"
-
-
 def test_what_may_not_be_opened(tmp_path, table, monkeypatch):
     shut, secret = tmp_path / "data" / "shut", tmp_path / "data" / "secret"
     shut.mkdir(parents=True)
     secret.touch()
-
-    def denied(really):
-        def maybe(path, *args):
-            if path in (shut, secret):
-                raise PermissionError(13, "Permission denied", str(path))
-            return really(path, *args)
-
-        return maybe
-
     for name in ("iterdir", "open"):
-        monkeypatch.setattr(Path, name, denied(getattr(Path, name)))
+        monkeypatch.setattr(Path, name, denied(getattr(Path, name), (shut, secret).__contains__))
     refused(shut, "Permission denied", "allow reading it")
     (tmp_path / "data" / "z").mkdir()
     shutil.copy(table, tmp_path / "data" / "z")
@@ -102,22 +88,28 @@ def test_what_may_not_be_opened(tmp_path, table, monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_a_truncated_zip(archive, share):
-    content = archive.read_bytes()
-    archive.write_bytes(content[: int(len(content) * share)])
+def test_a_truncated_archive(archive, table, tmp_path, share):
+    archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * share)])
     refused(archive, "cut off", "download it again")
+    packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013/fer2013.csv": table.read_bytes()})
+    packed.write_bytes(packed.read_bytes()[: int(share * (packed.stat().st_size - 2000))])
+    refused(packed, "cannot be read to its end", "download it again")
 
 
-def test_a_text_file_named_zip(tmp_path):
-    page = tmp_path / "archive.zip"
-    page.write_text("<html>please log in</html>")
-    refused(page, "not a zip file", "download it again")
+def test_archives_that_are_none(tmp_path):
+    for name, said in (
+        ("archive.zip", "not a zip file"),
+        ("fer2013.tar.gz", "cannot be read to its end (file could not be opened successfully)"),
+    ):
+        (tmp_path / name).write_text("<html>please log in</html>")
+        refused(tmp_path / name, said, "download it again")
+    without = pack(tmp_path / "fer2013.tar.gz", {"a.txt": b""})
+    refused(without, "holds no fer2013.csv", "give the competition's")
 
 
 def test_a_damaged_member(archive):
     content = bytearray(archive.read_bytes())
-    start = content.index(HAPPY.encode()) + len(HAPPY) + 200
-    content[start] ^= 0xFF
+    content[content.index(HAPPY.encode()) + len(HAPPY) + 200] ^= 0xFF
     archive.write_bytes(content)
     refused(archive, HAPPY, "download it again")
 
@@ -134,27 +126,9 @@ def test_a_zip_that_holds_other_things(tmp_path, members):
 def test_path_traversal(archive, tmp_path, member):
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr(member, picture(48, 48))
-    refused(archive, member.split("\\")[-1], "points outside the archive", "do not trust")
     packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013.csv": b"", member: b""})
-    refused(packed, member.split("\\")[-1], "points outside the archive", "do not trust")
-
-
-def test_a_tar_without_a_csv(tmp_path):
-    refused(
-        pack(tmp_path / "fer2013.tar.gz", {"a.txt": b""}), "holds no fer2013.csv", "give the competition's"
-    )
-
-
-def test_a_truncated_tar(table, tmp_path):
-    packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013/fer2013.csv": table.read_bytes()})
-    packed.write_bytes(packed.read_bytes()[:-2000])
-    refused(packed, "cannot be read to its end", "download it again")
-
-
-def test_a_tar_that_is_none(tmp_path):
-    page = tmp_path / "fer2013.tar.gz"
-    page.write_text("<html>please log in</html>")
-    refused(page, "cannot be read to its end (file could not be opened successfully)", "download it again")
+    for path in (archive, packed):
+        refused(path, member.split("\\")[-1], "points outside the archive", "do not trust")
 
 
 def test_a_bad_row_inside_an_archive_names_archive_member_and_line(table, tmp_path):
@@ -177,6 +151,14 @@ def misplaced(folder):
     (folder / HAPPY).write_bytes(picture(48, 48))
 
 
+def tied(folder):
+    """Links that lead to each other."""
+    for one, other in (("x1", "x2"), ("x2", "x1")):
+        (folder / "train" / one).mkdir()
+        for name in "pq":
+            (folder / "train" / one / name).symlink_to(Path("..", other))
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -193,6 +175,9 @@ def misplaced(folder):
             lambda f: (f / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48)),
             ["test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove"],
         ),
+        (tied, ["leads to", "/train/x", "by another name, too", "remove one of them"]),
+        # Its images would be in both.
+        (lambda f: (f / "validation").symlink_to("test"), ["validation: leads to", "remove one of them"]),
     ],
 )
 def test_an_unsound_folder_is_named(folder, change, words):
@@ -212,27 +197,6 @@ def test_a_link_that_leads_nowhere(folder):
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
 
 
-def test_data_in_the_home_of_nobody(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    refused(Path("~no such user"), "no such file or folder")
-
-
-def test_links_that_lead_to_each_other(folder):
-    for one, other in (("x1", "x2"), ("x2", "x1")):
-        (folder / "train" / one).mkdir()
-        for name in "pq":
-            (folder / "train" / one / name).symlink_to(Path("..", other))
-    refused(
-        folder, f"leads to {(folder / 'train').resolve()}/x", "by another name, too", "remove one of them"
-    )
-
-
-def test_a_split_that_is_a_link_to_another(folder):
-    """Its images would be in both."""
-    (folder / "validation").symlink_to("test")
-    refused(folder, "validation: leads to", "remove one of them")
-
-
 def test_a_picture_that_is_too_large_is_not_read(folder, monkeypatch):
     with (folder / HAPPY).open("wb") as file:
         file.truncate(2**31)  # of nothing, which takes no room on the disk
@@ -243,23 +207,22 @@ def test_a_picture_that_is_too_large_is_not_read(folder, monkeypatch):
     refused(folder, f"{HAPPY} has more than 33,554,432 bytes", "shrink it")
 
 
-def test_a_folder_in_it_that_cannot_be_opened(folder, monkeypatch):
-    listed = os.scandir
+def denied(really, is_shut):
+    """Return a function of a path that is refused the shut ones."""
 
-    def denied(path):
-        if Path(path).name == "sad":
+    def maybe(path, *args, **options):
+        if is_shut(Path(path)):
             raise PermissionError(13, "Permission denied", str(path))
-        return listed(path)
+        return really(path, *args, **options)
 
-    monkeypatch.setattr(os, "scandir", denied)
-    refused(folder, "Permission denied", "allow reading it")
+    return maybe
 
 
-def test_an_image_that_cannot_be_opened(folder, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", denied)
+def test_a_folder_or_an_image_in_it_that_cannot_be_opened(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", denied(os.scandir, lambda path: path.name == "sad"))
+        refused(folder, "Permission denied", "allow reading it")
+    monkeypatch.setattr(Path, "read_bytes", denied(Path.read_bytes, Path.exists))
     refused(folder, "Permission denied", "test/angry/PrivateTest_00000014.jpg", "allow reading it")
 
 
@@ -325,15 +288,12 @@ def pixels(change):
         (lambda e, p, u: (e, p), ["2 fields instead of 3"]),
     ],
 )
-def test_an_unsound_row_is_named(table, change, words):
+def test_an_unsound_row_is_named(table, change, words, capsys):
     with_row(table, change)
     refused(table, "line 3", *words)
-
-
-@pytest.mark.parametrize("column", ["emotion", "pixels", "Usage"])
-def test_a_wrong_column(table, column):
-    table.write_text(table.read_text().replace(column, "other", 1))
-    refused(table, f"no column '{column}'", "other", "give fer2013.csv")
+    assert cli.main(["data", "--data", str(table)]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and f"{table}: line 3" in said.err
 
 
 @pytest.mark.parametrize(
@@ -343,6 +303,9 @@ def test_a_wrong_column(table, column):
         (b"emotion,pixels,Usage\n", ["no rows below its header", "download it again"]),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", ["not a csv of text", "give fer2013.csv"]),
         (b"PK\x03\x04" + bytes(range(256)), ["not a csv of text", "give fer2013.csv"]),
+        (b"other,pixels,Usage", ["no column 'emotion'", "other", "give fer2013.csv"]),
+        (b"emotion,other,Usage", ["no column 'pixels'", "other", "give fer2013.csv"]),
+        (b"emotion,pixels,other", ["no column 'Usage'", "other", "give fer2013.csv"]),
     ],
 )
 def test_a_csv_that_is_none(tmp_path, content, words):
@@ -351,22 +314,20 @@ def test_a_csv_that_is_none(tmp_path, content, words):
     refused(path, *words)
 
 
-def test_a_csv_without_a_split(table):
-    kept = [line for line in table.read_text().splitlines() if not line.endswith("PrivateTest")]
-    table.write_text("\n".join(kept))
-    refused(table, "no PrivateTest images", "all three splits are needed")
-
-
-@pytest.mark.parametrize("usage", ["", *KAGGLE_SPLITS])
-def test_a_csv_without_a_class(table, usage):
-    """Here disgust, in one split or in all."""
-    kept = [
-        line
-        for line in table.read_text().splitlines()
-        if not (line.startswith("1,") and line.endswith(usage))
-    ]
-    table.write_text("\n".join(kept))
-    refused(table, f"no {usage or 'Training'} images of disgust", "download it again")
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (r"\d,.*,PrivateTest", ["no PrivateTest images", "all three splits are needed"]),
+        ("1,.*", ["no Training images of disgust", "download it again"]),
+        *(
+            (f"1,.*,{usage}", [f"no {usage} images of disgust", "download it again"])
+            for usage in KAGGLE_SPLITS
+        ),
+    ],
+)
+def test_a_csv_without_a_split_or_a_class(table, gone, words):
+    table.write_text(re.sub(f"^{gone}\n", "", table.read_text(), flags=re.MULTILINE))
+    refused(table, *words)
 
 
 @pytest.mark.parametrize(
@@ -381,20 +342,10 @@ def test_a_csv_without_a_class(table, usage):
 )
 @pytest.mark.parametrize("header", ["emotion,pixels,Usage", ICML, "pixels,emotion,Usage"])
 def test_spellings_of_a_csv_agree(tmp_path, write, header):
-    path = demo.write_csv(tiny(), tmp_path / "any.csv", header)
+    path = tiny_table(tmp_path / "any.csv", header)
     path.write_bytes(write(path.read_text()))
     read, notes, classes = readers.read(path)
     assert notes == () and classes == CLASSES
     assert read.names.tolist() == [f"row_{n:06d}" for n in range(21)]
     assert np.array_equal(read.labels, tiny().labels) and np.array_equal(read.splits, tiny().splits)
     assert abs(read.images.astype(int) - tiny().images).max() < 40 and read.images.dtype == np.uint8
-
-
-# --- the command line -------------------------------------------------------------------------------
-
-
-def test_the_command_says_one_line_and_exits_with_1(table, capsys):
-    with_row(table, lambda e, p, u: ("7", p, u))
-    assert cli.main(["data", "--data", str(table)]) == 1
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and f"{table}: line 3" in said.err

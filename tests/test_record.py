@@ -13,23 +13,19 @@ from ferlib.train import experiments, models, predicting, record
 
 
 def test_round_trip():
-    run = made_up.run("mobilenet_top4", seed=3)
-    run = replace(run, valid=record.rounded(run.valid), test=record.rounded(run.test), test_tta=None)
+    made = made_up.run("mobilenet_top4", seed=3)
+    once = record.rounded(made.valid)
+    assert once.probabilities.dtype == np.float32 and made_up.same(record.rounded(once), once)
+    assert 0 < np.abs(once.probabilities - made.valid.probabilities).max() < 2**-11, "float16 costs this"
+    run = replace(made, valid=once, test=record.rounded(made.test), test_tta=None)
+    read = made_up.saved(made)
+    assert made_up.same(read.valid, once) and made_up.same(read.test, run.test)
     read = made_up.saved(run)
     assert read.experiment == run.experiment and read.valid.classes == TOP_FOUR
     assert (read.seed, read.profile, read.result, read.origin) == (3, "full", run.result, "runs")
     assert made_up.same(read.valid, run.valid) and made_up.same(read.test, run.test) and read.test_tta is None
     pd.testing.assert_frame_equal(read.history, run.history[list(record.HISTORY)])
     assert read.directory == made_up.directory(run)
-
-
-def test_rounding_costs_less_than_float16_does_and_is_done_once():
-    run = made_up.run("deep_plain")
-    once = record.rounded(run.valid)
-    assert once.probabilities.dtype == np.float32
-    assert 0 < np.abs(once.probabilities - run.valid.probabilities).max() < 2**-11
-    assert made_up.same(record.rounded(once), once)
-    assert made_up.same(made_up.saved(run).valid, once)
 
 
 def test_real_size_stays_small(tmp_path):
@@ -43,28 +39,33 @@ def test_real_size_stays_small(tmp_path):
     assert (tmp_path / "run.npz").stat().st_size * 110 < 40e6
 
 
+def images():
+    return np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
+
+
 def test_model_comes_back_with_its_weights():
     row = replace(experiments.find("shallow_plain"), switches=(("width", 0.1),))
     run = made_up.saved(replace(made_up.run("shallow_plain"), experiment=row))
     with pytest.raises(FerlibError, match="ferlib train shallow_plain --profile full"):
         run.model()
-    network = models.build("shallow_cnn", 7, width=0.1)
-    network.save_weights(run.directory / record.WEIGHTS_FILE)
-    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
-    np.testing.assert_array_equal(run.model()(images), network(images))
+    network, file = models.build("shallow_cnn", 7, width=0.1), run.directory / record.WEIGHTS_FILE
+    network.save_weights(file)
+    np.testing.assert_array_equal(run.model()(images()), network(images()))
+    whole = file.read_bytes()
+    for length in (0, 60, 700, 5000):
+        file.write_bytes(whole[:length])
+        with pytest.raises(
+            FerlibError, match="best.weights.h5 can't be read whole .*delete the folder .* train"
+        ):
+            run.model()
 
 
 def test_other_row_profile_dataset_and_seed_have_other_folders():
     row = experiments.find("deep_plain")
-    folders = {
-        record.directory(row, 0, "full", "a" * 64),
-        record.directory(row, 1, "full", "a" * 64),
-        record.directory(row, 0, "quick", "a" * 64),
-        record.directory(row, 0, "full", "b" * 64),
-        record.directory(replace(row, epochs=61), 0, "full", "a" * 64),
-        record.directory(experiments.find("deep_batch_32"), 0, "full", "a" * 64),
-    }
-    assert len(folders) == 6
+    named = [(row, 0, "full", "a" * 64), (row, 1, "full", "a" * 64), (row, 0, "quick", "a" * 64)]
+    named += [(row, 0, "full", "b" * 64), (replace(row, epochs=61), 0, "full", "a" * 64)]
+    named.append((experiments.find("deep_batch_32"), 0, "full", "a" * 64))
+    assert len({record.directory(*one) for one in named}) == len(named)
 
 
 def test_finished_runs_are_those_of_this_dataset():
@@ -78,17 +79,14 @@ def test_finished_runs_are_those_of_this_dataset():
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
-def test_damaged_runs_are_told(damage):
+def test_damaged_and_missing_runs_are_told(damage):
     run = made_up.saved(made_up.run("prior"))
     file = run.directory / record.RUN_FILE
     file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
     with pytest.raises(FerlibError, match="run.npz can't be read"):
         record.load_run(run.directory)
-
-
-def test_a_missing_run_is_told():
     with pytest.raises(FerlibError, match="no finished run at"):
-        record.load_run(paths.runs() / "deep_plain" / "nothing")
+        record.load_run(run.directory / "nothing")
 
 
 def test_an_interrupted_save_leaves_the_old_run(monkeypatch):
@@ -105,47 +103,31 @@ def test_an_interrupted_save_leaves_the_old_run(monkeypatch):
     assert [file.name for file in run.directory.iterdir()] == [record.RUN_FILE]
 
 
-def test_runs_of_another_version_are_read():
-    """Fields of the table that this version does not know are left out."""
-    run = made_up.saved(made_up.run("prior"))
+def stored_otherwise(run, change) -> None:
+    """Change what is said about a run and its arrays in its file."""
     file = run.directory / record.RUN_FILE
     with np.load(file) as stored:
         arrays = dict(stored)
     about = json.loads(str(arrays["run"]))
-    about["experiment"]["invented_later"] = 1
+    change(about, arrays)
     np.savez(file, **arrays | {"run": np.array(json.dumps(about))})
+
+
+def test_runs_of_another_version_are_read():
+    """Fields of the table that this version does not know are left out."""
+    run = made_up.saved(made_up.run("prior"))
+    stored_otherwise(run, told("experiment", invented_later=1))
     assert record.load_run(run.directory).experiment == run.experiment
 
 
 def test_test_predictions_are_stored_with_the_run():
     run = made_up.saved(made_up.run("prior", tested=False))
-    assert run.test is None
     test = made_up.predictions(0.7, seed=5)
     changed = record.with_test(run, test, test, test_accuracy=test.accuracy)
-    read = record.load_run(run.directory)
-    for one in (changed, read):
-        assert made_up.same(one.test, record.rounded(test)) and made_up.same(
-            one.test_tta, record.rounded(test)
-        )
+    for one in (changed, record.load_run(run.directory)):
+        assert run.test is None and made_up.same(one.test, record.rounded(test))
+        assert made_up.same(one.test_tta, record.rounded(test))
         assert one.result == run.result | {"test_accuracy": test.accuracy}
-
-
-@pytest.mark.parametrize("length", [0, 60, 700, 5000])
-def test_damaged_weights_are_told(length):
-    run = made_up.saved(made_up.run("logistic"))
-    file = run.directory / record.WEIGHTS_FILE
-    models.build("logistic").save_weights(file)
-    file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(FerlibError, match="best.weights.h5 can't be read whole .*delete the folder .* train"):
-        run.model()
-
-
-def test_a_run_from_the_record_has_no_weights():
-    record.publish([made_up.run("deep_plain")])
-    (run,) = record.read_record(made_up.dataset())
-    assert (run.origin, run.directory) == ("record", None)
-    with pytest.raises(FerlibError, match="not here"):
-        run.model()
 
 
 def test_the_record_keeps_the_weights_of_what_ships_alone():
@@ -157,8 +139,7 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
         record.keep_weights(run)
     first, second = record.read_record(made_up.dataset())
     assert first.weights is None and second.weights.parent == paths.record()
-    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
-    np.testing.assert_array_equal(second.model()(images), network(images))
+    np.testing.assert_array_equal(second.model()(images()), network(images()))
     again = replace(run, directory=run.directory.parent / "again")
     again.directory.mkdir()
     (again.directory / record.WEIGHTS_FILE).write_bytes(b"other weights")
@@ -180,30 +161,26 @@ def test_the_record_keeps_the_weights_of_what_ships_alone():
 
 
 def test_publishing_keeps_other_rows_and_replaces_its_own():
+    assert record.read_record(made_up.dataset()) == []
     first, second = made_up.run("deep_plain"), made_up.run("deep_plain", seed=1)
     foreign = made_up.run("deep_plain", fingerprint="e" * 64)
     record.publish([first, foreign])
     again = made_up.run("deep_plain", accuracy=0.25)
     record.publish([second, again])
     table = record.read_results()
-    assert sorted(zip(table["seed"], table["fingerprint"].str[0], strict=True)) == [
-        (0, "e"),
-        (0, "f"),
-        (1, "f"),
-    ]
+    rows = sorted(zip(table["seed"], table["fingerprint"].str[0], strict=True))
+    assert rows == [(0, "e"), (0, "f"), (1, "f")]
     runs = record.read_record(made_up.dataset())
-    assert {run.seed: run.result["valid_accuracy"] for run in runs} == {
-        run.seed: run.result["valid_accuracy"] for run in (again, second)
-    }
+    expected = {run.seed: run.result["valid_accuracy"] for run in (again, second)}
+    assert {run.seed: run.result["valid_accuracy"] for run in runs} == expected
     assert made_up.same(runs[1].test, record.rounded(second.test))
-
-
-def test_a_recorded_run_is_found_by_its_row():
-    run = made_up.run("deep_plain")
-    record.publish([run])
-    assert record.recorded(run.experiment, 0, "full", made_up.FINGERPRINT).result == run.result
-    assert record.recorded(run.experiment, 1, "full", made_up.FINGERPRINT) is None
-    assert record.recorded(replace(run.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
+    assert {(run.origin, run.directory) for run in runs} == {("record", None)}
+    with pytest.raises(FerlibError, match="not here"):
+        runs[0].model()
+    found = record.recorded(again.experiment, 0, "full", made_up.FINGERPRINT)
+    assert found.result == again.result
+    assert record.recorded(again.experiment, 2, "full", made_up.FINGERPRINT) is None
+    assert record.recorded(replace(again.experiment, epochs=61), 0, "full", made_up.FINGERPRINT) is None
 
 
 def test_a_changed_row_takes_the_place_of_the_old_one_in_the_record(monkeypatch):
@@ -231,6 +208,14 @@ def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
     assert read(made_up.dataset()) == []
     monkeypatch.delitem(experiments.EXPERIMENTS, "deep_plain")
     assert read(made_up.dataset()) == []
+
+
+def test_recorded_runs_go_by_the_names_that_the_table_has_now():
+    old, now = made_up.run("lean", profile="cpu"), experiments.find("lean")
+    old = replace(old, experiment=replace(old.experiment, group="an earlier name", title="of then"))
+    record.publish([old])
+    found = record.recorded(old.experiment, 0, "cpu", made_up.FINGERPRINT).experiment
+    assert (found.group, found.title) == (now.group, now.title)
 
 
 def test_an_interrupted_publication_leaves_the_old_table(monkeypatch):
@@ -263,9 +248,8 @@ def test_a_damaged_table_is_told(damage):
     record.publish([made_up.run("deep_plain")])
     table = paths.record() / "results.csv"
     table.write_text(damage(table.read_text()), encoding="latin-1")
-    with pytest.raises(
-        FerlibError, match="results.csv is damaged or cut off; restore it .*git checkout -- /"
-    ):
+    told = "results.csv is damaged or cut off; restore it .*git checkout -- /"
+    with pytest.raises(FerlibError, match=told):
         record.read_record(made_up.dataset())
 
 
@@ -277,7 +261,9 @@ def changed_table(column, value, row=0):
     results.to_csv(table, index=False)
 
 
-@pytest.mark.parametrize("name", ["{}/precious.npz", "{}/precious.txt", "../precious.npz", "precious.npz"])
+@pytest.mark.parametrize(
+    "name", [*(f"{place}precious.npz" for place in ("{}/", "../", "")), "{}/precious.txt", "../x/deep_plain"]
+)
 def test_a_table_names_no_file_but_that_of_its_run(name, tmp_path):
     """What left the table is removed, so that its names decide about files."""
     record.publish([made_up.run("deep_plain")])
@@ -285,21 +271,15 @@ def test_a_table_names_no_file_but_that_of_its_run(name, tmp_path):
     precious = [folder / f"precious.{end}" for folder in folders for end in ("txt", "npz")]
     for file in precious:
         file.write_text("precious")
+    results = record.read_results()
+    if name == "../x/deep_plain":  # a row that leads out of the record
+        changed_table("experiment", name)
+        name += results["file"][0].removeprefix("deep_plain")
     changed_table("file", name.format(tmp_path))
     for read in (record.read_record, lambda dataset: record.publish([made_up.run("prior")])):
         with pytest.raises(FerlibError, match="results.csv names .* restore it .*git checkout -- /"):
             read(made_up.dataset())
     assert all(file.exists() for file in precious)
-
-
-def test_a_row_that_leads_out_of_the_record_is_told():
-    record.publish([made_up.run("deep_plain")])
-    results = record.read_results()
-    file = f"../x/deep_plain{results['file'][0].removeprefix('deep_plain')}"
-    changed_table("experiment", "../x/deep_plain")
-    changed_table("file", file)
-    with pytest.raises(FerlibError, match="results.csv names .* restore it"):
-        record.read_results()
 
 
 def test_a_changed_table_is_told():
@@ -375,18 +355,9 @@ def array(name, value):
 )
 def test_a_run_that_was_changed_is_told(change, odd):
     run = made_up.saved(made_up.run("prior"))
-    file = run.directory / record.RUN_FILE
-    with np.load(file) as stored:
-        arrays = dict(stored)
-    about = json.loads(str(arrays["run"]))
-    change(about, arrays)
-    np.savez(file, **arrays | {"run": np.array(json.dumps(about))})
+    stored_otherwise(run, change)
     with pytest.raises(FerlibError, match=f"run.npz can't be read .*{odd}.*; delete it and train again"):
         record.load_run(run.directory)
-
-
-def test_without_a_record_there_are_no_runs():
-    assert record.read_record(made_up.dataset()) == []
 
 
 def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
@@ -424,12 +395,3 @@ def test_the_committed_weights_predict_what_the_record_says(real_dataset, monkey
         assert some.names.tolist() == run.valid.names[:64].tolist()
         predicted = predicting.predict(run.model(), some).probabilities
         np.testing.assert_allclose(predicted, run.valid.probabilities[:64], atol=5e-3)
-
-
-def test_recorded_runs_go_by_the_names_that_the_table_has_now():
-    old = made_up.run("lean", profile="cpu")
-    old = replace(old, experiment=replace(old.experiment, group="an earlier name", title="of then"))
-    record.publish([old])
-    found = record.recorded(old.experiment, 0, "cpu", made_up.FINGERPRINT)
-    now = experiments.find("lean")
-    assert (found.experiment.group, found.experiment.title) == (now.group, now.title)

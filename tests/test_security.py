@@ -15,7 +15,7 @@ import pytest
 import repeated
 
 from ferlib import faces, paths
-from ferlib.data import audit, demo, fer2013, portrait
+from ferlib.data import audit, demo, fer2013
 from ferlib.labels import FerlibError
 from ferlib.train import backbones, record
 
@@ -188,7 +188,7 @@ def test_without_data_only_kaggle_is_asked(without_network, tmp_path, monkeypatc
 def test_data_training_and_prediction_call_nobody(without_network, tmp_path):
     source = demo.write_zip(demo.faces((demo.SMALLEST,) * 3), tmp_path / "archive.zip")
     photo = tmp_path / "face.png"
-    cv2.imwrite(str(photo), cv2.resize(portrait.face(3, np.random.default_rng(0)), (480, 480)))
+    cv2.imwrite(str(photo), cv2.resize(demo.face(3, np.random.default_rng(0)), (480, 480)))
     commands = [
         ["data", "--data", str(source)],
         ["train", "prior", "--profile", "quick", "--data", str(source)],

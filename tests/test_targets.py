@@ -67,17 +67,14 @@ def test_other_classes_and_images_nobody_voted_on_are_told(split, demo_dataset, 
         targets.taught(replace(demo_dataset.train, votes=None), "crowd")
 
 
-def test_epochs_are_judged_by_what_is_taught(split):
+def test_epochs_are_judged_by_what_is_taught_and_that_reaches_the_network(split):
+    """Two people's answers: trained long enough the network gives both their shares."""
     settings = {"model": "logistic", "batch_size": 4, "epochs": 1, "patience": None}
     one = Fitting(Experiment("x", "x", "x", **settings, target="crowd"), 0, split.take([0, 1]), split)
     line = one.epoch()
     predicted = one.keep_best().probabilities.argmax(axis=1)
     assert line["valid_accuracy"] == np.mean(predicted[[0, 1, 4]] == [0, 4, 6])
-
-
-def test_targets_reach_the_network(split):
-    """Two people's answers: trained long enough the network gives both their shares."""
-    settings = {"model": "prior", "batch_size": 1, "epochs": 12, "patience": None, "learning_rate": 0.3}
+    settings |= {"model": "prior", "batch_size": 1, "epochs": 12, "learning_rate": 0.3}
     doubtful = split.take([1])
     one = Fitting(Experiment("x", "x", "x", **settings, target="crowd"), 0, doubtful, doubtful)
     for _ in range(12):

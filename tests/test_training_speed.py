@@ -10,26 +10,19 @@ from ferlib.data import fer2013
 from ferlib.evaluate import summary
 from ferlib.labels import FerlibError
 from ferlib.tools import training_speed
-from ferlib.train import experiments, record
+from ferlib.train import experiments
 from ferlib.train.experiments import EXPERIMENTS
 
-ALTERNATIVES = {
-    "Pillow",
-    "image_dataset_from_directory",
-    "pandas",
-    "Keras' layers stacked",
-    "a plain Keras fit",
-} | ({"PyTorch"} if find_spec("torch") else set())
+ALTERNATIVES = {"Pillow", "image_dataset_from_directory", "pandas", "Keras' layers stacked"}
+ALTERNATIVES |= {"a plain Keras fit"} | ({"PyTorch"} if find_spec("torch") else set())
 
 
 @pytest.fixture(scope="module")
 def measured(demo_dataset):
-    few = demo_dataset.train
-    assert len(few) == 420
-    return training_speed.run(demo_dataset, networks=["prior"], quick=True, progress=False)
+    return training_speed.run(demo_dataset, networks=["prior"], quick=True)
 
 
-def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
+def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured, demo_dataset):
     assert list(measured.columns[:7]) == list(training_speed.COLUMNS)
     assert set(measured["part"]) == set(training_speed.PARTS) - {"race"}, "a race is long"
     assert set(measured["against"]) == ALTERNATIVES | {""}
@@ -39,18 +32,20 @@ def test_every_part_but_the_race_is_measured_beside_its_alternatives(measured):
     assert measured.loc[measured["against"] == "", ["other", "ratio"]].isna().all(axis=None)
     cached = measured[measured["task"] == "read from the cache"]
     assert (cached["ratio"] > 1).all(), "the cache is there to be faster"
-
-
-def test_tables_are_printed_whole(measured):
+    latency = measured[measured["part"] == "latency"]
+    assert latency[["task", "unit"]].to_numpy().tolist() == [["one image with prior", "ms"]], "once a network"
     text = training_speed.describe(measured)
     assert len(re.findall(" images/s| ms", text)) == len(measured) and "nan" not in text
     assert "tensorflow" in text.splitlines()[-1]
+    with pytest.raises(FerlibError, match="'engine'.*reading"):
+        training_speed.run(demo_dataset, parts=["engine"])
 
 
 def test_saving_again_replaces_tasks_of_the_same_device(measured):
     training_speed.save(measured)
-    table = training_speed.save(measured.assign(value=1.0).head(2))
-    kept = pd.read_csv(table)
+    latency = measured["value"][measured["part"] == "latency"].item()
+    assert summary.milliseconds()["prior"] == pytest.approx(latency)
+    kept = pd.read_csv(training_speed.save(measured.assign(value=1.0).head(2)))
     assert len(kept) == len(measured) and (kept["value"] == 1).sum() == 2
     assert len(pd.read_csv(training_speed.save(measured.assign(device="other")))) == 2 * len(measured)
 
@@ -66,20 +61,8 @@ def test_medians_leave_the_warm_up_out_and_take_turns():
     assert training_speed._seconds({"own": lambda: next(slow_start)}, 3, min) == {"own": 1.0}
 
 
-def test_one_image_is_timed_once_a_network(measured):
-    latency = measured[measured["part"] == "latency"]
-    assert latency["task"].tolist() == ["one image with prior"] and latency["unit"].tolist() == ["ms"]
-    training_speed.save(measured)
-    assert summary.milliseconds()["prior"] == pytest.approx(latency["value"].item())
-
-
-def history(accuracies, seconds):
-    columns = {name: np.zeros(len(seconds)) for name in record.HISTORY}
-    return pd.DataFrame(columns | {"valid_accuracy": accuracies, "seconds": seconds})
-
-
 def test_seconds_to_an_accuracy():
-    told = history([0.5, 0.6, 0.72, 0.7], [60.0, 2.0, 3.0, 2.0])
+    told = pd.DataFrame({"valid_accuracy": [0.5, 0.6, 0.72, 0.7], "seconds": [60.0, 2.0, 3.0, 2.0]})
     assert training_speed.seconds_to(told, 0.6) == 4.0, "the first epoch compiles and counts as a usual one"
     assert training_speed.seconds_to(told, 0.7) == 7.0
     assert training_speed.seconds_to(told, 0.73) == np.inf
@@ -106,19 +89,15 @@ class Racer:
 @pytest.mark.parametrize("quick", [False, True])
 def test_networks_race_until_they_are_good_enough(demo_dataset, monkeypatch, device, gpus, quick):
     run = []
-
-    def start(row, seed, dataset):
-        run.append(Racer(row))
-        return run[-1]
-
     monkeypatch.setattr(training_speed.machine, "gpus", lambda: gpus)
-    monkeypatch.setattr(training_speed.trainer, "start", start)
+    monkeypatch.setattr(training_speed.trainer, "start", lambda row, *_: run.append(Racer(row)) or run[-1])
     monkeypatch.setattr(training_speed.machine, "name", lambda: "some device")
-    raced = training_speed.run(demo_dataset, parts=["race"], quick=quick, progress=False)
+    raced = training_speed.run(demo_dataset, parts=["race"], quick=quick)
     races = training_speed.RACES[device]
     for racer, seconds, (id, accuracy, epochs, _) in zip(run, raced["value"], races, strict=True):
         planned = replace(EXPERIMENTS[id], epochs=epochs)
         assert racer.row == experiments.at(planned, "quick" if quick else "full")
+        assert epochs <= EXPERIMENTS[id].epochs, "racers run no longer than their rows"
         needed = 1 + int(np.ceil((accuracy - 0.4) / 0.1 - 1e-9))
         assert len(racer.history) == min(needed, racer.row.epochs), "nobody runs on behind the line"
         assert seconds == (4.0 * needed if needed <= racer.row.epochs else np.inf)
@@ -126,20 +105,10 @@ def test_networks_race_until_they_are_good_enough(demo_dataset, monkeypatch, dev
     assert set(raced["unit"]) == {"s"}
 
 
-def test_racers_are_rows_and_run_no_longer_than_these():
-    for id, _, epochs, _ in sum(training_speed.RACES.values(), ()):
-        assert epochs <= EXPERIMENTS[id].epochs
-
-
 def test_images_written_are_read_back_in_every_way(demo_dataset, tmp_path):
     some = fer2013.subset(demo_dataset.train, 210, 0)
-    folder, archive, table = training_speed._written(some, tmp_path)
-    assert len(list(folder.rglob("*.jpg"))) == 210
-    assert training_speed._by_keras(folder).shape == (210, 48, 48, 1)
-    assert training_speed._by_pandas(table).shape == (210, 48 * 48)
-    assert [len(split) for split in fer2013.load(archive).splits] == [106, 52, 52]
-
-
-def test_an_unknown_part_is_told(demo_dataset):
-    with pytest.raises(FerlibError, match="'engine'.*reading"):
-        training_speed.run(demo_dataset, parts=["engine"])
+    ways = training_speed._ways_to_read(some, tmp_path)
+    for name, read in ways.items():
+        assert len(read()) == 210 and read()[0].size == 48 * 48, name
+    assert len(list(tmp_path.rglob("*.jpg"))) == 210
+    assert [len(split) for split in fer2013.load(tmp_path / "archive.zip").splits] == [106, 52, 52]

@@ -37,7 +37,6 @@ def trained(monkeypatch):
             rows.append(row)
             epochs.append(0)
             self.history = []
-            self.best = 1 - abs(row.learning_rate - 1e-3) * 50
 
         @property
         def finished(self):
@@ -45,12 +44,15 @@ def trained(monkeypatch):
 
         def epoch(self):
             epochs[-1] += 1
-            line = {"epoch": len(self.history) + 1, "valid_accuracy": self.best}
-            self.history.append(line)
-            return line
+            self.history.append({"epoch": epochs[-1], "valid_accuracy": accuracy(rows[-1])})
+            return self.history[-1]
 
     monkeypatch.setattr(trainer, "start", Made)
     return rows, epochs
+
+
+def accuracy(row):
+    return 1 - abs(row.learning_rate - 1e-3) * 50
 
 
 def study(url=None):
@@ -60,15 +62,20 @@ def study(url=None):
 
 def test_a_real_study_reads_no_test_split_and_goes_on(row, demo_dataset, capsys):
     dataset = replace(demo_dataset, test=made_up.Poison())
-    settings = {"epochs": 1, "model": "logistic", "switches": ()}
-    EXPERIMENTS["tiny"] = replace(row, **settings)
+    EXPERIMENTS["tiny"] = replace(row, epochs=1, model="logistic", switches=(), policy="none")
     tune.tune("tiny", dataset, trials=1, profile="full")
     text = tune.tune("tiny", dataset, trials=1, profile="full")
     assert "the best of 2 trials" in text
     assert len(study().trials) == 2
+    assert set(study().trials[1].params) == {"learning_rate", "weight_decay"}, "no dropout, no augmentation"
     errors = capsys.readouterr().err
     assert "trial 0: PublicTest" in errors and "trial 1: PublicTest" in errors
     assert list((paths.runs() / "tune").iterdir()), "the study is kept in a file"
+    tune.tune("tiny", replace(dataset, fingerprint="0" * 64), trials=1, profile="full")
+    EXPERIMENTS["tiny"] = replace(EXPERIMENTS["tiny"], epochs=2)
+    tune.tune("tiny", dataset, trials=1, profile="full")
+    names = optuna.get_all_study_names(tune._storage(optuna, None))
+    assert len(names) == 3, "other data or rows are other studies"
 
 
 def test_own_settings_come_first_and_the_rest_lies_in_range(row, demo_dataset, trained):
@@ -110,16 +117,9 @@ def test_poor_trials_end_early(row, demo_dataset, trained):
 
 def test_the_answer_is_a_row_with_the_best_settings(row, demo_dataset, trained):
     text = tune.tune("tiny", demo_dataset, trials=8, profile="full")
-    best = eval(text)
-    accuracies = {1 - abs(changed.learning_rate - 1e-3) * 50: changed for changed in trained[0]}
-    assert best == accuracies[max(accuracies)]
-    assert f"PublicTest {max(accuracies):.1%}, the best of 8 trials" in text
-
-
-def test_rows_without_dropout_or_augmentation_have_less_to_search(row, demo_dataset, trained):
-    EXPERIMENTS["tiny"] = replace(row, model="logistic", switches=(), policy="none")
-    tune.tune("tiny", demo_dataset, trials=2, profile="full")
-    assert set(study().trials[1].params) == {"learning_rate", "weight_decay"}
+    best = max(trained[0], key=accuracy)
+    assert eval(text) == best
+    assert f"PublicTest {accuracy(best):.1%}, the best of 8 trials" in text
 
 
 def test_a_database_serves_as_well(row, demo_dataset, trained, tmp_path):
@@ -129,19 +129,6 @@ def test_a_database_serves_as_well(row, demo_dataset, trained, tmp_path):
         text = tune.tune("tiny", demo_dataset, trials=2, storage=url, profile="full")
     assert "the best of 4 trials" in text
     assert not (paths.runs() / "tune").exists()
-
-
-def test_other_data_or_rows_are_other_studies(row, demo_dataset, trained):
-    tune.tune("tiny", demo_dataset, trials=1, profile="full")
-    tune.tune("tiny", replace(demo_dataset, fingerprint="0" * 64), trials=1, profile="full")
-    EXPERIMENTS["tiny"] = replace(row, epochs=11)
-    tune.tune("tiny", demo_dataset, trials=1, profile="full")
-    assert len(optuna.get_all_study_names(tune._storage(optuna, None))) == 3
-
-
-def test_a_broken_storage_is_told(row, demo_dataset):
-    with pytest.raises(FerlibError, match="storage oracle9://nowhere can't be opened"):
-        tune.tune("tiny", demo_dataset, storage="oracle9://nowhere")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +145,9 @@ def test_a_missing_driver_is_told(row, demo_dataset, monkeypatch, scheme, driver
         tune.tune("tiny", demo_dataset, storage=f"{scheme}://somebody@127.0.0.1/studies")
 
 
-def test_a_missing_extra_is_told(row, demo_dataset, monkeypatch):
+def test_a_broken_storage_and_a_missing_extra_are_told(row, demo_dataset, monkeypatch):
+    with pytest.raises(FerlibError, match="storage oracle9://nowhere can't be opened"):
+        tune.tune("tiny", demo_dataset, storage="oracle9://nowhere")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(FerlibError, match=r"pip install -e '\.\[tune\]"):
         tune.tune("tiny", demo_dataset)

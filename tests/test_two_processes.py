@@ -54,10 +54,8 @@ def test_two_writers_of_one_file(tmp_path):
 
 def test_two_first_reads_of_one_source(tmp_path):
     """Also while it is replaced: each of them makes files that are outdated for the other."""
-    source = tmp_path / "fer2013.csv"
-    tables = [
-        demo.write_csv(demo.faces((demo.SMALLEST,) * 3, seed), tmp_path / f"{seed}.csv") for seed in (0, 1)
-    ]
+    source, faces = tmp_path / "fer2013.csv", [demo.faces((demo.SMALLEST,) * 3, seed) for seed in (0, 1)]
+    tables = [demo.write_csv(drawn, tmp_path / f"{seed}.csv") for seed, drawn in enumerate(faces)]
     source.write_bytes(tables[0].read_bytes())
     readers = [started("-m", "ferlib", "data", "--data", str(source)) for _ in range(2)]
     turn = 0
@@ -68,8 +66,7 @@ def test_two_first_reads_of_one_source(tmp_path):
         time.sleep(0.2)
     for reader in readers:
         ended(reader)
-    found = fer2013.load(source).fingerprint
-    assert found == fer2013.load(tables[turn % 2]).fingerprint
+    assert fer2013.load(source).fingerprint == fer2013.load(tables[turn % 2]).fingerprint
     assert not temporaries(paths.cache())
 
 
@@ -79,28 +76,12 @@ def test_two_trainings_of_the_same_rows(tmp_path, monkeypatch):
     source = demo.write_csv(demo.faces((300, 100, 100)), tmp_path / "fer2013.csv")
     dataset = fer2013.load(source)
     monkeypatch.setenv("FERLIB_CHECKPOINT_SECONDS", "0")
-    words = [
-        "-m",
-        "ferlib",
-        "train",
-        "prior",
-        "logistic",
-        "--seeds",
-        "2",
-        "--profile",
-        "quick",
-        "--data",
-        str(source),
-    ]
-    for process in [started(*words) for _ in range(2)]:
+    words = ["-m", "ferlib", "train", "prior", "logistic", "--seeds", "2", "--profile", "quick", "--data"]
+    for process in [started(*words, str(source)) for _ in range(2)]:
         ended(process)
     found = record.runs(dataset)
-    assert [(run.experiment.id, run.seed) for run in found] == [
-        ("logistic", 0),
-        ("logistic", 1),
-        ("prior", 0),
-        ("prior", 1),
-    ]
+    runs = [(run.experiment.id, run.seed) for run in found]
+    assert runs == [("logistic", 0), ("logistic", 1), ("prior", 0), ("prior", 1)]
     for run in found:
         assert run.model() is not None
         assert set(os.listdir(run.directory)) == {record.RUN_FILE, record.WEIGHTS_FILE}

@@ -98,12 +98,21 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
     """Look over every image; the answers are cached, so that this takes its time once for each data set."""
     name = f"audit-{dataset.fingerprint[:16]}-"
     file = paths.cache() / f"{name}{_VERSION}.npz"
-    listed = pd.concat([_listed(split) for split in dataset.splits], ignore_index=True)
+    listed = [
+        {"split": split.name, "index": np.arange(len(split)), "name": split.names, "label": split.labels}
+        for split in dataset.splits
+    ]
+    listed = pd.concat(map(pd.DataFrame, listed), ignore_index=True)
 
     def make() -> None:
-        found = _look_over(listed, dataset, progress).drop(columns=listed.columns)
+        images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
+        found = _exact_copies(listed, images) | {"partner": _partners(listed, images)}
+        found["near_leaked"] = found["leaked"] | (found["partner"] >= 0)
+        found["contrast"] = images.reshape(len(images), -1).std(axis=1)
+        found["low_contrast"], found["blank"] = (found["contrast"] < most for most in (LOW_CONTRAST, BLANK))
+        found["faceless"] = ~_have_faces(images, progress)
         with paths.written_atomically(file) as temporary:
-            np.savez_compressed(temporary, **{column: found[column].to_numpy() for column in found})
+            np.savez_compressed(temporary, **found)
         for outdated in set(paths.cache().glob(f"{name}*")) - {file}:
             outdated.unlink(missing_ok=True)
 
@@ -113,50 +122,25 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
     return Audit(paths.kept(read, make))
 
 
-def _look_over(frame: pd.DataFrame, dataset: Dataset, progress: bool) -> pd.DataFrame:
-    """Return the table of an `Audit` from the list of its images."""
-    images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
-    frame = _with_exact_copies(frame, images)
-    frame["partner"] = _partners(frame, images)
-    frame["near_leaked"] = frame["leaked"] | (frame["partner"] >= 0)
-    frame["contrast"] = images.reshape(len(images), -1).std(axis=1)
-    frame["low_contrast"] = frame["contrast"] < LOW_CONTRAST
-    frame["blank"] = frame["contrast"] < BLANK
-    return frame.assign(faceless=~_have_faces(images, progress))
-
-
-def _listed(split) -> pd.DataFrame:
-    columns = {
-        "split": split.name,
-        "index": np.arange(len(split)),
-        "name": split.names,
-        "label": split.labels,
+def _exact_copies(listed: pd.DataFrame, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return exact_group, conflicting and leaked."""
+    group = pd.factorize(pd.Series([image.tobytes() for image in images]))[0]
+    is_train = (listed["split"] == "train").to_numpy()
+    return {
+        "exact_group": np.where(np.bincount(group)[group] > 1, group, -1),
+        "conflicting": (listed["label"].groupby(group).transform("nunique") > 1).to_numpy(),
+        "leaked": np.isin(group, group[is_train]) & ~is_train,
     }
-    return pd.DataFrame(columns)
 
 
-def _with_exact_copies(frame: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
-    """Add exact_group, conflicting and leaked."""
-    pixels = pd.Series([image.tobytes() for image in images])
-    group = pd.factorize(pixels)[0]
-    sizes = np.bincount(group)
-    labels = frame["label"].groupby(group).transform("nunique")
-    in_train = np.isin(group, group[frame["split"] == "train"])
-    return frame.assign(
-        exact_group=np.where(sizes[group] > 1, group, -1),
-        conflicting=(labels > 1).to_numpy(),
-        leaked=in_train & (frame["split"] != "train").to_numpy(),
-    )
-
-
-def _partners(frame: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+def _partners(listed: pd.DataFrame, images: np.ndarray) -> np.ndarray:
     """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,).
 
     A mirrored image is a copy, too; an image that is blank has none.
     """
-    train = (frame["split"] == "train").to_numpy()
+    train = (listed["split"] == "train").to_numpy()
     known, known_mirrored = _reduced(images[train]), _reduced(images[train, :, ::-1])
-    positions, partners = np.flatnonzero(~train), np.full(len(frame), -1)
+    positions, partners = np.flatnonzero(~train), np.full(len(listed), -1)
     for start in range(0, len(positions), _BLOCK):
         block = positions[start : start + _BLOCK]
         asked = _reduced(images[block])
@@ -178,10 +162,7 @@ def _reduced(images: np.ndarray) -> np.ndarray:
 
 
 def _have_faces(images: np.ndarray, progress: bool) -> np.ndarray:
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        answers = pool.map(faces.has_face, images, chunksize=64)
-        shown = tqdm(
-            answers, total=len(images), desc="searching for faces", disable=not progress, mininterval=2
-        )
-        return np.fromiter(shown, bool, len(images))
+    options = {"total": len(images), "desc": "searching for faces", "mininterval": 2}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = tqdm(pool.map(faces.has_face, images), disable=not progress, **options)
+        return np.fromiter(answers, bool, len(images))

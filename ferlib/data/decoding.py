@@ -4,6 +4,7 @@ import csv
 import io
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,15 +49,14 @@ def grey(content: bytes, where: str, any_size: bool = False) -> np.ndarray:
         )
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-32:]:
         raise FerlibError(f"{where}: the JPEG is cut off; replace the file.")
-    if _announced(content, where) > MOST_PIXELS:
+    if (announced := _announced(content)) > MOST_PIXELS:
         raise FerlibError(f"{where}: announces more than {MOST_PIXELS:,} pixels; shrink or remove it.")
-    flag = cv2.IMREAD_GRAYSCALE if any_size else cv2.IMREAD_UNCHANGED
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
-    except cv2.error:
-        image = None
+    flag, image = cv2.IMREAD_GRAYSCALE if any_size else cv2.IMREAD_UNCHANGED, None
+    if announced:
+        with suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if image is None:
-        raise _unreadable(where)
+        raise FerlibError(f"{where}: cannot be read as an image; replace or remove the file.")
     if any_size:
         return cv2.resize(image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA)
     if image.shape != (IMAGE_SIZE, IMAGE_SIZE) or image.dtype != np.uint8:
@@ -68,12 +68,10 @@ def grey(content: bytes, where: str, any_size: bool = False) -> np.ndarray:
     return image
 
 
-def _announced(content: bytes, where: str) -> int:
-    """Return the number of pixels that a header announces, checking what checksums the format has."""
+def _announced(content: bytes) -> int:
+    """Return how many pixels a header announces, 0 of no image or where a checksum of the format is wrong."""
     if content.startswith(b"\xff\xd8"):
-        if pixels := jpeg_pixels(content):
-            return pixels
-        raise _unreadable(where)
+        return jpeg_pixels(content)
     try:
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -81,18 +79,12 @@ def _announced(content: bytes, where: str) -> int:
         return image.width * image.height
     except Image.DecompressionBombError:
         return MOST_PIXELS + 1
-    except Exception as problem:  # a damaged picture raises errors of many kinds
-        raise _unreadable(where) from problem
-
-
-def _unreadable(where: str) -> FerlibError:
-    return FerlibError(f"{where}: cannot be read as an image; replace or remove the file.")
+    except Exception:  # a damaged picture raises errors of many kinds
+        return 0
 
 
 MOST_TABLE_BYTES = 8 * 2**30
 """Size of a table that is read at most, unpacked; fer2013.csv has 0.3 GB."""
-
-_PIXELS = IMAGE_SIZE * IMAGE_SIZE
 
 
 def read(file: BinaryIO, size: int, where: str) -> Faces:
@@ -151,12 +143,11 @@ def _parse_row(row: list[str], columns: list[int], where: str) -> tuple[int, np.
         raise FerlibError(
             f"{where}: emotion is {emotion!r}, expected a code from 0 to {len(CLASSES) - 1}; mend it."
         )
-    split = layout.USAGES.get(usage.casefold())
-    if split is None:
+    if usage.casefold() not in layout.USAGES:
         raise FerlibError(
             f"{where}: Usage is {usage!r}, expected one of {', '.join(KAGGLE_SPLITS)}; mend it."
         )
-    return int(emotion), _parse_pixels(pixels, where), split
+    return int(emotion), _parse_pixels(pixels, where), layout.USAGES[usage.casefold()]
 
 
 def _parse_pixels(text: str, where: str) -> np.ndarray:
@@ -167,9 +158,9 @@ def _parse_pixels(text: str, where: str) -> np.ndarray:
     except ValueError:
         odd = next((word for word in text.split() if not word.isdecimal()), text[:20])
         raise FerlibError(f"{where}: a pixel is {odd!r}, expected a number from 0 to 255; mend it.") from None
-    if len(values) != _PIXELS:
+    if len(values) != IMAGE_SIZE**2:
         raise FerlibError(
-            f"{where}: has {len(values)} pixels instead of {_PIXELS}; mend the row or download again."
+            f"{where}: has {len(values)} pixels instead of {IMAGE_SIZE**2}; mend the row or download again."
         )
     if len(odd := values[(values < 0) | (values > 255)]):
         raise FerlibError(f"{where}: a pixel is {odd[0]}, expected a number from 0 to 255; mend it.")

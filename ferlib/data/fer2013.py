@@ -122,12 +122,10 @@ def load(source: str | Path | None = None, *, own_classes: bool = False) -> Data
     if str(source) == "demo":
         return drawn()
     if source is not None:
-        return _opened(readers.locate(paths.expanded(source)), own_classes)
-    if paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True)):
-        return _opened(found, own_classes)
-    if (downloaded := _from_kaggle()) is not None:
-        return _opened(readers.locate(downloaded), own_classes)
-    return drawn()
+        found = readers.locate(paths.expanded(source))
+    elif not (paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True))):
+        found = (downloaded := _from_kaggle()) and readers.locate(downloaded)
+    return _opened(found, own_classes) if found else drawn()
 
 
 def drawn(sizes: tuple[int, int, int] = demo.SIZES, seed: int = 0) -> Dataset:
@@ -247,11 +245,11 @@ def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tupl
     labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
     classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
     fingerprint = str(facts["fingerprint"])
-    if images.shape != (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) or images.dtype != np.uint8:
-        raise ValueError(f"{images_file} holds {images.dtype} {images.shape}")
-    if labels.dtype != np.int64 or names.dtype.kind != "U" or not len(labels) == len(names) == len(images):
-        raise ValueError(f"{facts_file} holds {labels.dtype} {labels.shape}, {names.dtype} {names.shape}")
-    if _fingerprint(images, labels, sizes, classes) != fingerprint:
+    fits = images.shape == (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) and len(labels) == len(names) == len(
+        images
+    )
+    fits = fits and (images.dtype, labels.dtype, names.dtype.kind) == (np.uint8, np.int64, "U")
+    if not fits or _fingerprint(images, labels, sizes, classes) != fingerprint:
         raise ValueError(f"{images_file} is not what was written")
     ends = np.cumsum(sizes)
     splits = [
@@ -313,8 +311,8 @@ def _is_online(timeout: float = 3.0) -> bool:
     answers = []
 
     def ask():
+        question = urllib.request.Request("https://www.kaggle.com", method="HEAD")
         with contextlib.suppress(OSError):
-            question = urllib.request.Request("https://www.kaggle.com", method="HEAD")
             with contextlib.suppress(urllib.error.HTTPError):  # a refusal is an answer, too
                 urllib.request.urlopen(question, timeout=timeout).close()
             answers.append(True)

@@ -1,5 +1,6 @@
 """Split and class of each file of a data set, from its folders and name as people spell them."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterable
@@ -36,6 +37,15 @@ USAGES = {usage.casefold(): SPLITS.index(split) for usage, split in KAGGLE_SPLIT
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 _CLUTTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
+
+HALVED = (
+    "The files in {}/ carry no PublicTest_ or PrivateTest_ in their names, so the official split is lost: "
+    "they are divided by class into halves with a fixed seed, and results are not comparable with others'."
+)
+TAKEN = (
+    "The file names do not tell the official split: {} are taken as they stand, and results are comparable "
+    "with others' only if these are FER-2013's own."
+)
 
 
 class Place(NamedTuple):
@@ -103,7 +113,7 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
         FerlibError: An image stands astray, or it cannot be told which folder is meant.
     """
     roots: dict[tuple[str, ...], list[Place]] = {}
-    outside = []
+    outside, notes = [], []
     for member in sorted(set(members)):
         parts = PurePosixPath(member).parts
         if is_clutter(member):
@@ -117,45 +127,32 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
             )
         elif PurePosixPath(member).suffix.casefold() in IMAGE_SUFFIXES:
             outside.append(member)
-    notes = []
     if outside:
-        notes.append(f"Left out, as outside train/ and test/: {_files(outside)}.")
+        notes.append(_left_out("outside train/ and test/", outside))
     found = _only_root(roots, where, notes)
-    _refuse_two_spellings(found, where)
+    for split in SPLITS:
+        if len(names := sorted({place.folder for place in found if place.split == split})) > 1:
+            both = listed([f"{name}/" for name in names])
+            raise FerlibError(f"{where}: holds {both}, which mean the same split; keep one of them.")
     return found, tuple(notes)
+
+
+def _left_out(reason: str, members: list[str]) -> str:
+    count, more = ("1 image", "") if len(members) == 1 else (f"{len(members):,} images", ", ...")
+    return f"Left out, as {reason}: {count} ({shown(members[0])}{more})."
 
 
 def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: list[str]) -> list[Place]:
     """Return the images of the one data set, also where a second folder holds the same files once more."""
-    if not roots:
-        return []
-    first, *others = sorted(roots, key=lambda root: (len(root), root))
+    first, *others = sorted(roots, key=lambda root: (len(root), root)) or [()]
     for other in others:
-        twins = [place[:2] + (place.name,) for place in roots[other]]
-        if twins != [place[:2] + (place.name,) for place in roots[first]]:
+        one, two = ([place[:2] + (place.name,) for place in roots[root]] for root in (first, other))
+        if one != two:
             found = " and ".join("/".join((*root, roots[root][0].folder)) for root in (first, other))
             raise FerlibError(f"{where}: holds more than one data set ({found}); keep one of them.")
-        notes.append(
-            f"Left out, as {'/'.join(first) or 'the folder above'} holds files of the same names: "
-            f"{_files([place.member for place in roots[other]])}."
-        )
-    return roots[first]
-
-
-def _files(members: list[str]) -> str:
-    if len(members) == 1:
-        return f"1 image ({shown(members[0])})"
-    return f"{len(members):,} images ({shown(members[0])}, ...)"
-
-
-def _refuse_two_spellings(found: list[Place], where: str) -> None:
-    spellings: dict[str, set[str]] = {}
-    for place in found:
-        spellings.setdefault(place.split, set()).add(place.folder)
-    for names in spellings.values():
-        if len(names) > 1:
-            both = listed([f"{name}/" for name in sorted(names)])
-            raise FerlibError(f"{where}: holds {both}, which mean the same split; keep one of them.")
+        same = f"{'/'.join(first) or 'the folder above'} holds files of the same names"
+        notes.append(_left_out(same, [place.member for place in roots[other]]))
+    return roots.get(first, [])
 
 
 def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
@@ -213,14 +210,15 @@ def _emotion(folder: str) -> str | None:
 
 def _refuse_gaps(found: list[Place], names: tuple[str, ...], emotion_of: dict[str, str], where: str) -> None:
     folders = {place.split: place.folder for place in found}
-    for split in ("train", "test"):
-        if split not in folders and not (split == "test" and "valid" in folders):
+    for split, also in (("train", "train"), ("test", "valid")):
+        if not {split, also} & set(folders):
             raise FerlibError(f"{where}: the split {split}/ is missing; unpack the archive again.")
     present = {(place.split, emotion_of[place.emotion]) for place in found}
-    for split, folder in folders.items():
-        for emotion in names:
-            if (split, emotion) not in present:
-                raise FerlibError(f"{where}: {folder}/{emotion}/ holds no images; unpack the archive again.")
+    for split, emotion in itertools.product(folders, names):
+        if (split, emotion) not in present:
+            raise FerlibError(
+                f"{where}: {folders[split]}/{emotion}/ holds no images; unpack the archive again."
+            )
 
 
 def splits(
@@ -252,35 +250,18 @@ def splits(
         )
     unnamed = held_out & np.array([place.usage is None for place in found])
     if three:
-        return by_folder, (_by_folders(folders),) if unnamed.any() else ()
+        used = {usage: folders[split] for usage, split in KAGGLE_SPLITS.items() if split != "train"}
+        used = " and ".join(f"{folder}/ as {usage}" for usage, folder in used.items())
+        return by_folder, (TAKEN.format(used),) if unnamed.any() else ()
     if unnamed[held_out].all():
         (folder,) = (folder for split, folder in folders.items() if split != "train")
-        return _halves(held_out, images, labels), (renumbered(folder),)
+        return _halves(held_out, images, labels), (HALVED.format(folder),)
     if unnamed.any():
         raise FerlibError(
             f"{where}: {found[unnamed.argmax()].member} is named neither PublicTest_ nor PrivateTest_; "
             "rename or remove it."
         )
     return np.array([place.usage or 0 for place in found], np.int64), ()
-
-
-def renumbered(folder: str) -> str:
-    """Note that a held-out folder was halved, since its file names are not Kaggle's."""
-    return (
-        f"The files in {folder}/ carry no PublicTest_ or PrivateTest_ in their names, so the official split "
-        "is lost: they are divided by class into halves with a fixed seed, and results are not comparable "
-        "with others'."
-    )
-
-
-def _by_folders(folders: dict[str, str]) -> str:
-    used = " and ".join(
-        f"{folders[split]}/ as {usage}" for usage, split in KAGGLE_SPLITS.items() if split != "train"
-    )
-    return (
-        f"The file names do not tell the official split: {used} are taken as they stand, and results are "
-        "comparable with others' only if these are FER-2013's own."
-    )
 
 
 def _halves(held_out: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -25,12 +25,7 @@ DEPTH = 3
 """Folders below the one named that are searched for the data set."""
 
 _PREFERRED = (
-    "archive.zip",
-    "fer2013.zip",
-    "fer2013.csv",
-    "icml_face_data.csv",
-    "fer2013.tar.gz",
-    "fer2013.tar",
+    *("archive.zip", "fer2013.zip", "fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz", "fer2013.tar"),
 )
 _TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013", "icml_face_data")
 _CONTAINERS = (".zip", ".csv", ".tar.gz", ".tgz", ".tar")
@@ -98,13 +93,12 @@ def _entries(folder: Path, named: bool) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not is_clutter(entry.name))
     except OSError as problem:
-        if named:
-            raise _shut(problem) from None
-        return []
+        return _refuse(problem) if named else []
 
 
-def _shut(problem: OSError) -> FerlibError:
-    return FerlibError(f"{problem.filename}: cannot be opened ({problem.strerror}); allow reading it.")
+def _refuse(problem: OSError):
+    told = f"{problem.filename}: cannot be opened ({problem.strerror}); allow reading it."
+    raise FerlibError(told) from None
 
 
 def _is_split(entry: Path) -> bool:
@@ -174,11 +168,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         FerlibError: A folder cannot be listed, or links lead to it twice.
     """
     seen = set()
-
-    def refuse(problem: OSError):
-        raise _shut(problem) from None
-
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:  # each would be read twice, and links that lead to each other never end
             raise FerlibError(
@@ -193,39 +183,24 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _read_folder(folder: Path) -> Reading:
-    members = []
+    sizes = {}
     for path in files_below(folder):
         if path.is_symlink() and not path.exists():
             raise FerlibError(f"{path}: is a link that leads nowhere; mend or remove it.")
         if path.is_file():
-            members.append(path.relative_to(folder).as_posix())
-
-    def content(member: str) -> bytes:
-        _refuse_large((folder / member).stat().st_size, f"{folder}: {member}")
-        return (folder / member).read_bytes()
-
-    return _read_images(members, content, str(folder))
-
-
-def _refuse_large(size: int, said: str) -> None:
-    if size > decoding.MOST_PICTURE_BYTES:
-        raise FerlibError(f"{said} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it.")
+            sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return _read_images(sizes, lambda member: (folder / member).read_bytes(), str(folder))
 
 
 def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive:
         _refuse_odd_names(archive.namelist(), path)
-        members = [member for member in archive.namelist() if not member.endswith("/")]
-        table = _choose_csv(members, path)
-        if table and not any(map(layout.is_image_of_split, members)):
-            with archive.open(table) as file:
-                return Reading(decoding.read(file, archive.getinfo(table).file_size, f"{path}: {table}"))
-
-        def content(member: str) -> bytes:
-            _refuse_large(archive.getinfo(member).file_size, f"{path}: {member}")
-            return archive.read(member)
-
-        return _read_images(members, content, str(path))
+        sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
+        table = _choose_csv(sizes, path)
+        if table is None or any(map(layout.is_image_of_split, sizes)):
+            return _read_images(sizes, archive.read, str(path))
+        with archive.open(table) as file:
+            return Reading(decoding.read(file, sizes[table], f"{path}: {table}"))
 
 
 def _read_tar(path: Path) -> Reading:
@@ -250,7 +225,7 @@ def _read_tar(path: Path) -> Reading:
         )
 
 
-def _choose_csv(members: list[str], path: Path) -> str | None:
+def _choose_csv(members: Iterable[str], path: Path) -> str | None:
     names = {member: PurePosixPath(member).name.casefold() for member in members if not is_clutter(member)}
     for known in _TABLES:
         if found := [member for member, name in names.items() if name == known]:
@@ -275,9 +250,9 @@ def _refuse_odd_names(members: list[str], path: Path) -> None:
         seen.add(member)
 
 
-def _read_images(members: list[str], content: Callable[[str], bytes], where: str) -> Reading:
-    """Read a ``train/ test/`` layout; ``content`` returns the bytes of a member."""
-    placed, left_out = layout.places(members, where)
+def _read_images(sizes: dict[str, int], content: Callable[[str], bytes], where: str) -> Reading:
+    """Read a ``train/ test/`` layout from members of these sizes; ``content`` returns a member's bytes."""
+    placed, left_out = layout.places(sizes, where)
     if len(placed) > MOST_IMAGES:
         raise FerlibError(f"{where}: holds {len(placed):,} images, more than {MOST_IMAGES:,}; take fewer.")
     classes, emotion_of, notes = layout.classes(placed, where)
@@ -285,6 +260,8 @@ def _read_images(members: list[str], content: Callable[[str], bytes], where: str
     images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
     for n, place in enumerate(decoding.progress(placed, where)):
         said = f"{where}: {place.member}"
+        if sizes[place.member] > decoding.MOST_PICTURE_BYTES:
+            raise FerlibError(f"{said} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it.")
         images[n, ..., 0] = decoding.grey(content(place.member), said, any_size=classes != CLASSES)
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)

@@ -63,7 +63,13 @@ def of(split: Split) -> np.ndarray | None:
     if 2 * (found >= 0).sum() < max(len(split), 1):
         return None
     votes = np.where(found[:, np.newaxis] >= 0, _table()["votes"][found], 0).astype(np.uint8)
-    _refuse_nonsense(split, votes)
+    seen, labels = majority(votes), np.array([CLASSES.index(name) for name in split.classes])[split.labels]
+    agreement = (seen == labels)[seen >= 0]
+    if len(agreement) >= _FEW and agreement.mean() < _LEAST_AGREEMENT:
+        raise FerlibError(
+            f"{split.name}: the labels agree with FER+'s votes on only {agreement.mean():.0%} of "
+            f"{len(agreement):,} images, so one of them was shuffled; get FER-2013 anew."
+        )
     return votes
 
 
@@ -78,7 +84,8 @@ def distribution(votes: np.ndarray) -> np.ndarray:
 
     Source: Barsoum et al. 2016, whose program sets single votes to zero.
     """
-    kept = np.where(votes[:, : len(CLASSES)] > 1, votes[:, : len(CLASSES)], 0).astype(np.float32)
+    emotions = votes[:, : len(CLASSES)]
+    kept = np.where(emotions > 1, emotions, 0).astype(np.float32)
     return kept / np.maximum(kept.sum(axis=1, keepdims=True), 1)
 
 
@@ -90,8 +97,7 @@ def majority(votes: np.ndarray) -> np.ndarray:
     Args:
         votes: Integers (n, 10), from `of`.
     """
-    best = votes.max(axis=1, keepdims=True)
-    first = votes.argmax(axis=1)
+    best, first = votes.max(axis=1, keepdims=True), votes.argmax(axis=1)
     unique = ((votes == best).sum(axis=1) == 1) & (best[:, 0] > 0)
     return np.where(unique & (first < len(CLASSES)), first, -1)
 
@@ -194,27 +200,18 @@ def _filed(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def _settled(split: Split, sketches: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Tell twins apart by name or row; leave out those that cannot be told apart."""
     table = _table()
-    is_twin = np.isin(np.arange(len(table["keys"])), table["twins"])
-    numbers = dict(zip(table["twin_numbers"].tolist(), table["twins"].tolist(), strict=True))
-    rows = dict(zip(table["twin_rows"].tolist(), table["twins"].tolist(), strict=True))
-    for image in np.flatnonzero((found >= 0) & is_twin[found]):
+    twins, kinds = table["twins"].tolist(), ("row", *KAGGLE_SPLITS)
+    rows, numbers = (
+        dict(zip(table[told].tolist(), twins, strict=True)) for told in ("twin_rows", "twin_numbers")
+    )
+    for image in np.flatnonzero(np.isin(found, twins)):
         prefix, _, number = str(split.names[image]).partition(".")[0].partition("_")
-        known = rows if prefix == "row" else numbers if prefix in KAGGLE_SPLITS else {}
-        place = known.get(int(number) if number.isdecimal() else -1)
+        place = None
+        if prefix in kinds and number.isdecimal():
+            place = (rows if prefix == "row" else numbers).get(int(number))
         possible = _possible_keys(sketches[image], _EDGE)
         found[image] = place if place is not None and table["keys"][place] in possible else -1
     return found
-
-
-def _refuse_nonsense(split: Split, votes: np.ndarray) -> None:
-    seen = majority(votes)
-    labels = np.array([CLASSES.index(name) for name in split.classes])[split.labels]
-    agreement = (seen == labels)[seen >= 0]
-    if len(agreement) >= _FEW and agreement.mean() < _LEAST_AGREEMENT:
-        raise FerlibError(
-            f"{split.name}: the labels agree with FER+'s votes on only {agreement.mean():.0%} of "
-            f"{len(agreement):,} images, so one of them was shuffled; get FER-2013 anew."
-        )
 
 
 @cache

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-import pandas as pd
-
 from ferlib import paths
 from ferlib.data import votes
 from ferlib.data.fer2013 import Dataset
@@ -114,18 +112,18 @@ def model_card(run: Run, metadata: Mapping, dataset: Dataset) -> str:
 
 def _origin(run: Run, metadata: Mapping) -> dict[str, str]:
     """Return what was trained, how, and what file came of it, as the card says it."""
+    row, result = run.experiment, run.result
     return {
-        "experiment": run.experiment.id,
-        "group": run.experiment.group,
-        "title": run.experiment.title,
-        "images": f"{run.result['images']:,}",
+        "experiment": row.id,
+        "group": row.group,
+        "title": row.title,
+        **{name: f"{result[name]:,}" for name in ("images", "parameters")},
+        "sha256": metadata["sha256"],
         "classes": ", ".join(run.valid.classes),
         "megabytes": f"{metadata['bytes'] / 1e6:.1f}",
-        "sha256": metadata["sha256"],
-        "parameters": f"{run.result['parameters']:,}",
-        "macs": f"{run.result['macs'] / 1e6:.0f}",
-        "fingerprint": run.result["fingerprint"][:16],
-        "minutes": f"{run.result['train_seconds'] / 60:.0f}",
+        "macs": f"{result['macs'] / 1e6:.0f}",
+        "fingerprint": result["fingerprint"][:16],
+        "minutes": f"{result['train_seconds'] / 60:.0f}",
         "temperature": f"{metadata['temperature']:.2f}",
     }
 
@@ -191,18 +189,18 @@ def _calibration(predictions: Predictions, temperature: float, people: Judged | 
 
 def _scores(predictions: Predictions, people: Judged | None) -> str:
     """Write the recall of each emotion by labels, and by people where they voted."""
-    truths = {"labelled": predictions} | ({"seen by people": _as_people_see(people)} if people else {})
-    heads = [f"{how} so: images | of these named so | 95 % interval" for how in reversed(truths)]
-    tables = [metrics.recall_intervals(truths[how]) for how in reversed(truths)]
+    truths = ({"seen by people": _as_people_see(people)} if people else {}) | {"labelled": predictions}
+    tables = [metrics.recall_intervals(truth) for truth in truths.values()]
+    heads = [f"{how} so: images | of these named so | 95 % interval" for how in truths]
     lines = [f"| emotion | {' | '.join(heads)} |", "|---|" + "--:|" * 3 * len(truths)]
     for name in tables[-1].index:
-        cells = [cell for table in tables for cell in _recall(table, name)]
-        lines.append(f"| {' | '.join([name, *cells])} |")
+        cells = [name]
+        for table in tables:
+            if name in table.index:
+                ends = interval(table.loc[name, "low"], table.loc[name, "high"], unit=" %")
+                support, recall = table.loc[name, ["support", "recall"]]
+                cells += [f"{support:.0f}", percent(recall), ends]
+            else:
+                cells += ["0", "–", "–"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _recall(table: pd.DataFrame, name: str) -> tuple[str, str, str]:
-    if name not in table.index:
-        return "0", "–", "–"
-    ends = interval(table.loc[name, "low"], table.loc[name, "high"], unit=" %")
-    return f"{table.loc[name, 'support']:.0f}", percent(table.loc[name, "recall"]), ends

@@ -19,7 +19,7 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 from ferlib import paths
-from ferlib.data import portrait, votes
+from ferlib.data import demo, votes
 from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import crowd, summary
 from ferlib.labels import CLASSES, FerlibError
@@ -100,17 +100,12 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
 
 def _usable(runs: list[Run], profile: str) -> list[Run]:
     """Return the small runs for all emotions whose weights are here, those of the best profile there is."""
-    small = [
-        run
-        for run in runs
-        if run.valid.classes == CLASSES
-        and run.result["parameters"] < summary.REAL_TIME_PARAMETERS
-        and run.weights
-    ]
-    for name in reversed(experiments.PROFILES) if profile == "auto" else (profile,):
-        if found := [run for run in small if run.profile == name]:
-            return found
-    return []
+    most, found = summary.REAL_TIME_PARAMETERS, {}
+    for run in runs:
+        if run.valid.classes == CLASSES and run.result["parameters"] < most and run.weights:
+            found.setdefault(run.profile, []).append(run)
+    named = reversed(experiments.PROFILES) if profile == "auto" else (profile,)
+    return next((found[name] for name in named if name in found), [])
 
 
 def export_model(
@@ -138,12 +133,17 @@ def export_model(
             float16, or onnxruntime computes something else than Keras.
     """
     model = _portable(model)
-    images = _probe_images()
+    drawn = [demo.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
+    images = np.stack(drawn)[..., np.newaxis]
     expected = np.asarray(model.predict(images, batch_size=len(images), verbose=0))
+    plain = {"classes": classes, "temperature": 1.0}
+
+    def apart(graph: onnx.ModelProto) -> float:
+        answers = Network(graph.SerializeToString(), plain).probabilities(images)
+        return float(np.abs(answers - expected).max())
+
     graph = _converted(model)
-    plain = {"classes": list(classes), "temperature": 1.0}
-    difference = float(np.abs(_answers(graph, plain, images) - expected).max())
-    if not difference <= TOLERANCE:
+    if not (difference := apart(graph)) <= TOLERANCE:
         raise FerlibError(
             f"the exported {model.name} differs from Keras by {difference:.1g}, more than {TOLERANCE:g}: "
             "it contains a layer that tf2onnx converts wrongly"
@@ -155,11 +155,15 @@ def export_model(
         "temperature": float(temperature),
         "sha256": hashlib.sha256(contents).hexdigest(),
         "bytes": len(contents),
-        "float16_difference": float(np.abs(_answers(small, plain, images) - expected).max()),
+        "float16_difference": apart(small),
         "source": source or {},
         "exported": datetime.date.today().isoformat(),
     }
-    return _written(contents, metadata, Path(folder))
+    about = json.dumps(sealed(metadata), indent=2) + "\n"
+    for name, written in ((GRAPH, contents), (METADATA, about.encode())):
+        with written_atomically(Path(folder, name)) as temporary:
+            temporary.write_bytes(written)
+    return Path(folder, GRAPH)
 
 
 def _portable(model: keras.Model) -> keras.Model:
@@ -214,23 +218,3 @@ def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     small.graph.node.extend([*casts, *nodes])
     onnx.checker.check_model(small)
     return small
-
-
-def _probe_images() -> np.ndarray:
-    """Return a drawn face of each emotion, uint8 (7, 48, 48, 1)."""
-    drawn = [portrait.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
-    return np.stack(drawn)[..., np.newaxis]
-
-
-def _answers(graph: onnx.ModelProto, metadata: dict, images: np.ndarray) -> np.ndarray:
-    return Network(graph.SerializeToString(), metadata).probabilities(images)
-
-
-def _written(contents: bytes, metadata: dict, folder: Path) -> Path:
-    for name, text in (
-        (GRAPH, contents),
-        (METADATA, (json.dumps(sealed(metadata), indent=2) + "\n").encode()),
-    ):
-        with written_atomically(folder / name) as temporary:
-            temporary.write_bytes(text)
-    return folder / GRAPH

@@ -41,18 +41,17 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
         One row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
         most, seconds to go.
     """
-    here = machine.name()
-    alone = (run for run in record.runs(dataset) if run.result.get("sharing", 1) == 1)
-    finished = [run for run in alone if run.result["device"] == here]
-    rows = []
+    alone = [run for run in record.runs(dataset) if run.result.get("sharing", 1) == 1]
+    finished = [run for run in alone if run.result["device"] == machine.name()]
+    chosen, rows = trainer.choose_profile(profile), []
     for row, seed, run in trainer.lookup(ids, seeds, dataset, profile):
         if run is not None:
             state = "finished" if run.origin == "runs" else "recorded"
             rows.append((row.id, seed, run.profile, state, run.result["epochs"], 0.0))
-            continue
-        scaled = experiments.at(row, trainer.choose_profile(profile))
-        seconds = _seconds(scaled, finished, len(dataset.train))
-        rows.append((row.id, seed, trainer.choose_profile(profile), "to train", scaled.epochs, seconds))
+        else:
+            scaled = experiments.at(row, chosen)
+            seconds = _seconds(scaled, finished, len(dataset.train))
+            rows.append((row.id, seed, chosen, "to train", scaled.epochs, seconds))
     return pd.DataFrame(rows, columns=["experiment", "seed", "profile", "state", "epochs", "seconds"])
 
 
@@ -149,11 +148,11 @@ def train_matrix(
     Raises:
         FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
     """
+    options = {"seeds": seeds, "profile": profile, "until": until}
     if workers is None and scheduler is None:
-        return trainer.obtain(ids, dataset, seeds=seeds, profile=profile, until=until)
+        return trainer.obtain(ids, dataset, **options)
     with _client(workers, scheduler) as client:
-        distribute = partial(_distribute, client)
-        return trainer.obtain(ids, dataset, seeds=seeds, profile=profile, until=until, trainer=distribute)
+        return trainer.obtain(ids, dataset, **options, trainer=partial(_distribute, client))
 
 
 @contextmanager
@@ -195,23 +194,15 @@ def _client(workers: int | None, scheduler: str | None):
 
 
 def _distribute(
-    client,
-    missing: list[tuple[Experiment, int]],
-    dataset: Dataset,
-    profile: str,
-    until: float | None,
+    client, missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, until: float | None
 ) -> dict[tuple[Experiment, int], Run]:
     """Train runs on workers and read them from the shared folder as they finish."""
     from distributed import as_completed
 
-    source, runs = str(dataset.location or "demo"), str(paths.runs())
+    where = (str(dataset.location or "demo"), dataset.fingerprint, str(paths.runs()))
     futures = {
-        client.submit(
-            *(_train_remotely, row, seed, profile, source, dataset.fingerprint, runs, until),
-            pure=False,
-            priority=-number,
-        ): (row, seed)
-        for number, (row, seed) in enumerate(missing)
+        client.submit(_train_remotely, *pair, profile, *where, until, pure=False, priority=-number): pair
+        for number, pair in enumerate(missing)
     }
     found = {}
     with trainer.progress_bar(len(missing)) as bar:
@@ -221,25 +212,19 @@ def _distribute(
                 raise FerlibError(f"{row.id} seed {seed} failed on its worker: {future.exception()}")
             if not future.result():
                 continue  # out of time
-            scaled = experiments.at(row, profile)
-            run = found[row, seed] = record.find(scaled, seed, profile, dataset.fingerprint)
+            run = record.find(experiments.at(row, profile), seed, profile, dataset.fingerprint)
             if run is None:
                 raise FerlibError(
-                    f"{row.id} seed {seed} is finished but not in {runs}; give all workers the same folder"
+                    f"{row.id} seed {seed} is finished but not in {paths.runs()}; give all the same folder"
                 )
+            found[row, seed] = run
             bar.update()
             tqdm.write(trainer.summary(run), file=sys.stderr)
     return found
 
 
 def _train_remotely(
-    row: Experiment,
-    seed: int,
-    profile: str,
-    source: str,
-    fingerprint: str,
-    runs: str,
-    until: float | None = None,
+    row: Experiment, seed: int, profile: str, source: str, fingerprint: str, runs: str, until: float | None
 ) -> bool:
     """Train one run on a worker and say whether it was finished; it lies in the folder `runs` then."""
     os.environ["FERLIB_RUNS"] = runs

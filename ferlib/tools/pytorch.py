@@ -72,33 +72,29 @@ def _translated(operation) -> Callable:
         if isinstance(operation, kind):
             return translate(operation)
     if type(operation).__name__ == "Resize":  # an operation of Keras without a public class
-        return _resized(operation)
+        return lambda x: functional.interpolate(x, operation.size, mode="bilinear")
     raise FerlibError(f"{operation.name} can't be measured in PyTorch: add its kind to TRANSLATIONS")
 
 
 def _convolution(kernel, bias, layer, grouped: bool = False) -> nn.Module:
-    rows, columns, channels, filters = kernel.shape
-    weight = np.asarray(kernel)
-    weight = weight.transpose(2, 3, 0, 1) if grouped else weight.transpose(3, 2, 0, 1)
+    window, (channels, filters) = tuple(kernel.shape[:2]), kernel.shape[2:]
+    is_plain = layer.padding == "same" and tuple(layer.strides) == (1, 1)
     made = nn.Conv2d(
-        *(channels, channels * filters if grouped else filters, (rows, columns), layer.strides),
-        padding="same" if layer.padding == "same" and layer.strides == (1, 1) else 0,
+        *(channels, channels * filters if grouped else filters, window, layer.strides),
+        padding="same" if is_plain else 0,
         groups=channels if grouped else 1,
         bias=bias is not None,
     )
+    weight = np.asarray(kernel).transpose((2, 3, 0, 1) if grouped else (3, 2, 0, 1))
     _assign(made, weight.reshape(made.weight.shape), bias)
-    if layer.padding == "same" and layer.strides != (1, 1):
-        return nn.Sequential(_SamePadding((rows, columns), layer.strides, 0.0), made)
-    return made
+    return made if is_plain else _padded_alike(layer, window, made, 0.0)
 
 
 def _separable(layer) -> nn.Module:
-    depthwise = _convolution(layer.depthwise_kernel, None, layer, grouped=True)
-    rows, columns, channels, filters = layer.pointwise_kernel.shape
-    pointwise = nn.Conv2d(channels, filters, 1, bias=layer.use_bias)
+    pointwise = nn.Conv2d(*layer.pointwise_kernel.shape[2:], 1, bias=layer.use_bias)
     weight = np.asarray(layer.pointwise_kernel).transpose(3, 2, 0, 1)
-    _assign(pointwise, weight, layer.bias if layer.use_bias else None)
-    return nn.Sequential(depthwise, pointwise)
+    _assign(pointwise, weight, layer.bias)
+    return nn.Sequential(_convolution(layer.depthwise_kernel, None, layer, grouped=True), pointwise)
 
 
 def _dense(layer) -> nn.Module:
@@ -109,22 +105,21 @@ def _dense(layer) -> nn.Module:
 
 
 def _normalization(layer) -> nn.Module:
-    made = nn.BatchNorm2d if len(layer.input.shape) == 4 else nn.BatchNorm1d
-    made = made(layer.input.shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
+    kind = nn.BatchNorm2d if len(layer.input.shape) == 4 else nn.BatchNorm1d
+    made = kind(layer.input.shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
     _assign(made, layer.gamma, layer.beta)
-    for statistic, kept in (
-        (made.running_mean, layer.moving_mean),
-        (made.running_var, layer.moving_variance),
-    ):
-        statistic.copy_(torch.tensor(np.asarray(kept)))
+    made.running_mean.copy_(torch.tensor(np.asarray(layer.moving_mean)))
+    made.running_var.copy_(torch.tensor(np.asarray(layer.moving_variance)))
     return made
 
 
 def _pooling(layer) -> nn.Module:
-    pool = nn.MaxPool2d(layer.pool_size, layer.strides)
-    if layer.padding == "valid":
-        return pool
-    return nn.Sequential(_SamePadding(layer.pool_size, layer.strides, -torch.inf), pool)
+    return _padded_alike(layer, layer.pool_size, nn.MaxPool2d(layer.pool_size, layer.strides), -torch.inf)
+
+
+def _padded_alike(layer, window, made: nn.Module, value: float) -> nn.Module:
+    same = layer.padding == "same"
+    return nn.Sequential(_SamePadding(window, layer.strides, value), made) if same else made
 
 
 def _assign(module, weight, bias) -> None:
@@ -149,8 +144,9 @@ class _SamePadding(nn.Module):
         return functional.pad(x, pads, value=self._value)
 
 
-def _resized(operation):
-    return lambda x: functional.interpolate(x, operation.size, mode="bilinear")
+def _padded(layer):
+    (top, bottom), (left, right) = layer.padding
+    return lambda x: functional.pad(x, (left, right, top, bottom))
 
 
 def _centred(layer):
@@ -159,22 +155,13 @@ def _centred(layer):
     return lambda x: (x - mean.to(x.device)) / deviation.to(x.device)
 
 
-def _padded(layer):
-    (top, bottom), (left, right) = layer.padding
-    return lambda x: functional.pad(x, (left, right, top, bottom))
-
-
 TRANSLATIONS = {
     keras.layers.Rescaling: lambda layer: lambda x: x * layer.scale + layer.offset,
     keras.layers.Normalization: _centred,
     keras.layers.ZeroPadding2D: _padded,
     keras.layers.SeparableConv2D: _separable,
-    keras.layers.DepthwiseConv2D: lambda layer: _convolution(
-        layer.kernel, layer.bias if layer.use_bias else None, layer, grouped=True
-    ),
-    keras.layers.Conv2D: lambda layer: _convolution(
-        layer.kernel, layer.bias if layer.use_bias else None, layer
-    ),
+    keras.layers.DepthwiseConv2D: lambda layer: _convolution(layer.kernel, layer.bias, layer, grouped=True),
+    keras.layers.Conv2D: lambda layer: _convolution(layer.kernel, layer.bias, layer),
     keras.layers.Dense: _dense,
     keras.layers.BatchNormalization: _normalization,
     keras.layers.ReLU: lambda layer: nn.ReLU() if layer.max_value is None else nn.ReLU6(),

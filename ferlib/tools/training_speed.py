@@ -52,7 +52,6 @@ def run(
     parts: Iterable[str] | None = None,
     networks: Iterable[str] | None = None,
     quick: bool = False,
-    progress: bool = True,
 ) -> pd.DataFrame:
     """Measure this machine: on two CPU cores about ten minutes, or one if quick.
 
@@ -62,7 +61,6 @@ def run(
         networks: Keys of ``models.MODELS``; None takes all that start from random weights, if quick without
             those above `LARGE`.
         quick: Fewer images and rounds.
-        progress: Show on stderr how many tasks are done.
 
     Returns:
         Columns `COLUMNS`, then device, backend, commit and date. A ratio above 1 says that ours is better;
@@ -74,32 +72,24 @@ def run(
     parts = [part for part in PARTS if part != "race"] if parts is None else list(parts)
     if unknown := set(parts) - set(PARTS):
         raise FerlibError(f"there is no part {unknown.pop()!r} to measure; choose from {', '.join(PARTS)}")
-    networks = _chosen(networks, quick)
-    lines = []
-    with tqdm(desc="measuring", unit=" tasks", disable=not progress) as bar:
-        for part in parts:
-            for task, value, unit, against, other in PARTS[part](dataset, networks, quick):
-                better = value / other if unit == "images/s" else other / value
-                lines.append((part, task, value, unit, against, other, better))
-                bar.update()
-    about = {
-        "device": machine.name(),
-        "backend": keras.backend.backend(),
-        "commit": machine.commit(),
-        "date": machine.now(),
-    }
-    return pd.DataFrame(lines, columns=list(COLUMNS)).assign(**about)
+    if networks is None:
+        networks = [name for name in models.MODELS if name not in models.PRETRAINED]
+        networks = [name for name in networks if not quick or models.macs(models.build(name)) <= LARGE]
+    tasks = ((part, *task) for part in parts for task in PARTS[part](dataset, list(networks), quick))
+    measured = pd.DataFrame(tqdm(tasks, "measuring", unit=" tasks"), columns=list(COLUMNS[:-1]))
+    value, other = measured["value"], measured["other"]
+    measured["ratio"] = (value / other).where(measured["unit"] == "images/s", other / value)
+    about = {"device": machine.name(), "backend": keras.backend.backend()}
+    return measured.assign(**about, commit=machine.commit(), date=machine.now())
 
 
 def describe(measured: pd.DataFrame) -> str:
     """Write measurements as a table for people."""
-    figures = {
-        name: [
-            "" if np.isnan(number) else f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
-            for number in measured[name]
-        ]
-        for name in ("value", "other", "ratio")
-    }
+
+    def figure(number: float) -> str:
+        return "" if np.isnan(number) else f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+    figures = {name: measured[name].map(figure) for name in ("value", "other", "ratio")}
     table = measured[list(COLUMNS)].assign(**figures).to_string(index=False)
     return f"{table}\n\n{machine.hardware()}; Keras on {keras.backend.backend()}"
 
@@ -130,13 +120,6 @@ def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
     seconds = history["seconds"].to_numpy(copy=True)
     seconds[0] = np.median(seconds[1:]) if len(seconds) > 1 else seconds[0]
     return float(seconds[: reached[0] + 1].sum())
-
-
-def _chosen(networks: Iterable[str] | None, quick: bool) -> list[str]:
-    if networks is not None:
-        return list(networks)
-    names = [name for name in models.MODELS if name not in models.PRETRAINED]
-    return [name for name in names if not quick or models.macs(models.build(name)) <= LARGE]
 
 
 def _seconds(tasks: Mapping[str, Callable[[], object]], rounds: int, of=np.median) -> dict[str, float]:
@@ -207,17 +190,7 @@ def _reading(dataset: Dataset, networks: list[str], quick: bool):
     """Read the same images from files and from a table."""
     some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
     with paths.scratch() as place, patch.dict(os.environ, FERLIB_CACHE=str(place)):
-        folder, archive, table = _written(some, place)
-        tasks = {
-            "zip": lambda: readers.read(archive),
-            "folder": lambda: readers.read(folder),
-            "csv": lambda: readers.read(table),
-            "cache": lambda: [np.array(split.images) for split in fer2013.load(archive).splits],
-            "Pillow": lambda: np.stack([np.asarray(Image.open(file)) for file in folder.rglob("*.jpg")]),
-            "pandas": lambda: _by_pandas(table),
-        }
-        if find_spec("tensorflow"):
-            tasks["image_dataset_from_directory"] = lambda: _by_keras(folder)
+        tasks = _ways_to_read(some, place)
         rates = {task: len(some) / taken for task, taken in _seconds(tasks, 2 if quick else 3).items()}
     for task in ("zip", "folder", "cache"):
         for other in ("Pillow", "image_dataset_from_directory"):
@@ -226,25 +199,29 @@ def _reading(dataset: Dataset, networks: list[str], quick: bool):
     yield "read from the csv", rates["csv"], "images/s", "pandas", rates["pandas"]
 
 
-def _written(split: Split, where: Path) -> tuple[Path, Path, Path]:
-    """Write images as Kaggle's folders, the same in a zip, and as the competition's csv."""
+def _ways_to_read(split: Split, where: Path) -> dict[str, Callable[[], object]]:
+    """Write images as Kaggle's folders, in a zip and as the competition's csv; return their readers."""
     # Of each class in turn, for every class must occur in training and test.
     splits = np.array([0, 0, 1, 2])[np.argsort(np.argsort(split.labels, kind="stable")) % 4]
-    usages = tuple(KAGGLE_SPLITS)
-    names = np.array([f"{usages[place]}_{number}.jpg" for number, place in enumerate(splits)])
-    faces = demo.Faces(split.images, split.labels, splits, names)
-    folder, archive, table = where / "folder", where / "archive.zip", where / "fer2013.csv"
-    return demo.write_folders(faces, folder), demo.write_zip(faces, archive), demo.write_csv(faces, table)
+    names = [f"{tuple(KAGGLE_SPLITS)[place]}_{number}.jpg" for number, place in enumerate(splits)]
+    faces = demo.Faces(split.images, split.labels, splits, np.array(names))
+    folder, archive = demo.write_folders(faces, where / "a"), demo.write_zip(faces, where / "archive.zip")
+    table = demo.write_csv(faces, where / "fer2013.csv")
+    pictures = {"color_mode": "grayscale", "image_size": (48, 48), "batch_size": 256, "verbose": False}
 
+    def by_keras():
+        batches = keras.utils.image_dataset_from_directory(folder, **pictures)
+        return np.concatenate([images for images, _ in batches])
 
-def _by_pandas(table: Path) -> np.ndarray:
-    return np.stack([np.array(text.split(), "uint8") for text in pd.read_csv(table)["pixels"]])
-
-
-def _by_keras(folder: Path) -> np.ndarray:
-    read = keras.utils.image_dataset_from_directory
-    batches = read(folder, color_mode="grayscale", image_size=(48, 48), batch_size=256, verbose=False)
-    return np.concatenate([images for images, _ in batches])
+    tasks = {
+        "zip": lambda: readers.read(archive).faces.images,
+        "folder": lambda: readers.read(folder).faces.images,
+        "csv": lambda: readers.read(table).faces.images,
+        "cache": lambda: np.concatenate([split.images for split in fer2013.load(archive).splits]),
+        "Pillow": lambda: np.stack([np.asarray(Image.open(file)) for file in folder.rglob("*.jpg")]),
+        "pandas": lambda: np.stack([np.array(text.split(), "uint8") for text in pd.read_csv(table).pixels]),
+    }
+    return tasks | ({"image_dataset_from_directory": by_keras} if find_spec("tensorflow") else {})
 
 
 def _augmentation(dataset: Dataset, networks: list[str], quick: bool):

@@ -4,6 +4,8 @@ import inspect
 import sys
 from dataclasses import fields, replace
 
+import numpy as np
+
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
 from ferlib.labels import FerlibError
@@ -70,7 +72,11 @@ def tune(
         ),
     )
     if not study.trials:
-        study.enqueue_trial(_settings(row))
+        own = {name: getattr(row, name) for name in ("learning_rate", "strength")}
+        # A logarithmic scale has no 0; its lower end takes next to nothing off the weights.
+        own["weight_decay"] = float(np.clip(row.weight_decay, *WEIGHT_DECAY))
+        own |= {} if _dropout(row) is None else {"dropout": _dropout(row)}
+        study.enqueue_trial(own)
     study.optimize(lambda trial: _accuracy(trial, row, dataset, profile), n_trials=trials, callbacks=[_tell])
     return _describe(study, row)
 
@@ -103,18 +109,6 @@ def _changed(trial, row: Experiment) -> Experiment:
     if row.policy != "none":
         changes["strength"] = trial.suggest_float("strength", 0.0, 2.0)
     return replace(row, **changes, switches=tuple(switches.items()))
-
-
-def _settings(row: Experiment) -> dict[str, float]:
-    """Return the row's own settings, moved into the range that is searched."""
-    own = {
-        "learning_rate": row.learning_rate,
-        # A logarithmic scale has no 0; its lower end takes next to nothing off the weights.
-        "weight_decay": min(max(row.weight_decay, WEIGHT_DECAY[0]), WEIGHT_DECAY[1]),
-        "dropout": _dropout(row),
-        "strength": row.strength,
-    }
-    return {name: value for name, value in own.items() if value is not None}
 
 
 def _dropout(row: Experiment) -> float | None:

@@ -1,5 +1,6 @@
-"""Networks made for ImageNet that ours start from, and where their weights are."""
+"""Networks made for ImageNet that ours start from: where their weights are, and what they make of images."""
 
+import hashlib
 import os
 import socket
 import sys
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from ferlib import paths
 from ferlib.labels import FerlibError
+from ferlib.train import predicting
 
 
 @dataclass(frozen=True)
@@ -25,20 +28,20 @@ class Backbone:
     md5: str | None  # where Keras publishes one
 
 
-KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications"
+_FILES = "https://storage.googleapis.com/tensorflow/keras-applications"
 PRETRAINED = {
     "mobilenet": Backbone(
         keras.applications.MobileNet,
         mean=(127.5, 127.5, 127.5),
         deviation=127.5,
-        address=f"{KERAS_FILES}/mobilenet/mobilenet_1_0_224_tf_no_top.h5",
+        address=f"{_FILES}/mobilenet/mobilenet_1_0_224_tf_no_top.h5",
         md5=None,
     ),
     "resnet50": Backbone(
         keras.applications.ResNet50,
         mean=(103.939, 116.779, 123.68),  # blue first, as in Caffe, where these weights come from
         deviation=1.0,
-        address=f"{KERAS_FILES}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        address=f"{_FILES}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         md5="4d473c1dd8becc155b73f8504c6f6626",
     ),
 }
@@ -77,25 +80,19 @@ def load_weights(network: keras.Model, name: str) -> None:
     Raises:
         FerlibError: The weights are neither stored nor to be downloaded, or the file is damaged.
     """
-    target = _weights_file(name)
+    target, source = _weights_file(name), PRETRAINED[name]
     if not weights_available(name):
         raise FerlibError(
             f"the ImageNet weights {target.name} are not in {target.parent} and can't be downloaded now; "
             f"put the file there, or choose {name}_scratch, which starts from random weights"
         )
-    source = PRETRAINED[name]
     if not target.exists():
         print(f"Downloading ImageNet weights from {source.address} (once)", file=sys.stderr)
+    options = {"cache_dir": target.parent.parent, "cache_subdir": "models", "file_hash": source.md5}
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT)
     try:
-        keras.utils.get_file(
-            target.name,
-            source.address,
-            cache_dir=target.parent.parent,
-            file_hash=source.md5,
-            cache_subdir="models",
-        )
+        keras.utils.get_file(target.name, source.address, **options)
         network.load_weights(target)
     except Exception as error:
         raise FerlibError(
@@ -126,11 +123,33 @@ def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     cut = names.index("bottleneck") + 1
     bottleneck = model.layers[cut - 1].output
     backbone = keras.Model(model.inputs[0], bottleneck, name=f"{model.name}_backbone")
-    features = keras.Input(bottleneck.shape[1:], name="features")
-    x = features
+    x = features = keras.Input(bottleneck.shape[1:], name="features")
     for layer in model.layers[cut:]:
         x = layer(x)
     return backbone, keras.Model(features, x, name=f"{model.name}_head")
+
+
+def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
+
+    Args:
+        backbone: From images to features, see `split_backbone`.
+        images: uint8 (n, 48, 48, 1).
+
+    Returns:
+        float32 (n, f).
+    """
+    digest = hashlib.sha256(backbone.to_json().encode())
+    for array in (images, *backbone.weights):
+        digest.update(np.ascontiguousarray(np.asarray(array)))
+    file = paths.cache() / "features" / f"{backbone.name}-{digest.hexdigest()[:16]}.npy"
+
+    def make() -> None:
+        features = predicting.outputs(backbone, np.asarray(images), batch_size=128)
+        with paths.written_atomically(file) as temporary:
+            np.save(temporary, features)
+
+    return paths.kept(lambda: np.load(file, mmap_mode="r"), make)
 
 
 def _weights_file(name: str) -> Path:

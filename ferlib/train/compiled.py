@@ -4,7 +4,7 @@ Keras' ``fit`` starts every step from Python, which for a small network takes lo
 Here one ``jax.lax.scan`` runs Keras' own training step over all batches, so both compute the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import keras
@@ -25,74 +25,70 @@ def available() -> bool:
     return keras.backend.backend() == "jax" and bool(machine.gpus())
 
 
-class Scan:
-    """A compiled network and its images on the device.
+def scan(
+    model: keras.Model, arrays: Sequence[np.ndarray], batch_size: int
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """Put images on the device and return what trains an epoch there.
 
     Args:
         model: Compiled network whose optimizer is built; it is trained.
         arrays: Training images or features (n, ...) as the network takes them; targets, float32 (n, k), a row
             of class probabilities an image; if wanted, the weight of each image in the loss, float (n,).
         batch_size: Images a step; the last step of an epoch takes the rest.
+
+    Returns:
+        A function of the order in which the images are seen, a permutation, int (n,). It trains one epoch and
+        returns the loss and all metrics, as ``fit`` logs them.
     """
+    import jax
 
-    def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray], batch_size: int):
-        import jax
+    # Arguments of the program: what it closes over would be compiled into it.
+    arrays = tuple(jax.device_put(np.asarray(array)) for array in arrays)
+    train = jax.jit(partial(_epoch, model.train_step))
+    some = arrays[1][:1]
+    model.compute_metrics(None, some, some)  # makes the metrics' variables, as a first step would
 
-        self._model, self._batch_size = model, batch_size
-        # Arguments of the program: what it closes over would be compiled into it.
-        self._arrays = tuple(jax.device_put(np.asarray(array)) for array in arrays)
-        self._train = jax.jit(partial(_epoch, model.train_step))
-        some = arrays[1][:1]
-        model.compute_metrics(None, some, some)  # makes the metrics' variables, as a first step would
-
-    def epoch(self, order: np.ndarray) -> dict[str, float]:
-        """Train one epoch and return the loss and all metrics, as ``fit`` logs them.
-
-        Args:
-            order: int (n,), permutation in which the images are seen.
-        """
-        model, steps = self._model, len(order) // self._batch_size
+    def epoch(order: np.ndarray) -> dict[str, float]:
         model.reset_metrics()
         groups = (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
+            *(model.trainable_variables, model.non_trainable_variables),
+            *(model.optimizer.variables, model.metrics_variables),
         )
         state = tuple([variable.value for variable in group] for group in groups)
-        batches, rest = np.split(order.astype("int32"), [steps * self._batch_size])
-        state = self._train(state, self._arrays, batches.reshape(steps, self._batch_size), rest)
+        steps = len(order) // batch_size
+        batches, rest = np.split(order.astype("int32"), [steps * batch_size])
+        state = train(state, arrays, batches.reshape(steps, batch_size), rest)
         for group, values in zip(groups, state, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
         return {name: float(value) for name, value in model.get_metrics_result().items()}
 
+    return epoch
 
-class Evaluation:
-    """A network and the images on which it is evaluated again and again, on the device.
+
+def evaluation(model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+    """Put images on the device on which a network is evaluated again and again.
 
     Args:
         model: Network with one output.
         images: Images or features (n, ...), as the network takes them.
+
+    Returns:
+        A function that returns the network's output for all images, float32 (n, k).
     """
+    import jax
 
-    def __init__(self, model: keras.Model, images: np.ndarray):
-        import jax
+    images = np.asarray(images)
+    padded = np.concatenate([images, np.zeros((-len(images) % BATCH, *images.shape[1:]), images.dtype)])
+    batches = jax.device_put(padded.reshape(-1, BATCH, *images.shape[1:]))
+    run = jax.jit(partial(_predictions, model))
 
-        images = np.asarray(images)
-        padded = np.concatenate([images, np.zeros((-len(images) % BATCH, *images.shape[1:]), images.dtype)])
-        self._model, self._count = model, len(images)
-        self._batches = jax.device_put(padded.reshape(-1, BATCH, *images.shape[1:]))
-        self._predict = jax.jit(partial(_predictions, model))
+    def predict() -> np.ndarray:
+        groups = (model.trainable_variables, model.non_trainable_variables)
+        outputs = np.asarray(run(*([variable.value for variable in group] for group in groups), batches))
+        return outputs.reshape(-1, outputs.shape[-1])[: len(images)]
 
-    def predict(self) -> np.ndarray:
-        """Return the network's output for all images, float32 (n, k)."""
-        weights = [
-            [variable.value for variable in group]
-            for group in (self._model.trainable_variables, self._model.non_trainable_variables)
-        ]
-        outputs = np.asarray(self._predict(*weights, self._batches))
-        return outputs.reshape(-1, outputs.shape[-1])[: self._count]
+    return predict
 
 
 def _epoch(train_step, state, arrays, batches, rest):

@@ -220,11 +220,11 @@ _CROWD = (
     _row("lean_label", PEOPLE, "taught labels as they are", LEAN | CROWD),
     _row("best_crowd", (PEOPLE[0], "residual_cnn"), "residual", BEST | CROWD, epochs=120, target="crowd"),
 )
+_SMALL = tuple(row for row in (*_CROWD, *_ROWS) if row.id in ("lean", "lean_crowd"))
 # Again, half of what is taught being the answers of three of its kind (Hinton et al. 2015, arXiv:1503.02531).
 _DISTILLED = tuple(
     replace(row, id=f"{row.id}_distilled", title=f"{row.title}, half by itself", teachers=(row.id, 3, 0.5))
-    for row in (*_CROWD, *_ROWS)
-    if row.id in ("lean", "lean_crowd")
+    for row in _SMALL
 )
 # What was tried on PublicTest on the way to the best network, half as long: one change each.
 _SEARCH = tuple(
@@ -243,8 +243,7 @@ _SEARCH = tuple(
 # Likewise on the way to the small network, whatever it is taught: longer, then also with more augmentation.
 _SEARCH_LEAN = tuple(
     replace(row, id=f"{row.id}_{id}", group=LONGER, title=f"{row.title}, {title}", **change)
-    for row in (*_CROWD, *_ROWS)
-    if row.id in ("lean", "lean_crowd")
+    for row in _SMALL
     for id, title, change in (
         ("long", "200 epochs", {"epochs": 200}),
         ("strong", "200 epochs, strongly augmented", {"epochs": 200, "policy": "strong"}),
@@ -263,11 +262,9 @@ CROWD_TABLE = tuple(row.id for row in _CROWD)
 """The rows that are taught and judged by the votes of ten people."""
 
 WITHOUT_WEIGHTS = {
-    "mobilenet_frozen": "mobilenet_scratch",
-    "mobilenet_finetuned": "mobilenet_scratch",
-    "mobilenet_top4": "mobilenet_top4_scratch",
-    "resnet50_frozen": "resnet50_scratch",
-    "resnet50_finetuned": "resnet50_scratch",
+    row.id: f"{row.id.partition('_')[0]}{'_top4' if row.classes else ''}_scratch"
+    for row in _ROWS
+    if row.model in ("mobilenet", "resnet50")
 }
 """What runs, under its own name, where a row's ImageNet weights can't be had."""
 
@@ -296,14 +293,13 @@ def at(experiment: Experiment, profile: str) -> Experiment:
     if experiment.frozen:
         images, most = scale.frozen
     epochs = min(experiment.epochs, most or experiment.epochs)
-    patience, batch, rate = experiment.patience, experiment.batch_size, experiment.learning_rate
+    patience, batch = experiment.patience, experiment.batch_size
     if patience is not None and epochs < experiment.epochs:
         patience = max(3, round(patience * epochs / experiment.epochs))
     if images and experiment.schedule == "cosine":
         # A schedule needs steps, so few images go in small batches, the learning rate in proportion
         # (Goyal et al. 2017, "Accurate, large minibatch SGD").
         batch = min(batch, max(16, images * epochs // 48))
-        rate *= batch / experiment.batch_size
     return replace(
         experiment,
         images=_smaller(experiment.images, images),
@@ -311,7 +307,7 @@ def at(experiment: Experiment, profile: str) -> Experiment:
         epochs=epochs,
         patience=patience,
         batch_size=batch,
-        learning_rate=rate,
+        learning_rate=experiment.learning_rate * (batch / experiment.batch_size),
         precision=scale.precision or experiment.precision,
     )
 
@@ -334,11 +330,10 @@ def key(experiment: Experiment) -> str:
 
 def describe() -> str:
     """List all rows with what others report of them, one a line."""
-    lines = [
-        f"{row.id:24}{row.group}: {row.title}"
-        + (f" (reported elsewhere: {row.reported:.2%})" if row.reported else "")
-        for row in EXPERIMENTS.values()
-    ]
+    lines = []
+    for row in EXPERIMENTS.values():
+        reported = f" (reported elsewhere: {row.reported:.2%})" if row.reported else ""
+        lines.append(f"{row.id:24}{row.group}: {row.title}{reported}")
     return "\n".join(lines)
 
 

@@ -1,6 +1,5 @@
 """One network in training, an epoch at a time, with a state that can be stored and taken up again."""
 
-import hashlib
 import math
 import time
 from contextlib import contextmanager
@@ -10,11 +9,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
 from ferlib.train import compiled, machine, models, optimizers, predicting, record, targets
 from ferlib.train.augmentation import POLICIES, Augment
+from ferlib.train.backbones import bottleneck_features, split_backbone
 from ferlib.train.experiments import Experiment
 
 PLATEAU_FACTOR = 0.5
@@ -36,7 +35,6 @@ class Fitting:
         train: Training images, all that shall be seen, labelled by what they teach, see ``targets.taught``.
         valid: PublicTest images: they choose the best epoch and the moment to stop, by the row's target.
         taught: What each training image is to be answered with, float32 (n, k); None takes the row's target.
-        scanned: Train without leaving the device, see `compiled`; None does so where it pays.
 
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
@@ -54,10 +52,8 @@ class Fitting:
         valid: Split,
         *,
         taught: np.ndarray | None = None,
-        scanned: bool | None = None,
     ):
-        scanned = compiled.available() if scanned is None else scanned
-        if scanned:
+        if scanned := compiled.available():
             compiled.keep_programs()
         keras.backend.clear_session()  # or each run of a matrix would leave its graphs behind
         keras.utils.set_random_seed(seed)
@@ -65,16 +61,16 @@ class Fitting:
         self.images = len(train)
         self.steps = math.ceil(len(train) / experiment.batch_size)
         self._best: dict[str, list | np.ndarray] = {}
-        self.precision = experiment.precision
-        if self.precision == "auto":
-            self.precision = machine.precision()
+        self.precision = machine.precision() if experiment.precision == "auto" else experiment.precision
         with _precision(self.precision):
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network
             if experiment.frozen:
-                backbone, self._learner = models.split_backbone(self.network)
-                train = replace(train, images=bottleneck_features(backbone, train.images))
-                valid = replace(valid, images=bottleneck_features(backbone, valid.images))
+                backbone, self._learner = split_backbone(self.network)
+                train, valid = (
+                    replace(split, images=bottleneck_features(backbone, split.images))
+                    for split in (train, valid)
+                )
             self._training = _training_model(self._learner, experiment, seed)
             self._training.compile(
                 optimizers.optimizer(experiment, self.steps),
@@ -85,13 +81,16 @@ class Fitting:
         self._targets = targets.probabilities(train, experiment.target) if taught is None else taught
         self._truth = targets.truth(valid, experiment.target)
         self._create_variables()
-        self._class_weights = _class_weights(train) if experiment.class_weights else None
-        self._scan = self._evaluation = None
+        self._class_weights = self._scan = self._evaluation = None
+        if experiment.class_weights:
+            counts = np.maximum(1, np.bincount(train.labels, minlength=len(train.classes)))
+            weights = len(train) / (len(counts) * counts)
+            self._class_weights = dict(enumerate(weights.tolist()))
         if scanned:
             weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
             arrays = [array for array in (train.images, self._targets, weights) if array is not None]
-            self._scan = compiled.Scan(self._training, arrays, experiment.batch_size)
-            self._evaluation = compiled.Evaluation(self._learner, valid.images)
+            self._scan = compiled.scan(self._training, arrays, experiment.batch_size)
+            self._evaluation = compiled.evaluation(self._learner, valid.images)
 
     @property
     def finished(self) -> bool:
@@ -112,7 +111,7 @@ class Fitting:
             self._training.optimizer.learning_rate = self._plateau_rate()
         order = np.random.default_rng((self.seed, number)).permutation(len(self._train))
         start = time.perf_counter()
-        logs = self._scan.epoch(order) if self._scan else self._fit(order)
+        logs = self._scan(order) if self._scan else self._fit(order)
         seconds = time.perf_counter() - start
         with self._averaged():
             predictions = record.rounded(self._evaluate())
@@ -154,8 +153,8 @@ class Fitting:
         arrays = {f"variable{i}": _numpy(v) for i, v in enumerate(self._variables())}
         arrays |= {f"best{i}": value for i, value in enumerate(self._best["weights"])}
         arrays["probabilities"] = self._best["probabilities"]
-        columns = {name: np.array([row[name] for row in self.history]) for name in record.HISTORY}
-        return arrays | {f"history_{name}": values for name, values in columns.items()}
+        columns = {f"history_{name}": [row[name] for row in self.history] for name in record.HISTORY}
+        return arrays | {name: np.array(values) for name, values in columns.items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up a state.
@@ -202,14 +201,12 @@ class Fitting:
     def _evaluate(self) -> predicting.Predictions:
         """Predict on PublicTest with the weights as they are."""
         if self._evaluation:
-            return self._predictions(self._evaluation.predict())
+            return self._predictions(self._evaluation())
         return predicting.predict(self._learner, self._valid)
 
     def _predictions(self, probabilities: np.ndarray) -> predicting.Predictions:
-        valid = self._valid
-        return predicting.Predictions(
-            np.asarray(valid.labels), probabilities, np.asarray(valid.names), valid.classes
-        )
+        labels, names = map(np.asarray, (self._valid.labels, self._valid.names))
+        return predicting.Predictions(labels, probabilities, names, self._valid.classes)
 
     def _create_variables(self) -> None:
         """Create what Keras would create in the first step: TensorFlow traces such a step twice."""
@@ -235,29 +232,6 @@ class Fitting:
             if waited == wait:
                 rate, waited = rate * PLATEAU_FACTOR, 0
         return rate
-
-
-def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
-
-    Args:
-        backbone: From images to features, see ``models.split_backbone``.
-        images: uint8 (n, 48, 48, 1).
-
-    Returns:
-        float32 (n, f).
-    """
-    digest = hashlib.sha256(backbone.to_json().encode())
-    for array in (images, *backbone.weights):
-        digest.update(np.ascontiguousarray(_numpy(array)))
-    file = paths.cache() / "features" / f"{backbone.name}-{digest.hexdigest()[:16]}.npy"
-
-    def make() -> None:
-        features = predicting.outputs(backbone, np.asarray(images), batch_size=128)
-        with paths.written_atomically(file) as temporary:
-            np.save(temporary, features)
-
-    return paths.kept(lambda: np.load(file, mmap_mode="r"), make)
 
 
 def _batches(images: np.ndarray, targets: np.ndarray, order: np.ndarray, batch_size: int):
@@ -332,11 +306,6 @@ def _training_model(learner: keras.Model, experiment: Experiment, seed: int) -> 
     inputs = keras.Input(learner.input_shape[1:])
     changed = inputs if experiment.policy == "none" else Augment(policy, seed)(inputs)
     return keras.Model(inputs, learner(changed))
-
-
-def _class_weights(split: Split) -> dict[int, float]:
-    counts = np.bincount(split.labels, minlength=len(split.classes))
-    return {i: len(split) / (len(counts) * max(1, int(count))) for i, count in enumerate(counts)}
 
 
 def _cross_entropy(predictions: predicting.Predictions, smoothing: float) -> float:

@@ -3,6 +3,8 @@
 Networks are written in Keras' layers; `make_fast` turns those that it knows into these.
 """
 
+import itertools
+
 import keras
 from keras import ops
 from keras.activations import linear
@@ -87,19 +89,17 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """Convolve float (n, h, w, c) with float (a, b, c, f), where a and b are odd."""
-        if not self._multiplies(inputs):
-            return super().convolution_op(inputs, kernel)
-        return _convolved(inputs, kernel)
+        multiplies = self._multiplies(inputs)
+        return _convolved(inputs, kernel) if multiplies else super().convolution_op(inputs, kernel)
 
     def _multiplies(self, inputs) -> bool:
         _, height, width, channels = inputs.shape
+        usual = {"strides": (1, 1), "dilation_rate": (1, 1), "padding": "same", "groups": 1}
+        usual["data_format"] = "channels_last"
         return (
             _half_on_processor(inputs)
-            and self.strides == self.dilation_rate == (1, 1)
-            and self.padding == "same"
-            and self.groups == 1
+            and all(getattr(self, name) == value for name, value in usual.items())
             and all(size % 2 for size in self.kernel_size)
-            and self.data_format == "channels_last"
             and None not in (height, width)
             and height * width <= SMALL_MAP
             and channels >= MANY_CHANNELS
@@ -110,21 +110,16 @@ def _convolved(inputs, kernel):
     """Convolve with same padding, and give the gradient of the kernel as matrix products."""
     import tensorflow as tf
 
-    sizes = kernel.shape
+    options = {"strides": [1] * 4, "padding": "SAME"}
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradients(upstream):
-            by_inputs = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(inputs),
-                filter=kernel,
-                out_backprop=upstream,
-                strides=[1] * 4,
-                padding="SAME",
-            )
-            return by_inputs, _kernel_gradient(inputs, upstream, sizes)
+            about = {"input_sizes": tf.shape(inputs), "filter": kernel, "out_backprop": upstream}
+            by_inputs = tf.raw_ops.Conv2DBackpropInput(**about, **options)
+            return by_inputs, _kernel_gradient(inputs, upstream, kernel.shape)
 
-        return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
+        return tf.nn.conv2d(inputs, kernel, **options), gradients
 
     return convolve(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel))
 
@@ -137,15 +132,10 @@ def _kernel_gradient(inputs, upstream, sizes):
     height, width = inputs.shape[1:3]
     padded = tf.pad(inputs, [[0, 0], [rows // 2] * 2, [columns // 2] * 2, [0, 0]])
     upstream = tf.reshape(upstream, (-1, filters))
-    products = [
-        tf.matmul(
-            tf.reshape(padded[:, row : row + height, column : column + width], (-1, channels)),
-            upstream,
-            transpose_a=True,
-        )
-        for row in range(rows)
-        for column in range(columns)
-    ]
+    products = []
+    for row, column in itertools.product(range(rows), range(columns)):
+        moved = tf.reshape(padded[:, row : row + height, column : column + width], (-1, channels))
+        products.append(tf.matmul(moved, upstream, transpose_a=True))
     return tf.reshape(tf.stack(products), sizes)
 
 
@@ -172,11 +162,9 @@ def _convolved_depthwise(inputs, kernel, strides, padding):
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradients(upstream):
+            full = {"filter": tf.cast(kernel, tf.float32), "out_backprop": tf.cast(upstream, tf.float32)}
             by_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-                input_sizes=tf.shape(inputs),
-                filter=tf.cast(kernel, tf.float32),
-                out_backprop=tf.cast(upstream, tf.float32),
-                **about,
+                input_sizes=tf.shape(inputs), **full, **about
             )
             by_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
                 input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, **about
@@ -227,27 +215,24 @@ FAST = {
 }
 
 
-def make_fast(network: keras.Model) -> keras.Model:
+def make_fast(network: keras.Model, kinds: dict[type, type] = FAST) -> keras.Model:
     """Turn layers of Keras' own into this module's, in place: their weights and places in a network stay.
 
     Args:
         network: Built already.
+        kinds: Each kind of layer and what it becomes.
 
     Returns:
         The same network.
     """
-    return _exchange(network, FAST)
+    for layer in network.layers:
+        layer.__class__ = kinds.get(type(layer), type(layer))
+    return network
 
 
 def make_plain(network: keras.Model) -> keras.Model:
     """Turn layers of this module back into Keras' own, see `make_fast`."""
-    return _exchange(network, {own: plain for plain, own in FAST.items()})
-
-
-def _exchange(network, kinds):
-    for layer in network.layers:
-        layer.__class__ = kinds.get(type(layer), type(layer))
-    return network
+    return make_fast(network, {own: plain for plain, own in FAST.items()})
 
 
 def _half_on_processor(inputs) -> bool:

@@ -1,9 +1,9 @@
 """This machine: hardware, versions and commit for provenance; memory and precision."""
 
 import gc
-import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -29,29 +29,30 @@ def hardware() -> str:
 
 def processor() -> str:
     """Return the processor's model name, or its architecture where the system does not tell the model."""
-    if os.path.exists("/proc/cpuinfo"):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     named = _output_of("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
     return named or platform.machine()
 
 
+def _cpuinfo() -> str:
+    """Return what Linux tells of the processor, nothing elsewhere."""
+    told = Path("/proc/cpuinfo")
+    return told.read_text(encoding="utf-8", errors="replace") if told.exists() else ""
+
+
 def multiplies_bfloat16() -> bool:
     """Say whether the processor has instructions for matrices of bfloat16, where the system tells."""
-    told = Path("/proc/cpuinfo")
-    flags = told.read_text(encoding="utf-8", errors="replace").split() if told.exists() else ()
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpuinfo().split())
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of those of :data:`PACKAGES` that are installed."""
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -79,13 +80,11 @@ def now() -> str:
 
 def _output_of(*command: str) -> str:
     """Return what a command prints, or nothing where it cannot be run."""
+    options = {"capture_output": True, "text": True, "timeout": 10, "check": True, "cwd": paths.root()}
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True, cwd=paths.root()
-        )
+        return subprocess.run(command, **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
 
 
 def gpus() -> list:

@@ -62,10 +62,8 @@ def shallow_cnn(classes: int, *, dropout: float = 0.25, width: float = 1.0) -> k
     images = _images()
     x = _standardized(images)
     for filters in (32, 64):
-        x = _convolution_block(x, _scaled(filters, width), True, dropout)
-    x = layers.Dense(_scaled(512, width), activation="relu", kernel_initializer="he_normal")(
-        layers.Flatten()(x)
-    )
+        x = _convolution_block(x, _scaled(filters, width), dropout)
+    x = _dense_relu(layers.Flatten()(x), _scaled(512, width))
     return _network("shallow_cnn", images, x, classes)
 
 
@@ -74,12 +72,10 @@ def four_block_cnn(classes: int, *, dropout: float = 0.3, width: float = 1.0) ->
     images = _images()
     x = _standardized(images)
     for filters in (64, 128, 128, 512):
-        x = layers.Conv2D(_scaled(filters, width), 3, padding="same", kernel_initializer="he_normal")(x)
+        x = _convolution(x, _scaled(filters, width), use_bias=True)
         x = layers.ReLU()(layers.MaxPooling2D()(x))  # ReLU and maximum commute; this order is cheaper
         x = layers.BatchNormalization(momentum=MOMENTUM)(x)
-    x = layers.Dense(_scaled(4096, width), activation="relu", kernel_initializer="he_normal")(
-        layers.Flatten()(x)
-    )
+    x = _dense_relu(layers.Flatten()(x), _scaled(4096, width))
     return _network("four_block_cnn", images, layers.Dropout(dropout)(x), classes)
 
 
@@ -95,7 +91,7 @@ def deep_cnn(
     images = _images()
     x = _standardized(images)
     for filters in (32, 64, 128, 256):
-        x = _convolution_block(x, _scaled(filters, width), batch_norm, dropout / 4)
+        x = _convolution_block(x, _scaled(filters, width), dropout / 4, batch_norm)
     x = layers.Flatten()(x)
     for units in (256, 512):
         x = layers.Dense(_scaled(units, width), use_bias=not batch_norm, kernel_initializer="he_normal")(x)
@@ -111,11 +107,10 @@ def lean_cnn(classes: int, *, dropout: float = 0.2, width: float = 1.0) -> keras
     """
     images = _images()
     x = _standardized(images)
-    for stage in ((32,), (48, 64), (96, 128), (192, 256)):
-        for filters in stage[:-1]:
-            x = _normalized_relu(_convolution(x, _scaled(filters, width)), True)
-        x = layers.MaxPooling2D()(_convolution(x, _scaled(stage[-1], width)))
-        x = layers.Dropout(dropout / 4)(_normalized_relu(x, True))
+    for *inner, last in ((32,), (48, 64), (96, 128), (192, 256)):
+        for filters in inner:
+            x = _normalized_relu(_convolution(x, _scaled(filters, width)))
+        x = _convolution_block(x, _scaled(last, width), dropout / 4)
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(dtype="float32")(x))
     return _network("lean_cnn", images, x, classes)
 
@@ -143,7 +138,7 @@ def residual_cnn(
         if stage:
             x = layers.Dropout(dropout / 2)(layers.MaxPooling2D()(x))
         filters, inputs = _scaled(filters, width), x
-        x = _normalized_relu(_convolution(x, filters), True)
+        x = _normalized_relu(_convolution(x, filters))
         x = layers.BatchNormalization(momentum=MOMENTUM)(_convolution(x, filters))
         if residual:
             shortcut = _convolution(inputs, filters, size=1)
@@ -162,7 +157,7 @@ def mini_xception(classes: int) -> keras.Model:
     images = _images()
     x = _standardized(images)
     for _ in range(2):
-        x = _normalized_relu(layers.Conv2D(8, 3, use_bias=False)(x), True)
+        x = _normalized_relu(layers.Conv2D(8, 3, use_bias=False)(x))
     for filters in (16, 32, 64, 128):
         # A 1x1 convolution with stride 2, said in two layers: as one, TensorFlow's CPU kernel for its
         # gradient writes beyond its memory for odd batches (2.21, AVX-512).
@@ -170,7 +165,7 @@ def mini_xception(classes: int) -> keras.Model:
         shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
         shortcut = layers.BatchNormalization(momentum=MOMENTUM)(shortcut)
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(_normalized_relu(x, True))
+        x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False)(_normalized_relu(x))
         x = layers.BatchNormalization(momentum=MOMENTUM)(x)
         x = layers.Add()([layers.MaxPooling2D(3, strides=2, padding="same")(x), shortcut])
     x = layers.Conv2D(classes, 3, padding="same")(x)
@@ -213,7 +208,7 @@ def transfer(
             layer.momentum = MOMENTUM
     x = layers.GlobalAveragePooling2D(name="bottleneck")(base.output)
     x = layers.Dense(256, use_bias=False, kernel_initializer="he_normal", name="head_dense")(x)
-    x = layers.Dropout(dropout, name="head_dropout")(_normalized_relu(x, True))
+    x = layers.Dropout(dropout, name="head_dropout")(_normalized_relu(x))
     return _network(backbone, images, x, classes)
 
 
@@ -293,21 +288,25 @@ def _scaled(width: int, factor: float) -> int:
     return max(1, round(width * factor))
 
 
-def _normalized_relu(x, batch_norm: bool):
+def _normalized_relu(x, batch_norm: bool = True):
     if batch_norm:
         x = layers.BatchNormalization(momentum=MOMENTUM)(x)
     return layers.ReLU()(x)
 
 
-def _convolution_block(x, filters: int, batch_norm: bool, dropout: float):
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=not batch_norm, kernel_initializer="he_normal")(x)
+def _convolution_block(x, filters: int, dropout: float, batch_norm: bool = True):
     # Pooled first, normalization and activation have a quarter of the values to go through.
-    x = _normalized_relu(layers.MaxPooling2D()(x), batch_norm)
-    return layers.Dropout(dropout)(x)
+    x = layers.MaxPooling2D()(_convolution(x, filters, use_bias=not batch_norm))
+    return layers.Dropout(dropout)(_normalized_relu(x, batch_norm))
 
 
-def _convolution(x, filters: int, size: int = 3):
-    return layers.Conv2D(filters, size, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+def _convolution(x, filters: int, size: int = 3, use_bias: bool = False):
+    options = {"padding": "same", "use_bias": use_bias, "kernel_initializer": "he_normal"}
+    return layers.Conv2D(filters, size, **options)(x)
+
+
+def _dense_relu(x, units: int):
+    return layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
 
 
 def _softmax(logits):

@@ -4,6 +4,7 @@ Labels and probabilities come from one pass over one split and stay in one objec
 drift apart.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import keras
@@ -69,20 +70,16 @@ class Predictions:
     @property
     def macro_f1(self) -> float:
         """F1 averaged over all classes with equal weight, 0 to 1."""
-        every = range(len(self.classes))
-        return float(
-            metrics.f1_score(self.labels, self.predicted, labels=every, average="macro", zero_division=0)
-        )
+        return self._average(metrics.f1_score, range(len(self.classes)))
 
     @property
     def balanced_accuracy(self) -> float:
         """Recall averaged over the classes that occur, 0 to 1."""
-        occurring = np.unique(self.labels)
-        return float(
-            metrics.recall_score(
-                self.labels, self.predicted, labels=occurring, average="macro", zero_division=0
-            )
-        )
+        return self._average(metrics.recall_score, np.unique(self.labels))
+
+    def _average(self, score, classes) -> float:
+        options = {"labels": classes, "average": "macro", "zero_division": 0}
+        return float(score(self.labels, self.predicted, **options))
 
     def take(self, selection) -> "Predictions":
         """Return the predictions of some images.
@@ -178,11 +175,9 @@ def _views(images, views):
     """Yield each view of all images, uint8 (n, 48, 48, 1)."""
     if views not in VIEWS:
         raise ValueError(f"views must be one of {', '.join(VIEWS)}; received {views!r}")
-    shifts = [(0, 0)]
-    if views == "ten":
-        shifts += [(-_SHIFT, -_SHIFT), (-_SHIFT, _SHIFT), (_SHIFT, -_SHIFT), (_SHIFT, _SHIFT)]
-    for down, right in shifts:
-        view = images if (down, right) == (0, 0) else _shifted(images, down, right)  # features have no places
+    corners = itertools.product((-_SHIFT, _SHIFT), repeat=2) if views == "ten" else ()
+    for shift in ((0, 0), *corners):
+        view = _shifted(images, *shift) if any(shift) else images  # features have no places
         yield view
         if views != "single":
             yield view[:, :, ::-1]

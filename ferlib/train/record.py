@@ -19,6 +19,7 @@ from ferlib.train.predicting import Predictions
 
 RUN_FILE = "run.npz"
 WEIGHTS_FILE = "best.weights.h5"
+PARTS = ("valid", "test", "test_tta")
 HISTORY = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "learning_rate", "seconds")
 """Columns of a run's history; ``seconds`` are of training alone, PublicTest not counted."""
 
@@ -91,12 +92,14 @@ class Run:
 
 def directory(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
     """Return the folder of a run of a scaled row; another row, profile or dataset is another folder."""
-    return paths.runs() / experiment.id / _version(experiment, profile, fingerprint) / f"seed{seed}"
+    version = f"{profile}-{experiments.key(experiment)}-{fingerprint[:8]}"
+    return paths.runs() / experiment.id / version / f"seed{seed}"
 
 
 def recorded_file(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Path:
     """Return the file of a run in the committed record; the arguments are those of `directory`."""
-    return paths.record() / f"{experiment.id}-{_version(experiment, profile, fingerprint)}-seed{seed}.npz"
+    named = directory(experiment, seed, profile, fingerprint).relative_to(paths.runs())
+    return paths.record() / f"{'-'.join(named.parts)}.npz"
 
 
 def weights_beside(file: Path) -> Path:
@@ -112,15 +115,12 @@ def rounded(predictions: Predictions) -> Predictions:
 
 def save(run: Run, target: Path) -> None:
     """Write all of a run but its weights, folder and origin as one npz file, atomically."""
-    about = {
-        "experiment": asdict(run.experiment),
-        "seed": run.seed,
-        "profile": run.profile,
-        "result": run.result,
-    }
+    about = {"experiment": asdict(run.experiment)}
+    about |= {name: getattr(run, name) for name in ("seed", "profile", "result")}
     arrays = {"run": np.array(json.dumps(about))}
     arrays |= {f"history_{name}": run.history[name].to_numpy() for name in HISTORY}
-    arrays |= _packed("valid", run.valid) | _packed("test", run.test) | _packed("test_tta", run.test_tta)
+    for name in PARTS:
+        arrays |= _packed(name, getattr(run, name))
     with paths.written_atomically(target) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -139,7 +139,7 @@ def load_run(source: Path) -> Run:
     try:
         arrays = paths.arrays(file)
         about = json.loads(str(arrays["run"]))
-        parts = {name: _unpacked(name, arrays) for name in ("valid", "test", "test_tta")}
+        parts = {name: _unpacked(name, arrays) for name in PARTS}
         checks.refuse_odd(about, {name: parts[name] for name in ("valid", "test")})
         return Run(
             experiment=_experiment(about["experiment"]),
@@ -196,23 +196,19 @@ def current(found: Iterable[Run]) -> list[Run]:
             scaled = experiments.at(row, run.profile)
             if experiments.key(scaled) == experiments.key(run.experiment):
                 kept.append(replace(run, experiment=scaled))
-        elif row and run.profile in experiments.PROFILES:
+        elif row:  # of an earlier scale, see `recorded`
             kept.append(replace(run, experiment=replace(run.experiment, title=row.title, group=row.group)))
     return kept
 
 
 def _experiment(values: dict) -> Experiment:
     """Rebuild a row; fields that this version does not know are left out."""
-    known = {field.name for field in fields(Experiment)}
-    return Experiment(**{name: _tuples(value) for name, value in values.items() if name in known})
 
+    def tuples(value):
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
 
-def _tuples(value):
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _version(experiment: Experiment, profile: str, fingerprint: str) -> str:
-    return f"{profile}-{experiments.key(experiment)}-{fingerprint[:8]}"
+    known = {field.name for field in fields(Experiment)} & set(values)
+    return Experiment(**{name: tuples(values[name]) for name in known})
 
 
 def _packed(name: str, predictions: Predictions | None) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
     """
     train = dataset.train if row.classes is None else dataset.train.only(row.classes)
     train = taught(train, row.target)
-    return train if row.images is None else subset(train, row.images, seed), judged(row, dataset.valid)
+    return subset(train, row.images or len(train), seed), judged(row, dataset.valid)
 
 
 def judged(row: Experiment, split: Split) -> Split:
@@ -38,7 +38,7 @@ def judged(row: Experiment, split: Split) -> Split:
         split: PublicTest or PrivateTest.
     """
     split = split if row.classes is None else split.only(row.classes)
-    return split if row.valid_images is None else subset(split, row.valid_images, 0)
+    return subset(split, row.valid_images or len(split), 0)
 
 
 def taught(split: Split, target: str) -> Split:
@@ -96,12 +96,10 @@ def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ())
     own = probabilities(split, row.target)
     if row.teachers is None:
         return own
+    id, _, share = row.teachers
     answers = [predicting.predict_views(one, split, views="flip")[1].probabilities for one in teachers]
     if not answers:
-        raise FerlibError(
-            f"{row.id} learns from runs of {row.teachers[0]}: train it with: ferlib train {row.id}"
-        )
-    share = row.teachers[-1]
+        raise FerlibError(f"{row.id} learns from runs of {id}: train it with: ferlib train {row.id}")
     return (1 - share) * own + share * np.mean(answers, axis=0)
 
 

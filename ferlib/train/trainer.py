@@ -138,15 +138,11 @@ def obtain(
 
 def _of_one_scale(found: dict, profile: str) -> dict:
     """Leave out seeds of a row that are not run, or would be trained, at the best scale of its others."""
-    scales = list(experiments.PROFILES)
-
-    def scale(pair):
-        return scales.index(found[pair].profile if found[pair] else profile)
-
-    best = {row: max(scale(pair) for pair in found if pair[0] == row) for row, _ in found}
-    kept = {pair: run for pair, run in found.items() if scale(pair) == best[pair[0]]}
-    left = [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]
-    if left:
+    order = list(experiments.PROFILES).index
+    scales = {pair: order(run.profile if run else profile) for pair, run in found.items()}
+    best = {row: max(scale for pair, scale in scales.items() if pair[0] == row) for row, _ in found}
+    kept = {pair: run for pair, run in found.items() if scales[pair] == best[pair[0]]}
+    if left := [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]:
         print(f"left out, for other seeds were run at a larger scale: {listed(left)}", file=sys.stderr)
     return kept
 
@@ -187,9 +183,7 @@ def has_gpu() -> bool:
 
 def choose_profile(profile: str = "auto") -> str:
     """Return the profile to train in: ``"auto"`` is full where Keras sees a GPU and quick where not."""
-    if profile == "auto":
-        return "full" if has_gpu() else "quick"
-    return profile
+    return profile if profile != "auto" else "full" if has_gpu() else "quick"
 
 
 def _existing(row: Experiment, seed: int, dataset: Dataset, profile: str) -> Run | None:
@@ -229,50 +223,38 @@ def _stand_in(row: Experiment, seed: int, dataset: Dataset, profile: str) -> tup
     return variant, run
 
 
-@cache
-def _weights_available(model: str) -> bool:
-    return models.weights_available(model)
+_weights_available = cache(models.weights_available)
 
 
 def _train_all(
-    missing: list[tuple[Experiment, int]],
-    dataset: Dataset,
-    profile: str,
-    until: float | None = None,
+    missing: list[tuple[Experiment, int]], dataset: Dataset, profile: str, until: float | None
 ) -> dict[tuple[Experiment, int], Run]:
+    """Train one run after the other, each with its share of a bar and a line at its end."""
     done = {}
     with progress_bar(len(missing)) as bar, suppress(OutOfTime):
         for row, seed in missing:
-            done[row, seed] = _train_shown(row, seed, dataset, profile, until, bar)
+            epochs = experiments.at(row, profile).epochs
+            bar.set_description_str(name := f"{row.id} seed {seed}", refresh=False)
+
+            def advance(fitting: Fitting, name=name, epochs=epochs) -> None:
+                last = fitting.history[-1]
+                told = f"{name} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}"
+                bar.set_description_str(told, refresh=False)
+                bar.update(len(done) + last["epoch"] / epochs - bar.n)
+
+            run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
+            done[row, seed] = run
+            bar.update(len(done) - bar.n)
+            tqdm.write(summary(run), file=sys.stderr)
     return done
-
-
-def _train_shown(
-    row: Experiment, seed: int, dataset: Dataset, profile: str, until: float | None, bar: tqdm
-) -> Run:
-    """Train one run with its share of the bar and its line."""
-    epochs, before = experiments.at(row, profile).epochs, bar.n
-    bar.set_description_str(f"{row.id} seed {seed}", refresh=False)
-
-    def advance(fitting: Fitting) -> None:
-        last = fitting.history[-1]
-        told = f"{row.id} seed {seed} epoch {last['epoch']}/{epochs} PublicTest {last['valid_accuracy']:.1%}"
-        bar.set_description_str(told, refresh=False)
-        bar.update(before + last["epoch"] / epochs - bar.n)
-
-    run = train(row, seed, dataset, profile=profile, until=until, on_epoch=advance)
-    bar.update(before + 1 - bar.n)
-    tqdm.write(summary(run), file=sys.stderr)
-    return run
 
 
 def progress_bar(runs: int) -> tqdm:
     """Return a bar for some runs on stderr, shown if there are any."""
-    # A log keeps every state of a bar, so a file gets one now and then and a terminal gets many.
-    interval = 0.2 if sys.stderr.isatty() else 30
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    # It grows by shares of a run, which tqdm would wait to add up to what the first of them was.
-    return tqdm(total=runs, bar_format=layout, mininterval=interval, miniters=0, disable=not runs)
+    # A log keeps every state of a bar, so a file gets one now and then, a terminal many. The bar grows
+    # by shares of a run, which tqdm would wait to add up to what the first of them was.
+    options = {"mininterval": 0.2 if sys.stderr.isatty() else 30, "miniters": 0, "disable": not runs}
+    return tqdm(total=runs, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", **options)
 
 
 def summary(run: Run) -> str:
@@ -286,10 +268,10 @@ def summary(run: Run) -> str:
 
 def _resume(fitting: Fitting, checkpoint: Path) -> None:
     """Take up where a stopped process left off; a damaged or other code's checkpoint serves for nothing."""
-    if not checkpoint.exists():
-        return
     try:
         fitting.restore(paths.arrays(checkpoint))
+    except FileNotFoundError:
+        pass
     except Exception as error:  # a damaged file raises errors of many kinds
         told = f"{fitting.experiment.id} seed {fitting.seed} starts over: {checkpoint} can't be taken up"
         print(f"{told} ({type(error).__name__})", file=sys.stderr)
@@ -297,22 +279,15 @@ def _resume(fitting: Fitting, checkpoint: Path) -> None:
 
 def _finish(fitting: Fitting, folder: Path, dataset: Dataset, profile: str, sharing: int) -> Run:
     """Store weights, then the run itself, whose file says that all is there; drop what is of no more use."""
-    valid = fitting.keep_best()
+    valid, row = fitting.keep_best(), fitting.experiment
     trained = fitting.training_accuracy()
-    run = Run(
-        experiment=fitting.experiment,
-        seed=fitting.seed,
-        profile=profile,
-        result={"sharing": sharing},
-        history=pd.DataFrame(fitting.history, columns=list(record.HISTORY)),
-        valid=valid,
-        directory=folder,
-    )
+    history = pd.DataFrame(fitting.history, columns=list(record.HISTORY))
+    run = Run(row, fitting.seed, profile, {"sharing": sharing}, history, valid, directory=folder)
     with paths.written_atomically(folder / record.WEIGHTS_FILE) as temporary:
         paths.reserve(temporary, 5 * fitting.network.count_params() + 2**20)  # float32, names, and some room
         fitting.network.save_weights(temporary)
     if fitting.precision != "float32":  # in which everybody else will compute
-        part = targets.judged(run.experiment, dataset.valid)
+        part = targets.judged(row, dataset.valid)
         run = replace(run, valid=record.rounded(predicting.predict(run.model(), part)))
     run = replace(run, result=run.result | _result(run, fitting, dataset) | {"clean_train_accuracy": trained})
     record.save(run, folder / record.RUN_FILE)
