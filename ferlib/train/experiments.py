@@ -215,7 +215,7 @@ _FROM_SCRATCH = (
 )
 _CROWD = (
     _row("lean_label", PEOPLE, "taught the labels as they are", LEAN | CROWD),
-    _row("lean_cleaned", PEOPLE, "taught the labels that no vote contradicts", LEAN | CROWD, target="cleaned"),
+    _row("lean_cleaned", PEOPLE, "taught labels that no vote contradicts", LEAN | CROWD, target="cleaned"),
     _row("lean_majority", PEOPLE, "taught the emotion with most votes", LEAN | CROWD, target="majority"),
     _row("lean_crowd", PEOPLE, "taught the shares of votes", LEAN | CROWD, target="crowd"),
     _row("best_crowd", (PEOPLE[0], "residual_cnn"), "residual", BEST | CROWD, epochs=120, target="crowd"),
@@ -223,7 +223,7 @@ _CROWD = (
 _SMALL = tuple(row for row in (*_CROWD, *_ROWS) if row.id in ("lean", "lean_crowd"))
 # Again, half of what is taught being the answers of three of its kind (Hinton et al. 2015, arXiv:1503.02531).
 _DISTILLED = tuple(
-    replace(row, id=f"{row.id}_distilled", title=f"{row.title}, and what three earlier runs answer", teachers=(row.id, 3, 0.5))
+    replace(row, id=f"{row.id}_distilled", title=f"{row.title}, and earlier answers", teachers=(row.id, 3, 0.5))
     for row in _SMALL
 )
 # What was tried on PublicTest on the way to the best network, half as long: one change each.
