@@ -223,7 +223,9 @@ _CROWD = (
 _SMALL = tuple(row for row in (*_CROWD, *_ROWS) if row.id in ("lean", "lean_crowd"))
 # Again, half of what is taught being the answers of three of its kind (Hinton et al. 2015, arXiv:1503.02531).
 _DISTILLED = tuple(
-    replace(row, id=f"{row.id}_distilled", title=f"{row.title}, and earlier answers", teachers=(row.id, 3, 0.5))
+    replace(
+        row, id=f"{row.id}_distilled", title=f"{row.title}, and earlier answers", teachers=(row.id, 3, 0.5)
+    )
     for row in _SMALL
 )
 # What was tried on PublicTest on the way to the best network, half as long: one change each.
