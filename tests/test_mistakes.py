@@ -14,19 +14,19 @@ def predictions():
     return made_up.predictions(0.7, images=400)
 
 
-def facts(predictions, **columns):
-    """A table of audit flags for the images of some predictions, in another order."""
-    table = pd.DataFrame(
-        {"name": predictions.names, "label": predictions.labels, "split": "valid", **columns}
-    )
-    return table.sample(frac=1, random_state=0)
+def by_flag(predictions, flags, **others):
+    """The table of flags that are the same for all but a few, from an audit in another order."""
+    columns = dict.fromkeys(mistakes.FLAGS, flags) | others
+    labels = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
+    audit = pd.DataFrame({"name": predictions.names, "label": labels, "split": "valid", **columns})
+    table = mistakes.by_flag(predictions, audit.sample(frac=1, random_state=0))
+    assert list(table["flag"]) == list(mistakes.FLAGS.values())
+    return table.set_index("flag")
 
 
 def test_accuracy_is_split_by_flag(predictions):
     flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
-    audit = facts(predictions, **dict.fromkeys(mistakes.FLAGS, False) | {"faceless": flagged})
-    table = mistakes.by_flag(predictions, audit).set_index("flag")
-    assert len(table) == len(mistakes.FLAGS)
+    table = by_flag(predictions, False, faceless=flagged)
     row = table.loc["no face found"]
     assert row["images"] == flagged.sum() and row["accuracy"] == 0
     assert row["accuracy_without"] == pytest.approx(predictions.correct[~flagged].mean())
@@ -37,8 +37,7 @@ def test_accuracy_is_split_by_flag(predictions):
 
 def test_p_is_fishers(predictions):
     flagged = np.arange(400) < 60
-    audit = facts(predictions, **dict.fromkeys(mistakes.FLAGS, flagged))
-    row = mistakes.by_flag(predictions, audit).iloc[0]
+    row = by_flag(predictions, flagged).iloc[0]
     right, wrong = predictions.correct, ~predictions.correct
     counts = [[sum(right & flagged), sum(wrong & flagged)], [sum(right & ~flagged), sum(wrong & ~flagged)]]
     assert row["p"] == pytest.approx(stats.fisher_exact(counts).pvalue)
@@ -46,14 +45,12 @@ def test_p_is_fishers(predictions):
 
 def test_flags_are_corrected_for_their_number(predictions):
     flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
-    some = dict.fromkeys(mistakes.FLAGS, False)
-    columns = some | {"faceless": flagged, "leaked": predictions.correct, "low_contrast": np.arange(400) < 50}
-    table = mistakes.by_flag(predictions, facts(predictions, **columns)).set_index("flag", drop=False)
+    some = {"faceless": flagged, "leaked": predictions.correct, "low_contrast": np.arange(400) < 50}
+    table = by_flag(predictions, False, **some)
     tested = table[table["images"] > 0]
     assert len(tested) == 3 and table["p_holm"].notna().sum() == 3
     assert tested["p_holm"].tolist() == pytest.approx(metrics.holm(tested["p"]).tolist())
-    nothing = mistakes.by_flag(predictions, facts(predictions, **some))
-    assert nothing["p_holm"].isna().all()
+    assert by_flag(predictions, False)["p_holm"].isna().all()
 
 
 def test_crowd_sides_with_label_prediction_or_neither(predictions):
@@ -64,20 +61,16 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast[for_model, predictions.predicted[for_model]] = 9
     cast[no_face, -1] = 10
     cast[tied, predictions.predicted[tied]] = 8
-    groups = {"mistakes": ~predictions.correct, "right": predictions.correct}
-    table = mistakes.crowd(predictions, cast, groups).set_index("group")
-    assert table.loc["mistakes", "images"] == len(wrong)
-    assert table.loc["mistakes", "prediction"] == pytest.approx(10 / len(wrong))
-    assert table.loc["mistakes", "no emotion"] == pytest.approx(5 / len(wrong))
-    assert table.loc["mistakes", "tied"] == pytest.approx(2 / len(wrong))
-    assert table.loc["right", "label"] == 1
+    sides = mistakes.crowd(predictions, cast, ~predictions.correct)
+    assert sides["images"] == len(wrong)
+    counts = (sides[["prediction", "no emotion", "tied"]] * len(wrong)).tolist()
+    assert counts == pytest.approx([10, 5, 2])
+    assert mistakes.crowd(predictions, cast, predictions.correct)["label"] == 1
     cast[100:] = 0
-    assert mistakes.crowd(predictions, cast, groups)["images"].sum() == 100, "the others were not voted on"
+    everybody = np.ones(400, bool)
+    assert mistakes.crowd(predictions, cast, everybody)["images"] == 100, "the others were not voted on"
 
 
 def test_top_four_predictions_are_joined_by_class_name():
     four = made_up.predictions(0.6, images=80, classes=("happy", "neutral", "sad", "fear"))
-    codes = np.array([CLASSES.index(name) for name in four.classes])[four.labels]
-    audit = pd.DataFrame({"name": four.names, "label": codes, "split": "valid"})
-    audit = audit.assign(**dict.fromkeys(mistakes.FLAGS, True))
-    assert (mistakes.by_flag(four, audit)["images"] == 80).all()
+    assert (by_flag(four, True)["images"] == 80).all()

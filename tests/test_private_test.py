@@ -13,7 +13,7 @@ import pytest
 
 from ferlib import cli, paths
 from ferlib.data import audit, fer2013
-from ferlib.evaluate import metrics, private_test, summary
+from ferlib.evaluate import comparison, metrics, private_test, summary
 from ferlib.labels import CLASSES, TOP_FOUR
 from ferlib.train import models, predicting, record, targets
 from ferlib.train.record import Run
@@ -152,6 +152,7 @@ def test_results_are_means_over_seeds():
     runs += [made_up.run("shallow_plain", 0.5)]
     table = summary.results_table(runs)
     assert list(table.index) == ["shallow_plain", "deep_both"]  # in the order of the experiment table
+    assert table["public"].tolist() == comparison.results(runs)["public"].dropna().tolist()
     deep, shares = table.loc["deep_both"], [run.test.accuracy for run in runs[:3]]
     assert deep["test_accuracy"] == pytest.approx(np.mean(shares))
     assert deep["test_deviation"] == pytest.approx(np.std(shares, ddof=1))
@@ -249,11 +250,12 @@ def test_recalls_are_means_over_seeds_and_mix_to_any_accuracy():
 
 
 def test_displayed_tables_are_in_percent():
-    table = summary.results_table([made_up.run("deep_both", 0.6)])
+    table = summary.results_table([made_up.run("deep_both", 0.6), made_up.run("lean", profile="cpu")])
     columns = {"test_accuracy": "test, %", "seeds": "seeds", "test_deviation": "missing with one seed"}
     shown = summary.display_table(table, columns)
-    assert shown.loc["deep_both", "test, %"] == pytest.approx(100 * table.loc["deep_both", "test_accuracy"])
+    assert shown["test, %"].tolist() == pytest.approx(100 * table["test_accuracy"])
     assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "row"
+    assert list(shown.index) == ["deep_both", "lean †"], "the other one was cut short"
 
 
 def test_rows_run_in_the_order_of_the_table():

@@ -45,13 +45,12 @@ def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) 
         localization".
     """
     extract, classify = split_at_last_map(model)
-    maps = []
+    maps, size = [], images.shape[2:0:-1]
     for start in range(0, len(images), _BATCH):
-        batch = np.asarray(images[start : start + _BATCH], "float32")
-        features = ops.convert_to_numpy(extract(batch, training=False))
-        gradients = _gradients(classify, features, np.asarray(class_indices[start : start + _BATCH]))
+        batch = slice(start, start + _BATCH)
+        features = ops.convert_to_numpy(extract(np.asarray(images[batch], "float32"), training=False))
+        gradients = _gradients(classify, features, np.asarray(class_indices[batch]))
         maps.append(np.einsum("nhwc,nc->nhw", features, gradients.mean(axis=(1, 2))))
-    size = images.shape[2:0:-1]
     return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in np.concatenate(maps)])
 
 
@@ -161,19 +160,11 @@ def _split_inside(model, nested, least):
     """Split ``model``, a chain of layers, within ``nested``, one of them that is a network itself."""
     position = model.layers.index(nested)
     extract, classify = split_at_last_map(nested, least)
-    images, features = keras.Input(model.input.shape[1:]), keras.Input(classify.input.shape[1:])
     before = [layer for layer in model.layers[:position] if not isinstance(layer, layers.InputLayer)]
     return (
-        keras.Model(images, _chained([*before, extract], images)),
-        keras.Model(features, _chained([classify, *model.layers[position + 1 :]], features)),
+        keras.Sequential([keras.Input(model.input.shape[1:]), *before, extract]),
+        keras.Sequential([keras.Input(classify.input.shape[1:]), classify, *model.layers[position + 1 :]]),
     )
-
-
-def _chained(layers, tensor):
-    """Apply layers one after the other."""
-    for layer in layers:
-        tensor = layer(tensor)
-    return tensor
 
 
 def _log_odds(probabilities, class_indices):

@@ -1,6 +1,6 @@
 """Ways of training compared: on PublicTest with what seeds add, and image by image on PrivateTest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 
@@ -11,7 +11,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
-from ferlib.words import interval, minus, p_value, points
+from ferlib.words import minus, p_value, points
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -81,11 +81,16 @@ def difference(
     if classes:
         runs = _on_common_images(runs, (id, other), classes)
     found = summary.rows(runs)
-    if not {id, other} <= set(found) or found[id][0].profile != found[other][0].profile:
+    if not _are_comparable(found, (id, other)):
         return Difference()
     metrics.aligned([found[one][0].valid for one in (id, other)])
     by = summary.accuracy(found[id]) - summary.accuracy(found[other])
     return Difference(by.value, *by.interval())
+
+
+def _are_comparable(found: Mapping[str, Sequence[Run]], ids: Sequence[str]) -> bool:
+    """Say whether rows were all run, and at the same scale."""
+    return set(ids) <= set(found) and len({found[id][0].profile for id in ids}) == 1
 
 
 def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[str, ...]) -> list[Run]:
@@ -102,57 +107,12 @@ def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[st
 
 
 def results(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return what each row reached, averaged over its seeds.
+    """Return `summary.results_table` without PrivateTest, with a line for every row there is.
 
-    Returns:
-        One line for every row there is, missing values where it was not run, so that what is compared with
-        them is unknown and not false. Columns: ``classes``, ``seeds``; ``epochs`` (as many as ran) and
-        ``meant`` (it should have); ``training`` accuracy (on training images as they are) and ``public``,
-        ``low`` and ``high`` of the latter's 95 % interval, ``gap`` (training minus PublicTest), ``macro_f1``,
-        ``reported`` (elsewhere), all 0..1; ``parameters``.
+    Values of rows that were not run are missing, so that what is compared with them is unknown and not false.
     """
-    found = {id: _summary(of_row) for id, of_row in summary.rows(runs).items()}
-    table = pd.DataFrame.from_dict(found, orient="index").reindex(list(experiments.EXPERIMENTS))
+    table = summary.results_table(runs, tested=False).reindex(list(experiments.EXPERIMENTS))
     return table.convert_dtypes().rename_axis("row")
-
-
-def _summary(runs: Sequence[Run]) -> dict:
-    facts = pd.DataFrame([run.result for run in runs]).mean(numeric_only=True)
-    row = runs[0].experiment
-    low, high = summary.accuracy(runs).interval()
-    trained = summary.training_accuracy(runs)
-    return {
-        "classes": len(runs[0].valid.classes),
-        "seeds": len(runs),
-        "epochs": facts["epochs"],
-        "meant": experiments.find(row.id).epochs,
-        "training": trained,
-        "public": facts["valid_accuracy"],
-        "low": low,
-        "high": high,
-        "gap": trained - facts["valid_accuracy"],
-        "macro_f1": np.mean([run.valid.macro_f1 for run in runs]),
-        "reported": row.reported,
-        "parameters": facts["parameters"],
-    }
-
-
-def shown(results: pd.DataFrame) -> pd.DataFrame:
-    """Return what `results` found for people to read: rows that were run, in percent."""
-    table = results[results["public"].notna()]
-    columns = {
-        "seeds": table["seeds"],
-        "epochs": [
-            _of(round(ran), meant) for ran, meant in zip(table["epochs"], table["meant"], strict=True)
-        ],
-        "training %": 100 * table["training"].astype(float),
-        "PublicTest %": 100 * table["public"].astype(float),
-        "95 % interval": [*map(interval, table["low"], table["high"])],
-        "macro-F1 %": 100 * table["macro_f1"].astype(float),
-        "elsewhere %": 100 * table["reported"].astype(float),
-        "parameters": table["parameters"].astype(int),
-    }
-    return pd.DataFrame(columns, index=table.index).dropna(axis="columns", how="all")
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
@@ -173,17 +133,12 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
             "warm-up": f"{row.warmup:.3g}",
             "weight decay": f"{row.weight_decay:.3g}",
             "batch": row.batch_size,
-            "epochs": _of(row.epochs, meant.epochs),
-            "patience": _of(row.patience, meant.patience),
+            "epochs": summary.of(row.epochs, meant.epochs),
+            "patience": summary.of(row.patience, meant.patience),
             "smoothing": f"{row.label_smoothing:.3g}",
             "averaging": f"{optimizers.averaging(row, row.epochs * run.result['steps_per_epoch']):.3g}",
         }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
-
-
-def _of(number: int | None, meant: int | None) -> str:
-    """Write a number with the one that was meant where that is another."""
-    return "–" if number is None else f"{number}" if number == meant else f"{number} of {meant}"
 
 
 PAIRS = (
@@ -229,9 +184,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
         which asks about two trained networks, not about two ways of training.
     """
     found, table = summary.rows(runs), []
-    for first, second in pairs:
-        if not {first, second} <= set(found) or found[first][0].profile != found[second][0].profile:
-            continue
+    for first, second in (pair for pair in pairs if _are_comparable(found, pair)):
         difference = summary.accuracy(found[second], "test") - summary.accuracy(found[first], "test")
         low, high = difference.interval()
         tests = [metrics.mcnemar(a.test, b.test) for a in found[first] for b in found[second]]
@@ -285,24 +238,16 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Differenc
         one network on the same images, the seed enters both in the same way. And how many pairs these are.
     """
     found = summary.rows(runs)
-    pairs = [
-        pair
-        for pair in AUGMENTED_ALONE
-        if set(pair) <= set(found) and len({found[id][0].profile for id in pair}) == 1
-    ]
+    pairs = [pair for pair in AUGMENTED_ALONE if _are_comparable(found, pair)]
     if not pairs:
         return Difference(), 0
-    shift = sum(
-        part * (sign / len(pairs))
-        for pair in pairs
-        for id, sign in zip(pair, (-1, 1), strict=True)
-        for part in _moved(found[id], clean)
-    )
+    gains = [_moved(found[augmented], clean) - _moved(found[plain], clean) for plain, augmented in pairs]
+    shift = sum(gains) * (1 / len(pairs))
     return Difference(shift.value, *shift.interval()), len(pairs)
 
 
-def _moved(runs: Sequence[Run], clean: np.ndarray) -> tuple[Sampled, Sampled]:
-    """Return a row's accuracy on leak-free images, and that on all of them, negated."""
+def _moved(runs: Sequence[Run], clean: np.ndarray) -> Sampled:
+    """Return a row's accuracy on leak-free images minus that on all of them."""
     share = np.mean([run.test.correct for run in runs], axis=0, keepdims=True)
     kept = np.asarray(clean)[None]
-    return metrics.ratio(share * kept, kept), -metrics.ratio(share)
+    return metrics.ratio(share * kept, kept) - metrics.ratio(share)

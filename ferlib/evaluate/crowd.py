@@ -16,9 +16,10 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.comparison import Difference
 from ferlib.evaluate.metrics import Sampled
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.train import targets
+from ferlib.train import experiments, targets
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
+from ferlib.words import interval
 
 READERS = ("FER-2013's labels", "the crowd")
 """Rows of `table` that are no network: the label as an answer, and the votes as one."""
@@ -133,12 +134,9 @@ def temperature(run: Run, dataset: Dataset) -> float:
 
 def readers(one: Judged) -> list[Judged]:
     """Return the labels and the votes as if they were networks, to stand beside these in `table`."""
-    names, by_label = one.predictions[0].names, np.eye(len(CLASSES), dtype="float32")[one.labels]
-    answers = zip(READERS, (by_label, votes.distribution(one.cast)), strict=True)
-    return [
-        replace(one, row=row, predictions=(Predictions(one.labels, shares, names, CLASSES),))
-        for row, shares in answers
-    ]
+    answers = np.eye(len(CLASSES), dtype="float32")[one.labels], votes.distribution(one.cast)
+    said = [Predictions(one.labels, shares, one.predictions[0].names, CLASSES) for shares in answers]
+    return [replace(one, row=row, predictions=(each,)) for row, each in zip(READERS, said, strict=True)]
 
 
 def table(judged: Iterable[Judged]) -> pd.DataFrame:
@@ -161,12 +159,13 @@ def _summary(one: Judged) -> dict:
     unique, shares = seen >= 0, votes.distribution(one.cast)
     agreed, clean = unique & votes.agreed(one.cast), unique & one.clean
     said = np.stack([np.take_along_axis(shares, answers[:, np.newaxis], axis=1)[:, 0] for answers in told])
+    chances = np.maximum([network.probabilities for network in one.predictions], _LEAST, dtype="float64")
     sampled = {
         "crowd": one.by_crowd,
         "agreed": one.share(told == seen, agreed),
         "label": one.share(told == one.labels, unique),
         "leak_free": one.share(told == seen, clean),
-        "cross_entropy": one.share(_surprise(one.predictions, shares), enough),
+        "cross_entropy": one.share(-(shares * np.log(chances)).sum(axis=2), enough),
     }
     if one.row == READERS[0]:
         del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
@@ -181,12 +180,6 @@ def _summary(one: Judged) -> dict:
         "calibration_error": float(np.mean(errors)),
         **{name: int(mask.sum()) for name, mask in images.items()},
     }
-
-
-def _surprise(predictions: Sequence[Predictions], shares: np.ndarray) -> np.ndarray:
-    """Cross-entropy of the votes and each network, nats, float64 (seeds, n)."""
-    probabilities = np.stack([one.probabilities for one in predictions]).astype("float64")
-    return -(shares * np.log(np.maximum(probabilities, _LEAST))).sum(axis=2)
 
 
 def _with_intervals(sampled: dict[str, Sampled]) -> dict[str, float]:
@@ -275,3 +268,70 @@ def gain(one: Judged, other: Judged) -> Difference:
     metrics.aligned([one.predictions[0], other.predictions[0]])
     by = one.by_crowd - other.by_crowd
     return Difference(by.value, *by.interval())
+
+
+def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
+    """Write the table of both truths for people to read, the network that is best by the crowd last.
+
+    Args:
+        judged: From `judge`.
+        ids: Rows to tell class by class as well.
+
+    Raises:
+        FerlibError: A row named is not among them, or there is none.
+    """
+    by_row = {one.row: one for one in judged}
+    for id in ids:
+        if experiments.find(id).id not in by_row:
+            raise FerlibError(f"{id} has no finished run of seven classes to hold against the votes")
+    if not by_row:
+        raise FerlibError("no network of all seven emotions is finished; train one with: ferlib train lean")
+    largest = max(by_row.values(), key=lambda one: len(one.cast))
+    found = table([*readers(largest), *by_row.values()]).sort_values("crowd")
+    agreed, clean = found.loc[READERS[1], ["agreed_images", "leak_free_images"]]
+    legend = (
+        "Accuracy on PublicTest with 95 % intervals; calibration and cross-entropy to the shares of votes.",
+        "crowd       the emotion with most of ten votes is right",
+        f"six of ten  likewise, where at least so many agree: {agreed:,} images",
+        "label       FER-2013's label is right, on the images of crowd",
+        f"leak-free   as crowd, without images that have copies in training: {clean:,} images",
+    )
+    parts = ["\n".join(legend), shown(found).rename_axis(None).to_string()]
+    return "\n\n".join([*parts, *(_details(by_row[id]) for id in ids)])
+
+
+def shown(truths: pd.DataFrame) -> pd.DataFrame:
+    """Return what `table` found for people to read, in percent with intervals."""
+    headings = {"agreed": "six of ten", "leak_free": "leak-free", "calibration_error": "calibration error"}
+    names = ("crowd", "agreed", "label", "leak_free", "calibration_error")
+    return truths[["seeds", "images"]].assign(
+        **{f"{headings.get(name, name)} %": _percentages(truths, name) for name in names},
+        **{"cross-entropy": [f"{nats:.3f}" if pd.notna(nats) else "–" for nats in truths["cross_entropy"]]},
+    )
+
+
+def _details(one: Judged) -> str:
+    """Write one row class by class."""
+    classes = per_class(one)
+    columns = {
+        "images": classes["images"],
+        "recall by crowd %": _percentages(classes, "crowd"),
+        "so labelled %": _percentages(classes, "labelled"),
+        "labelled": classes["label_images"],
+        "recall by label %": _percentages(classes, "label"),
+    }
+    found = pd.DataFrame(columns, index=classes.index).rename_axis(None).to_string()
+    ways = (100 * agreement(one)).round(1).rename_axis(None).to_string()
+    return (
+        f"{one.row}, class by class of the crowd and of the label\n{found}\n\n"
+        f"{one.row}, who agrees: % of images by the crowd's answer\n{ways}"
+    )
+
+
+def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
+    """Write shares as percentages, with their intervals where these are wider than nothing."""
+    texts = []
+    for _, row in frame.iterrows():
+        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
+        texts.append(f"{100 * row[name]:.1f}" + (f" ({interval(low, high)})" if high > low else ""))
+    return texts

@@ -47,15 +47,11 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
         predictions: Predictions of one split.
         normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
     """
-    every = range(len(predictions.classes))
-    counts = metrics.confusion_matrix(predictions.labels, predictions.predicted, labels=every)
-    if normalize:
-        counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = list(predictions.classes)
-    table = pd.DataFrame(
-        counts, index=pd.Index(names, name="true"), columns=pd.Index(names, name="predicted")
-    )
-    return table.sort_index().sort_index(axis=1)
+    names = np.array(predictions.classes)
+    told = names[predictions.labels], names[predictions.predicted]
+    names = sorted(names)
+    counts = metrics.confusion_matrix(*told, labels=names, normalize="true" if normalize else None)
+    return pd.DataFrame(counts, pd.Index(names, name="true"), pd.Index(names, name="predicted"))
 
 
 def mcnemar(first: Predictions, second: Predictions) -> float:

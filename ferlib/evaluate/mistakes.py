@@ -1,7 +1,5 @@
 """What a network gets wrong, and whether image, label or network is to blame."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -22,9 +20,6 @@ FLAGS = {
 }
 """Column of an audit to what it means."""
 
-NO_EMOTION = votes.COLUMNS[len(CLASSES) :]
-"""What could be voted for beside the seven emotions."""
-
 
 def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy on images with each audit flag and on all others.
@@ -38,7 +33,10 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
         ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
         ``p_holm``, corrected for the number of flags that any image has (missing where none has it).
     """
-    flagged = _joined(predictions, images[images["split"] == "valid"])
+    audited = images[images["split"] == "valid"].drop_duplicates(["name", "label"])
+    codes = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
+    wanted = pd.DataFrame({"name": predictions.names, "label": codes})
+    flagged = wanted.merge(audited, how="left", on=["name", "label"])
     rows = []
     for column, meaning in FLAGS.items():
         marked = flagged[column].eq(True).to_numpy()  # images that were not audited have no flag
@@ -62,37 +60,27 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def crowd(predictions: Predictions, cast: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd.Series:
     """Count whom the annotators of FER+ side with.
 
     Args:
         predictions: Predictions on PublicTest, or on part of it.
         cast: The votes on the same images, uint8 (n, 10), from `votes.of`.
-        groups: Name to bool (n,), groups of images to count in.
+        members: bool (n,), the images to count in.
 
     Returns:
-        One row a group: ``group``, ``images`` that were voted on, and the shares of those in which more
-        votes than for anything else, not necessarily more than half of them, are for the ``label``, the
-        ``prediction`` (where it differs), ``another emotion``, ``no emotion`` (contempt, unknown, no
-        face), or in which two or more answers are ``tied`` for the first place.
+        ``images`` that were voted on, and the shares of those in which more votes than for anything else, not
+        necessarily more than half of them, are for the ``label``, the ``prediction`` (where it differs),
+        ``another emotion``, ``no emotion`` (contempt, unknown, no face), or in which two or more answers are
+        ``tied`` for the first place.
     """
     voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
     tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1
     names = np.array(predictions.classes)
     label, told = names[predictions.labels], names[predictions.predicted]
-    kinds = [tied, winner == label, winner == told, np.isin(winner, NO_EMOTION)]
+    kinds = [tied, winner == label, winner == told, ~np.isin(winner, CLASSES)]
     side = np.select(kinds, ["tied", "label", "prediction", "no emotion"], "another emotion")
+    sides = pd.Series(side[members & voted])
     order = ["label", "prediction", "another emotion", "no emotion", "tied"]
-    rows = []
-    for name, members in groups.items():
-        sides = pd.Series(side[members & voted])
-        shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
-        rows.append({"group": name, "images": len(sides), **shares})
-    return pd.DataFrame(rows)
-
-
-def _joined(predictions, facts):
-    """Rows of a table with ``name`` and ``label`` (position in all classes), in the order of predictions."""
-    codes = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
-    wanted = pd.DataFrame({"name": predictions.names, "label": codes})
-    return wanted.merge(facts.drop_duplicates(["name", "label"]), how="left", on=["name", "label"])
+    shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
+    return pd.concat([pd.Series({"images": len(sides)}), shares])

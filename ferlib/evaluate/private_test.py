@@ -52,6 +52,10 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
     clean = run.test.take(leak_free_images(run, dataset.test, audit))
     temperature = metrics.fit_temperature(run.valid)
     scaled = metrics.with_temperature(run.test, temperature)
+    cast, by_crowd = votes.of(targets.judged(run.experiment, dataset.test)), {}
+    if cast is not None and run.test.classes == CLASSES:
+        seen = votes.majority(cast)
+        by_crowd["crowd_accuracy"] = float((run.test.predicted == seen)[seen >= 0].mean())
     return {
         "valid_accuracy": run.valid.accuracy,
         "test_images": len(run.test),
@@ -66,17 +70,8 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
         "calibration_error": metrics.expected_calibration_error(run.test),
         "temperature": temperature,
         "calibration_error_scaled": metrics.expected_calibration_error(scaled),
-        **_by_crowd(run, dataset),
+        **by_crowd,
     }
-
-
-def _by_crowd(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Return how often a run of all classes gives the crowd's answer, if anybody voted."""
-    cast = votes.of(targets.judged(run.experiment, dataset.test))
-    if cast is None or run.test.classes != CLASSES:
-        return {}
-    seen = votes.majority(cast)
-    return {"crowd_accuracy": float((run.test.predicted == seen)[seen >= 0].mean())}
 
 
 def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
@@ -87,13 +82,10 @@ def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
         dataset: The images.
         audit: Its audit.
     """
+    free = [[leak_free_images(run, split, audit) for split in (dataset.valid, dataset.test)] for run in runs]
     return [
-        replace(
-            run,
-            valid=run.valid.take(leak_free_images(run, dataset.valid, audit)),
-            test=run.test.take(leak_free_images(run, dataset.test, audit)),
-        )
-        for run in runs
+        replace(run, valid=run.valid.take(valid), test=run.test.take(test))
+        for run, (valid, test) in zip(runs, free, strict=True)
     ]
 
 

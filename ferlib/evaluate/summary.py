@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,19 @@ REAL_TIME_PARAMETERS = 5_000_000
 """The network that watches a camera must be smaller than this."""
 
 
+PUBLIC_COLUMNS = {
+    "seeds": "seeds",
+    "ran": "epochs",
+    "training": "training %",
+    "public": "PublicTest %",
+    "interval": "95 % interval",
+    "public_f1": "macro-F1 %",
+    "reported": "elsewhere %",
+    "parameters": "parameters",
+}
 ACCURACY_COLUMNS = {
     "seeds": "seeds",
-    "valid_accuracy": "PublicTest %",
+    "public": "PublicTest %",
     "test_accuracy": "PrivateTest %",
     "test_interval": "95 % interval",
     "test_deviation": "± over seeds %",
@@ -33,8 +44,6 @@ ACCURACY_COLUMNS = {
     "test_accuracy_tta": "averaged views %",
     "reported": "elsewhere %",
 }
-
-
 COST_COLUMNS = {
     "parameters": "parameters, millions",
     "macs": "multiplications, millions",
@@ -51,11 +60,9 @@ COST_COLUMNS = {
 _FACTORS = {"%": 100, "millions": 1e-6, "10¹²": 1e-12}
 """How a heading ends to what its values are multiplied by."""
 
-
-_MEANS = (
-    *("valid_accuracy", "test_accuracy", "macro_f1", "balanced_accuracy", "leak_free_accuracy"),
-    *("test_accuracy_tta", "calibration_error", "calibration_error_scaled", "temperature"),
-    *("parameters", "macs", "epochs", "crowd_accuracy"),
+_ON_PRIVATE_TEST = (
+    *("test_accuracy", "macro_f1", "balanced_accuracy", "leak_free_accuracy", "test_accuracy_tta"),
+    *("calibration_error", "calibration_error_scaled", "temperature", "crowd_accuracy"),
 )
 
 
@@ -93,14 +100,10 @@ def _row(run):
 
 def rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Gather runs by row of the experiment table: group after group in its order, within a row by seed."""
-    ids = list(experiments.EXPERIMENTS)
     groups = [row.group for row in experiments.EXPERIMENTS.values()]
-    gathered: dict[str, list[Run]] = {}
-    for run in sorted(
-        runs, key=lambda run: (groups.index(run.experiment.group), ids.index(run.experiment.id), run.seed)
-    ):
-        gathered.setdefault(run.experiment.id, []).append(run)
-    return gathered
+    ids = sorted(experiments.EXPERIMENTS, key=lambda id: groups.index(experiments.EXPERIMENTS[id].group))
+    ordered = sorted(runs, key=lambda run: (ids.index(run.experiment.id), run.seed))
+    return {id: list(of_row) for id, of_row in groupby(ordered, key=lambda run: run.experiment.id)}
 
 
 def seed_deviation(split: str = "valid") -> tuple[float, int]:
@@ -145,47 +148,80 @@ def training_accuracy(runs: Sequence[Run]) -> float:
     return float(np.mean([run.result.get("clean_train_accuracy", np.nan) for run in runs]))
 
 
-def results_table(runs: Iterable[Run]) -> pd.DataFrame:
+def results_table(runs: Iterable[Run], *, tested: bool = True) -> pd.DataFrame:
     """Return one row a row of the experiment table, averaged over its seeds.
 
+    Args:
+        runs: Finished runs.
+        tested: Whether to look at PrivateTest and at the work of the training; else these have no columns.
+
     Returns:
-        Indexed by the row's id: ``group``, ``profile``, ``classes`` and ``seeds`` (how many); the means of
-        the results, accuracies 0..1; ``calibration_floor`` (see ``metrics``); ``compute`` (multiplications
-        of the whole training); ``milliseconds`` (see `milliseconds`); ``test_deviation`` (sample standard
-        deviation over seeds, missing with one); ``test_low`` and ``test_high`` (95 % interval over images and
-        seeds; ``test_interval`` in words); ``reported`` (elsewhere).
+        Indexed by the row's id: ``group``, ``profile``, ``classes`` and ``seeds`` (how many), ``parameters``,
+        ``macs``, ``milliseconds`` (see `milliseconds`), ``epochs`` (as many as ran; ``ran`` in words, with
+        those it should have), ``training`` accuracy (on training images as they are), ``public`` accuracy and
+        its 95 % interval over images and seeds ``low`` to ``high`` (``interval`` in words), ``gap`` (training
+        minus PublicTest), ``public_f1`` and ``reported`` (elsewhere), all 0..1. Of PrivateTest the means of
+        the results, accuracies 0..1; ``calibration_floor`` (see ``metrics``); ``test_deviation`` (sample
+        standard deviation over seeds, missing with one); ``test_low`` and ``test_high`` (``test_interval`` in
+        words). And ``compute``, the multiplications of the whole training.
     """
     found = rows(runs)
-    table = pd.DataFrame.from_dict({id: _summary(of_row) for id, of_row in found.items()}, orient="index")
+    summaries = {
+        id: _summary(of_row) | (_once_tested(of_row) if tested else {}) for id, of_row in found.items()
+    }
     networks = [of_row[0].experiment.model.removesuffix("_scratch") for of_row in found.values()]
-    return table.assign(milliseconds=milliseconds().reindex(networks).array).rename_axis("experiment")
+    table = pd.DataFrame.from_dict(summaries, orient="index")
+    return table.assign(milliseconds=milliseconds().reindex(networks).array).rename_axis("row")
 
 
 def _summary(runs: Sequence[Run]) -> dict:
-    experiment, results = runs[0].experiment, pd.DataFrame([run.result for run in runs])
-    low, high = accuracy(runs, "test").interval()
-    means = results.reindex(columns=_MEANS).mean().to_dict()
+    row, results = runs[0].experiment, pd.DataFrame([run.result for run in runs])
+    means = results[["parameters", "macs", "epochs"]].mean().to_dict()
+    low, high = accuracy(runs).interval()
+    trained, public = training_accuracy(runs), results["valid_accuracy"].mean()
     return {
-        "group": experiment.group,
+        "group": row.group,
         "profile": ", ".join(sorted({run.profile for run in runs})),
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
         **means,
+        "ran": of(round(means["epochs"]), experiments.find(row.id).epochs),
+        "training": trained,
+        "public": public,
+        "low": low,
+        "high": high,
+        "interval": interval(low, high),
+        "gap": trained - public,
+        "public_f1": np.mean([run.valid.macro_f1 for run in runs]),
+        "reported": row.reported,
+    }
+
+
+def _once_tested(runs: Sequence[Run]) -> dict:
+    results = pd.DataFrame([run.result for run in runs])
+    low, high = accuracy(runs, "test").interval()
+    return {
+        **results.reindex(columns=_ON_PRIVATE_TEST).mean().to_dict(),
+        "compute": _compute(runs[0].experiment, results),
         "calibration_floor": np.mean([metrics.calibration_floor(run.test) for run in runs]),
-        "compute": _compute(experiment, means) * results.get("images", pd.Series([0])).mean(),
         "test_deviation": results["test_accuracy"].std(ddof=1),
         "test_interval": interval(low, high),
         "test_low": low,
         "test_high": high,
-        "reported": experiment.reported,
     }
 
 
-def _compute(experiment: Experiment, means: dict) -> float:
-    """Return the multiplications that a training takes for each of its images."""
+def of(number: int | None, meant: int | None) -> str:
+    """Write a number with the one that was meant where that is another."""
+    return "–" if number is None else f"{number}" if number == meant else f"{number} of {meant}"
+
+
+def _compute(experiment: Experiment, results: pd.DataFrame) -> float:
+    """Return the multiplications that a training takes."""
     once = _backbone(experiment.model) if experiment.frozen else 0  # of which the features are kept
     # Backwards a network takes about twice as many multiplications as forwards.
-    return once + 3 * (means["macs"] - once) * means["epochs"]
+    one_image = once + 3 * (results["macs"].mean() - once) * results["epochs"].mean()
+    return one_image * results.get("images", pd.Series([0])).mean()
 
 
 @lru_cache
@@ -217,11 +253,9 @@ def recalls(runs: Iterable[Run]) -> pd.DataFrame:
         Rows of the experiment table as rows, classes in alphabetical order as columns, 0 to 1; missing where
         a row does not know a class.
     """
-    found = {
-        id: pd.concat([metrics.recall_intervals(run.test)["recall"] for run in of_row], axis=1).mean(axis=1)
-        for id, of_row in rows(runs).items()
-    }
-    return pd.DataFrame(found).T.rename_axis("row")
+    tested = [run for of_row in rows(runs).values() for run in of_row]
+    table = pd.DataFrame([metrics.recall_intervals(run.test)["recall"] for run in tested])
+    return table.groupby([run.experiment.id for run in tested], sort=False).mean().rename_axis("row")
 
 
 def at_mix(recalls: pd.DataFrame, images: pd.Series) -> pd.Series:
@@ -267,20 +301,21 @@ def choose_for_real_time(runs: Iterable[Run], accuracy: Mapping[str, float], ima
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return named columns of `results_table` for people, in the units of their headings.
 
-    Empty columns are left out, and a dagger marks rows that were cut short.
+    Empty columns and rows that were not run are left out. A dagger marks rows that were cut short where no
+    column tells how many epochs they ran of how many.
 
     Args:
         table: From `results_table`.
         columns: Such as `ACCURACY_COLUMNS`.
     """
+    table = table[table["seeds"].notna()]
     shown = table[list(columns)].dropna(axis="columns", how="all")
-    columns = {column: heading for column, heading in columns.items() if column in shown}
     for column, heading in columns.items():
-        for unit in _FACTORS:
-            if heading.endswith(unit):
-                shown[column] = _FACTORS[unit] * shown[column].astype("float64")
-    short = table["profile"] != "full"
-    shown = shown.set_axis([f"{row} †" if cut else row for row, cut in short.items()])
+        for unit, factor in _FACTORS.items():
+            if column in shown and heading.endswith(unit):
+                shown[column] = factor * shown[column].astype("float64")
+    cut = (table["profile"] != "full") & ("ran" not in columns)
+    shown = shown.set_axis([f"{row} †" if short else row for row, short in cut.items()])
     return shown.rename(columns=columns).rename_axis("row")
 
 

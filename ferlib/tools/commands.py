@@ -222,10 +222,10 @@ def _tune(chosen) -> None:
 def _evaluate(chosen) -> None:
     import_keras_quietly()
     from ferlib.data import fer2013
-    from ferlib.evaluate import crowd, crowd_tables, summary
+    from ferlib.evaluate import crowd, summary
 
     dataset = fer2013.load(chosen.data)
-    print(crowd_tables.describe(crowd.judge(summary.every_run(dataset), dataset), chosen.ids))
+    print(crowd.describe(crowd.judge(summary.every_run(dataset), dataset), chosen.ids))
 
 
 def _bench(chosen) -> None:
