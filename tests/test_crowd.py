@@ -203,8 +203,20 @@ def test_one_row_gains_on_another_by_the_crowd(voted):
     lean, best = crowd.judge(runs, voted)
     found = crowd.gain(lean, best)
     assert found.value == pytest.approx(lean.by_crowd.value - best.by_crowd.value) and found.low < found.value
+    labels = crowd.gain(lean, best, by="label")
+    right = [(one.predictions[0].correct)[one.seen >= 0].mean() for one in (lean, best)]
+    assert labels.value == pytest.approx(right[0] - right[1])
     with pytest.raises(ValueError, match="same images"):
         crowd.gain(lean, replace(best, predictions=(best.predictions[0].take(np.arange(60)),)))
+
+
+def test_other_seeds_would_change_what_a_network_says_and_not_what_the_labels_say(judged, monkeypatch):
+    (lean,), labels = judged, crowd.readers(judged[0])[0]
+    monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.0, 1))
+    images = [one.by_crowd.interval() for one in (lean, labels)]
+    monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.05, 20))
+    seeds = [one.by_crowd.interval() for one in (lean, labels)]
+    assert seeds[1] == images[1] and seeds[0][0] < images[0][0] - 0.01 and seeds[0][1] > images[0][1] + 0.01
 
 
 def test_the_command_prints_both_truths_and_refuses_rows_that_it_lacks(voted, monkeypatch, capsys):

@@ -67,14 +67,18 @@ class Judged:
         """Share of images with a crowd's answer on which the networks give it, too."""
         return self.share(self.told == self.seen, self.seen >= 0)
 
-    def share(self, hits: np.ndarray, among: np.ndarray) -> Sampled:
-        """Resample the share of hits among some images.
+    @property
+    def by_label(self) -> Sampled:
+        """Share of images with a crowd's answer on which the networks give FER-2013's label."""
+        return self.share(self.told == self.labels, self.seen >= 0)
 
-        Args:
-            hits: bool or float (seeds, n).
-            among: bool (n,).
-        """
-        return metrics.ratio(hits * among, np.broadcast_to(among, hits.shape), row=self.row)
+    def share(self, hits: np.ndarray, among: np.ndarray) -> Sampled:
+        """Resample the share of hits, bool (seeds, n), among images, bool (n,), as ``summary.accuracy``."""
+        return self.mean(hits, among) + summary.seed_noise(self.row, len(hits))
+
+    def mean(self, values: np.ndarray, among: np.ndarray) -> Sampled:
+        """Resample over images alone the mean of values, float (seeds, n), of some images, bool (n,)."""
+        return metrics.ratio(values.mean(axis=0, keepdims=True) * among, among[np.newaxis])
 
 
 def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judged]:
@@ -163,9 +167,9 @@ def _summary(one: Judged) -> dict:
     sampled = {
         "crowd": one.by_crowd,
         "agreed": one.share(told == seen, agreed),
-        "label": one.share(told == one.labels, unique),
+        "label": one.by_label,
         "leak_free": one.share(told == seen, clean),
-        "cross_entropy": one.share(-(shares * np.log(chances)).sum(axis=2), enough),
+        "cross_entropy": one.mean(-(shares * np.log(chances)).sum(axis=2), enough),
     }
     if one.row == READERS[0]:
         del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
@@ -259,15 +263,15 @@ def published_accuracy(one: Judged) -> Sampled:
     return one.share(one.told == truth, truth >= 0)
 
 
-def gain(one: Judged, other: Judged) -> Difference:
-    """Say by how much a row gives the crowd's answer more often than another, on the same images.
+def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
+    """Say by how much a row gives the crowd's answer, or the label, more often than another.
 
     Raises:
         ValueError: They were not tested on the same images.
     """
     metrics.aligned([one.predictions[0], other.predictions[0]])
-    by = one.by_crowd - other.by_crowd
-    return Difference(by.value, *by.interval())
+    first, second = (getattr(each, f"by_{by}") for each in (one, other))
+    return Difference((first - second).value, *(first - second).interval())
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:

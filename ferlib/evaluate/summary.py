@@ -131,12 +131,22 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
     """
     tested = metrics.aligned([getattr(run, split) for run in runs])
     share = np.mean([one.correct for one in tested], axis=0, keepdims=True)
+    return metrics.ratio(share) + seed_noise(runs[0].experiment.id, len(runs), split)
+
+
+def seed_noise(row: str, seeds: int, split: str = "valid") -> Sampled:
+    """Return what other seeds would add to a row's mean accuracy: zero, resampled; see `accuracy`.
+
+    Args:
+        row: Id of the row; what is no row, or draws nothing at random, has no noise.
+        seeds: How many runs the mean is of.
+        split: Whose `seed_deviation` is taken.
+    """
     deviation, freedom = seed_deviation(split)
-    if runs[0].experiment.model == "prior":
-        deviation = 0.0  # it draws nothing at random
-    generator = np.random.default_rng(zlib.crc32(runs[0].experiment.id.encode()))
-    noise = generator.standard_t(freedom, metrics.RESAMPLES) * deviation / np.sqrt(len(runs))
-    return metrics.ratio(share) + Sampled(0.0, noise)
+    if row not in experiments.EXPERIMENTS or experiments.find(row).model == "prior":
+        deviation = 0.0
+    generator = np.random.default_rng(zlib.crc32(row.encode()))
+    return Sampled(0.0, generator.standard_t(freedom, metrics.RESAMPLES) * deviation / np.sqrt(seeds))
 
 
 def training_accuracy(runs: Sequence[Run]) -> float:
