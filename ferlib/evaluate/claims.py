@@ -67,7 +67,6 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
 
 def shown(judged: pd.DataFrame) -> pd.DataFrame:
     """Return what `claims_table` found for people to read."""
-    remark = judged["why"].where(judged["why"] != "", judged["seeds"].map({1: "one seed"}).fillna(""))
     reported = judged["reported"].map(lambda text: f" (reported: {text})" if text else "")
     return pd.DataFrame(
         {
@@ -75,7 +74,7 @@ def shown(judged: pd.DataFrame) -> pd.DataFrame:
             "measured": judged["measured"],
             "effect": [_effect(row) for row in judged.itertuples()],
             "p": judged["p_holm"].map(p_value),
-            "verdict": judged["verdict"] + remark.map(lambda text: f" ({text})" if text else ""),
+            "verdict": judged["verdict"] + judged["why"].map(lambda text: f" ({text})" if text else ""),
         }
     )
 
