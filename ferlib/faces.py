@@ -6,6 +6,7 @@ Two detectors look for them: YuNet, a small network, and the Haar cascade of the
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -59,6 +60,10 @@ class Found(NamedTuple):
         """Return the same faces in a picture that is so many times as large."""
         return Found(self.boxes * factor, self.tilts)
 
+    def moved(self, left: float, top: float) -> "Found":
+        """Return the same faces in a picture that this one is a part of, given the corner of the part."""
+        return Found(self.boxes + (left, top, 0, 0), self.tilts)
+
     def take(self, index: np.ndarray) -> "Found":
         """Return the faces that an index or mask chooses."""
         return Found(self.boxes[index], self.tilts[index])
@@ -104,10 +109,8 @@ def haar(grey: np.ndarray, least: float) -> Found:
 
     Source: Viola and Jones 2001.
     """
-    side = max(1, round(least))
-    boxes = cascade().detectMultiScale(
-        cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=(side, side)
-    )
+    size = (max(1, round(least)),) * 2
+    boxes = cascade().detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
     boxes = np.asarray(boxes, "float64").reshape(-1, 4)
     return Found(boxes, np.zeros(len(boxes)))
 
@@ -204,11 +207,7 @@ def locate(
 
 
 def check(detector: str) -> None:
-    """Refuse a detector that there is not.
-
-    Raises:
-        FerlibError: It is none of `DETECTORS`.
-    """
+    """Refuse a detector that is none of `DETECTORS` with a `FerlibError`."""
     if detector not in DETECTORS:
         raise FerlibError(f"there is no face detector {detector!r}; use {' or '.join(DETECTORS)}")
 
@@ -251,8 +250,12 @@ def _searched(
 def _joined(found: Found, others: Found) -> Found:
     """Add the faces of another search that the first has not found."""
     new = [all(common(a, b) < 0.4 * min(a[2] * a[3], b[2] * b[3]) for b in found.boxes) for a in others.boxes]
-    others = others.take(np.array(new, bool))
-    return Found(np.concatenate([found.boxes, others.boxes]), np.concatenate([found.tilts, others.tilts]))
+    return together([found, others.take(np.array(new, bool))])
+
+
+def together(parts: Iterable[Found]) -> Found:
+    """Return the faces of one search after those of another."""
+    return Found(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def common(a: np.ndarray, b: np.ndarray) -> float:
@@ -336,10 +339,9 @@ def as_grey(image: np.ndarray) -> np.ndarray:
 
 def _inside(found: Found, width: int, height: int) -> Found:
     """Round boxes, clip them to the picture, and put the largest first."""
-    boxes = found.boxes
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    corners = np.clip(np.rint(corners), 0, [width, height, width, height]).astype(np.int64)
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    order = np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")
-    order = order[(boxes[order, 2] > 0) & (boxes[order, 3] > 0)]
-    return Found(boxes[order], found.tilts[order])
+    starts, ends = found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]
+    starts, ends = (np.clip(np.rint(c), 0, (width, height)).astype(np.int64) for c in (starts, ends))
+    sizes = ends - starts
+    order = np.argsort(-sizes.prod(axis=1), kind="stable")
+    order = order[(sizes[order] > 0).all(axis=1)]
+    return Found(np.hstack([starts, sizes]), found.tilts).take(order)

@@ -502,7 +502,7 @@ def test_faces_of_several_photos_are_classified_together(tmp_path, network, coup
 
     monkeypatch.setattr(type(network), "probabilities", counted)
     summary = files.predict_files([tmp_path], csv_file=tmp_path / "a.csv", model=network)
-    assert (summary.files, summary.failed, summary.faces) == (4, 1, 8) and batches[0] == 6
+    assert (summary.files, summary.failed, summary.faces) == (4, 1, 8) and batches[0] == 8
     assert [row["file"][-5:] for row in rows(tmp_path / "a.csv")][::2] == ["0.png", "1.png", "2.png", "4.png"]
 
 

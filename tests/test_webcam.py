@@ -184,13 +184,13 @@ def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
             return []
 
     class Screen:
-        page = None
+        stopped = threading.Event()
 
-        def show(self, view, people, rate, seconds):
+        def show(self, view, people, rate):
             rates.append(rate)
 
     with webcam.tqdm(disable=True) as bar:
-        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), bar) == 120
+        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), None, bar) == (120, None)
     assert rates[0] == 0 and rates[-1] == pytest.approx(20, rel=0.15), "120 pictures in six seconds"
 
 
