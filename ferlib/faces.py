@@ -72,19 +72,8 @@ class Found(NamedTuple):
 NOBODY = Found(np.zeros((0, 4)), np.zeros(0))
 
 
-def yunet(picture: np.ndarray, least: float, score: float = YUNET_SCORE) -> Found:
-    """Find faces with YuNet.
-
-    Args:
-        picture: uint8 (height, width) or (height, width, 3) blue, green, red.
-        least: Narrowest face wanted, pixels.
-        score: Least score of a face, at least `YUNET_KNOWN`.
-
-    Returns:
-        Faces, boxes in float64; the tilt is that of the line between the eyes.
-
-    Raises:
-        FerlibError: OpenCV cannot read the network.
+def _by_yunet(picture: np.ndarray, least: float, score: float) -> Found:
+    """Find faces of a width and score; the tilt is that of the line between the eyes.
 
     Source: Wu, Peng and Yu 2023, YuNet: a tiny millisecond-level face detector.
     """
@@ -97,28 +86,17 @@ def yunet(picture: np.ndarray, least: float, score: float = YUNET_SCORE) -> Foun
     return Found(found[:, :4], tilts)
 
 
-def haar(grey: np.ndarray, least: float) -> Found:
-    """Find upright, frontal faces with the cascade that OpenCV ships.
-
-    Args:
-        grey: uint8 (height, width).
-        least: Narrowest face searched for, pixels.
-
-    Returns:
-        Faces, boxes in float64; no tilts.
-
-    Source: Viola and Jones 2001.
-    """
+def _by_haar(grey: np.ndarray, least: float) -> Found:
+    """Find upright, frontal faces of a width, without tilts. Source: Viola and Jones 2001."""
     size = (max(1, round(least)),) * 2
-    boxes = cascade().detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
-    boxes = np.asarray(boxes, "float64").reshape(-1, 4)
-    return Found(boxes, np.zeros(len(boxes)))
+    boxes = _cascade().detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
+    return Found(np.asarray(boxes, "float64").reshape(-1, 4), np.zeros(len(boxes)))
 
 
 _of_thread = threading.local()
 
 
-def cascade() -> "cv2.CascadeClassifier":
+def _cascade() -> "cv2.CascadeClassifier":
     """Return this thread's Haar cascade, for a search keeps its state in it."""
     if not hasattr(_of_thread, "cascade"):
         if not hasattr(cv2, "CascadeClassifier"):
@@ -240,11 +218,11 @@ def _searched(
     if min(picture.shape[:2]) < 20:
         return NOBODY
     if detector == "haar":
-        least = HAAR_SMALLEST if smallest is None else max(20, smallest * scale)
-        return haar(as_grey(picture), least).scaled(1 / scale)
-    least = max(YUNET_SMALLEST, (SMALLEST_FACE if smallest is None else smallest) * scale)
-    score = YUNET_KNOWN if known else YUNET_SCORE
-    return yunet(picture, least, score).scaled(1 / scale)
+        found = _by_haar(as_grey(picture), HAAR_SMALLEST if smallest is None else max(20, smallest * scale))
+    else:
+        least = max(YUNET_SMALLEST, (SMALLEST_FACE if smallest is None else smallest) * scale)
+        found = _by_yunet(picture, least, YUNET_KNOWN if known else YUNET_SCORE)
+    return found.scaled(1 / scale)
 
 
 def _joined(found: Found, others: Found) -> Found:
@@ -286,10 +264,8 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     left, top, width, height = (float(side) for side in box)
     side = max(width, height) * (1 + 2 * margin)
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2
-    if abs(tilt) >= LEVEL_FROM:
-        cut = _levelled(picture, x, y, side, tilt)
-    else:
-        cut = _cut(picture, round(x), round(y), max(1, round(side)))
+    is_tilted, corner = abs(tilt) >= LEVEL_FROM, (round(x), round(y), max(1, round(side)))
+    cut = _levelled(picture, *corner, tilt) if is_tilted else _cut(picture, *corner)
     method = cv2.INTER_AREA if len(cut) > IMAGE_SIZE else cv2.INTER_LINEAR
     return cv2.resize(cut, (IMAGE_SIZE, IMAGE_SIZE), interpolation=method)
 
@@ -300,14 +276,12 @@ def _cut(picture: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
     return picture[np.ix_(rows, columns)]
 
 
-def _levelled(picture: np.ndarray, x: float, y: float, side: float, tilt: float) -> np.ndarray:
+def _levelled(picture: np.ndarray, x: int, y: int, side: int, tilt: float) -> np.ndarray:
     """Cut out a square after turning its surroundings about its middle."""
     reach = round(0.25 * side) + 1  # the corners of a turned square reach at most so far outside of it
-    around = _cut(picture, round(x) - reach, round(y) - reach, max(1, round(side)) + 2 * reach)
-    middle = ((len(around) - 1) / 2,) * 2
-    turned = cv2.warpAffine(
-        around, cv2.getRotationMatrix2D(middle, tilt, 1), around.shape[::-1], borderMode=cv2.BORDER_REPLICATE
-    )
+    around = _cut(picture, x - reach, y - reach, side + 2 * reach)
+    turn = cv2.getRotationMatrix2D(((len(around) - 1) / 2,) * 2, tilt, 1)
+    turned = cv2.warpAffine(around, turn, around.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
     return turned[reach:-reach, reach:-reach]
 
 
@@ -326,7 +300,7 @@ def has_face(image: np.ndarray) -> bool:
     # Large faces first, for that is the smaller part of the work, and in most images it is enough.
     for least in (2 * _TIGHT_SMALLEST, _TIGHT_SMALLEST):
         size = (round(least * _TIGHT_ENLARGED),) * 2
-        if len(cascade().detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
+        if len(_cascade().detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
             return True
     return False
 

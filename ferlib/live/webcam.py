@@ -40,8 +40,6 @@ def webcam(
     record: str | Path | None = None,
     detector: str = DETECTORS[0],
     port: int = 0,
-    page: bool | None = None,
-    browser: bool = True,
     model: Network | str | Path | None = None,
 ) -> int:
     """Show faces and emotions live until q is pressed on the page, Ctrl-C here, or the source ends.
@@ -49,11 +47,9 @@ def webcam(
     Args:
         camera: Number of the camera, from 0.
         source: A video file, or the address of a stream (``rtsp://…``, ``http://…``), instead of a camera.
-        record: MP4 file to keep what is shown.
+        record: MP4 file to keep what is shown; of a file, as fast as it can and without a page.
         detector: As for `ferlib.predict`.
         port: Port of the page on 127.0.0.1; 0 takes a free one.
-        page: Serve the page; None does so unless a file is being recorded, which then goes as fast as it can.
-        browser: Open the page in the browser.
         model: As for `ferlib.predict`.
 
     Returns:
@@ -65,7 +61,7 @@ def webcam(
     network = chosen(model)
     file = source is not None and "://" not in str(source)
     source, record = expanded(source) if file else source, expanded(record) if record else None
-    page = not (file and record) if page is None else page
+    page = not (file and record)
     if record and record.suffix.lower() != ".mp4":
         raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
     if record and file and record.resolve() == Path(source).resolve():
@@ -79,8 +75,7 @@ def webcam(
             with _recorded(record, rate, irregular) as write, bar:
                 if shown:
                     print(f"Live view: {shown.address} (q stops it there, Ctrl-C here)", flush=True)
-                    if browser:
-                        webbrowser.open(shown.address)
+                    webbrowser.open(shown.address)
                 count, problem = _run(pictures, Tracker(network, detector), shown, write, bar)
         except FerlibError as error:  # nothing recorded is no news beside a camera that sends nothing
             problem = problem or error
