@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ferlib import __version__, paths
 from ferlib.labels import FerlibError
 from ferlib.tools import commands
+from ferlib.tools.commands import add_number, add_profile, command, count, index, region, share
 from ferlib.words import printable
 
 
@@ -122,9 +123,8 @@ def _told(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ferlib", description="Facial-expression recognition with FER-2013."
-    )
+    about = "Facial-expression recognition with FER-2013."
+    parser = argparse.ArgumentParser(prog="ferlib", description=about)
     parser.add_argument("--version", action="version", version=f"ferlib {__version__}")
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_data_commands(parsers)
@@ -138,10 +138,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data_commands(parsers) -> None:
-    commands.command(parsers, "data", _data, "show what data is found and whether it is sound")
-    audit = commands.command(
-        parsers, "audit", _audit, "count duplicates, leaks, faceless and doubtful images"
-    )
+    command(parsers, "data", _data, "show what data is found and whether it is sound")
+    audit = command(parsers, "audit", _audit, "count duplicates, leaks, faceless and doubtful images")
     audit.add_argument("--csv", metavar="FILE", help="list them, too: a table, one row an image")
 
 
@@ -164,76 +162,68 @@ def _audit(chosen) -> None:
 # --- photos, video, webcam ------------------------------------------------------------------------
 
 
+PREDICT_EXAMPLES = """examples:
+  ferlib predict party.jpg                          faces and emotions, here
+  ferlib predict holiday/ --out marked --csv h.csv  marked copies, and a table
+  ferlib predict film.mp4 --out marked --summary s.csv --every 3
+  ferlib predict faces/*.png --crops                nothing but faces
+"""
+
+WEBCAM_EXAMPLES = """examples:
+  ferlib webcam                                     the first camera, in a page
+  ferlib webcam --source film.mp4 --record view.mp4
+  ferlib webcam --source rtsp://camera.local/live
+"""
+
+
 def _add_live_commands(parsers) -> None:
-    predict = commands.command(
-        parsers, "predict", _predict, "name the emotions in photos, folders and videos", data=False
-    )
-    predict.epilog, predict.formatter_class = commands.PREDICT_EXAMPLES, argparse.RawDescriptionHelpFormatter
-    predict.add_argument("paths", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
-    predict.add_argument("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
-    predict.add_argument("--json", metavar="FILE", help="write JSON lines, one a photo or frame")
-    predict.add_argument("--csv", metavar="FILE", help="write a table, one row a face")
-    predict.add_argument(
-        "--summary", metavar="FILE", help="write a table, one row a face of a video: seconds of each emotion"
-    )
-    commands.add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
-    predict.add_argument("--crops", action="store_true", help="the photos are faces, cut out already")
-    predict.add_argument(
-        "--min-confidence",
-        type=commands.share,
-        default=0.0,
-        metavar="P",
-        help="call emotions less probable than P, 0 to 1, unsure",
-    )
-    predict.add_argument(
-        "--roi", type=commands.region, metavar="X,Y,W,H", help="search this part only; finds smaller faces"
-    )
+    told = "name the emotions in photos, folders and videos"
+    predict = command(parsers, "predict", _predict, told, data=False, examples=PREDICT_EXAMPLES)
+    add = predict.add_argument  # each goes to the parameter of predict_files that is called like its dest
+    add("patterns", nargs="+", metavar="PATH", help="photos, videos, folders or globs")
+    add("--out", metavar="DIR", help="folder for annotated copies; videos lose their sound")
+    add("--json", dest="json_file", metavar="FILE", help="write JSON lines, one a photo or frame")
+    add("--csv", dest="csv_file", metavar="FILE", help="write a table, one row a face")
+    told = "write a table, one row a face of a video: seconds of each emotion"
+    add("--summary", dest="summary_file", metavar="FILE", help=told)
+    add_number(predict, "--every", 1, "analyse every Nth frame of videos (default 1)")
+    add("--crops", action="store_true", help="the photos are faces, cut out already")
+    told = "call emotions less probable than P, 0 to 1, unsure"
+    add("--min-confidence", type=share, default=0.0, metavar="P", help=told)
+    told = "search this part only; finds smaller faces"
+    add("--roi", type=region, metavar="X,Y,W,H", help=told)
     _add_network_and_detector(predict)
-    predict.add_argument("--no-progress", action="store_true", help="show no progress bar")
-    webcam = commands.command(
-        parsers, "webcam", _webcam, "name emotions live, in a page on 127.0.0.1", data=False
-    )
-    webcam.epilog, webcam.formatter_class = commands.WEBCAM_EXAMPLES, argparse.RawDescriptionHelpFormatter
-    commands.add_number(webcam, "--camera", 0, "which camera (default 0)", commands.index)
-    webcam.add_argument("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
-    webcam.add_argument("--record", metavar="FILE", help="MP4 file to keep what is shown")
-    commands.add_number(webcam, "--port", 0, "port of the page (default: any)", commands.index)
+    add("--no-progress", dest="progress", action="store_false", help="show no progress bar")
+    told = "name emotions live, in a page on 127.0.0.1"
+    webcam = command(parsers, "webcam", _webcam, told, data=False, examples=WEBCAM_EXAMPLES)
+    add = webcam.add_argument
+    add_number(webcam, "--camera", 0, "which camera (default 0)", index)
+    add("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
+    add("--record", metavar="FILE", help="MP4 file to keep what is shown")
+    add_number(webcam, "--port", 0, "port of the page (default: any)", index)
     _add_network_and_detector(webcam)
 
 
 def _add_network_and_detector(parser) -> None:
     parser.add_argument(
         "--network",
+        dest="model",
         metavar="NAME",
         help="crowd, taught what ten people see in the faces of FER-2013 (default); labels, taught its "
         "labels; or the folder of a network of your own",
     )
-    parser.add_argument(
-        "--detector",
-        choices=("yunet", "haar"),
-        default="yunet",
-        help="face detector: yunet, a small network (default), or haar, the classic cascade",
-    )
+    told = "face detector: yunet, a small network (default), or haar, the classic cascade"
+    parser.add_argument("--detector", choices=("yunet", "haar"), default="yunet", help=told)
+
+
+def _options(chosen) -> dict[str, object]:
+    return {name: value for name, value in vars(chosen).items() if name not in ("command", "run")}
 
 
 def _predict(chosen) -> int:
     from ferlib.live import files
-    from ferlib.live.network import load_model
 
-    summary = files.predict_files(
-        chosen.paths,
-        out=chosen.out,
-        json_file=chosen.json,
-        csv_file=chosen.csv,
-        summary_file=chosen.summary,
-        every=chosen.every,
-        crops=chosen.crops,
-        min_confidence=chosen.min_confidence,
-        roi=chosen.roi,
-        detector=chosen.detector,
-        progress=not chosen.no_progress,
-        model=load_model(chosen.network),
-    )
+    summary = files.predict_files(**_options(chosen))
     if summary.frames:
         rate = summary.frames / summary.seconds
         silent = "; annotated copies of videos have no sound" if chosen.out else ""
@@ -243,28 +233,19 @@ def _predict(chosen) -> int:
 
 def _webcam(chosen) -> None:
     from ferlib.live import webcam
-    from ferlib.live.network import load_model
 
-    webcam.webcam(
-        chosen.camera,
-        source=chosen.source,
-        record=chosen.record,
-        detector=chosen.detector,
-        port=chosen.port,
-        model=load_model(chosen.network),
-    )
+    webcam.webcam(**_options(chosen))
 
 
 # --- report ---------------------------------------------------------------------------------------
 
 
 def _add_report_commands(parsers) -> None:
-    report = commands.command(parsers, "report", _report, "run outdated notebooks and render HTML and PDF")
-    commands.add_number(report, "--seeds", 1, "seeds of each run (default 1, at most 1,000)", commands.count)
-    report.add_argument(
-        "--fresh", action="store_true", help="forget executed notebooks (and quick runs) first"
-    )
-    commands.add_profile(report)
+    report = command(parsers, "report", _report, "run outdated notebooks and render HTML and PDF")
+    add_number(report, "--seeds", 1, "seeds of each run (default 1, at most 1,000)", count)
+    told = "forget executed notebooks (and quick runs) first"
+    report.add_argument("--fresh", action="store_true", help=told)
+    add_profile(report)
 
 
 def _report(chosen) -> None:

@@ -6,6 +6,7 @@ Two detectors look for them: YuNet, a small network, and the Haar cascade of the
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -59,6 +60,10 @@ class Found(NamedTuple):
         """Return the same faces in a picture that is so many times as large."""
         return Found(self.boxes * factor, self.tilts)
 
+    def moved(self, left: float, top: float) -> "Found":
+        """Return the same faces in a picture that this one is a part of, given the corner of the part."""
+        return Found(self.boxes + (left, top, 0, 0), self.tilts)
+
     def take(self, index: np.ndarray) -> "Found":
         """Return the faces that an index or mask chooses."""
         return Found(self.boxes[index], self.tilts[index])
@@ -67,19 +72,8 @@ class Found(NamedTuple):
 NOBODY = Found(np.zeros((0, 4)), np.zeros(0))
 
 
-def yunet(picture: np.ndarray, least: float, score: float = YUNET_SCORE) -> Found:
-    """Find faces with YuNet.
-
-    Args:
-        picture: uint8 (height, width) or (height, width, 3) blue, green, red.
-        least: Narrowest face wanted, pixels.
-        score: Least score of a face, at least `YUNET_KNOWN`.
-
-    Returns:
-        Faces, boxes in float64; the tilt is that of the line between the eyes.
-
-    Raises:
-        FerlibError: OpenCV cannot read the network.
+def _by_yunet(picture: np.ndarray, least: float, score: float) -> Found:
+    """Find faces of a width and score; the tilt is that of the line between the eyes.
 
     Source: Wu, Peng and Yu 2023, YuNet: a tiny millisecond-level face detector.
     """
@@ -92,30 +86,17 @@ def yunet(picture: np.ndarray, least: float, score: float = YUNET_SCORE) -> Foun
     return Found(found[:, :4], tilts)
 
 
-def haar(grey: np.ndarray, least: float) -> Found:
-    """Find upright, frontal faces with the cascade that OpenCV ships.
-
-    Args:
-        grey: uint8 (height, width).
-        least: Narrowest face searched for, pixels.
-
-    Returns:
-        Faces, boxes in float64; no tilts.
-
-    Source: Viola and Jones 2001.
-    """
-    side = max(1, round(least))
-    boxes = cascade().detectMultiScale(
-        cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=(side, side)
-    )
-    boxes = np.asarray(boxes, "float64").reshape(-1, 4)
-    return Found(boxes, np.zeros(len(boxes)))
+def _by_haar(grey: np.ndarray, least: float) -> Found:
+    """Find upright, frontal faces of a width, without tilts. Source: Viola and Jones 2001."""
+    size = (max(1, round(least)),) * 2
+    boxes = _cascade().detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
+    return Found(np.asarray(boxes, "float64").reshape(-1, 4), np.zeros(len(boxes)))
 
 
 _of_thread = threading.local()
 
 
-def cascade() -> "cv2.CascadeClassifier":
+def _cascade() -> "cv2.CascadeClassifier":
     """Return this thread's Haar cascade, for a search keeps its state in it."""
     if not hasattr(_of_thread, "cascade"):
         if not hasattr(cv2, "CascadeClassifier"):
@@ -204,11 +185,7 @@ def locate(
 
 
 def check(detector: str) -> None:
-    """Refuse a detector that there is not.
-
-    Raises:
-        FerlibError: It is none of `DETECTORS`.
-    """
+    """Refuse a detector that is none of `DETECTORS` with a `FerlibError`."""
     if detector not in DETECTORS:
         raise FerlibError(f"there is no face detector {detector!r}; use {' or '.join(DETECTORS)}")
 
@@ -241,18 +218,22 @@ def _searched(
     if min(picture.shape[:2]) < 20:
         return NOBODY
     if detector == "haar":
-        least = HAAR_SMALLEST if smallest is None else max(20, smallest * scale)
-        return haar(as_grey(picture), least).scaled(1 / scale)
-    least = max(YUNET_SMALLEST, (SMALLEST_FACE if smallest is None else smallest) * scale)
-    score = YUNET_KNOWN if known else YUNET_SCORE
-    return yunet(picture, least, score).scaled(1 / scale)
+        found = _by_haar(as_grey(picture), HAAR_SMALLEST if smallest is None else max(20, smallest * scale))
+    else:
+        least = max(YUNET_SMALLEST, (SMALLEST_FACE if smallest is None else smallest) * scale)
+        found = _by_yunet(picture, least, YUNET_KNOWN if known else YUNET_SCORE)
+    return found.scaled(1 / scale)
 
 
 def _joined(found: Found, others: Found) -> Found:
     """Add the faces of another search that the first has not found."""
     new = [all(common(a, b) < 0.4 * min(a[2] * a[3], b[2] * b[3]) for b in found.boxes) for a in others.boxes]
-    others = others.take(np.array(new, bool))
-    return Found(np.concatenate([found.boxes, others.boxes]), np.concatenate([found.tilts, others.tilts]))
+    return together([found, others.take(np.array(new, bool))])
+
+
+def together(parts: Iterable[Found]) -> Found:
+    """Return the faces of one search after those of another."""
+    return Found(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def common(a: np.ndarray, b: np.ndarray) -> float:
@@ -283,10 +264,8 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     left, top, width, height = (float(side) for side in box)
     side = max(width, height) * (1 + 2 * margin)
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2
-    if abs(tilt) >= LEVEL_FROM:
-        cut = _levelled(picture, x, y, side, tilt)
-    else:
-        cut = _cut(picture, round(x), round(y), max(1, round(side)))
+    is_tilted, corner = abs(tilt) >= LEVEL_FROM, (round(x), round(y), max(1, round(side)))
+    cut = _levelled(picture, *corner, tilt) if is_tilted else _cut(picture, *corner)
     method = cv2.INTER_AREA if len(cut) > IMAGE_SIZE else cv2.INTER_LINEAR
     return cv2.resize(cut, (IMAGE_SIZE, IMAGE_SIZE), interpolation=method)
 
@@ -297,14 +276,12 @@ def _cut(picture: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
     return picture[np.ix_(rows, columns)]
 
 
-def _levelled(picture: np.ndarray, x: float, y: float, side: float, tilt: float) -> np.ndarray:
+def _levelled(picture: np.ndarray, x: int, y: int, side: int, tilt: float) -> np.ndarray:
     """Cut out a square after turning its surroundings about its middle."""
     reach = round(0.25 * side) + 1  # the corners of a turned square reach at most so far outside of it
-    around = _cut(picture, round(x) - reach, round(y) - reach, max(1, round(side)) + 2 * reach)
-    middle = ((len(around) - 1) / 2,) * 2
-    turned = cv2.warpAffine(
-        around, cv2.getRotationMatrix2D(middle, tilt, 1), around.shape[::-1], borderMode=cv2.BORDER_REPLICATE
-    )
+    around = _cut(picture, x - reach, y - reach, side + 2 * reach)
+    turn = cv2.getRotationMatrix2D(((len(around) - 1) / 2,) * 2, tilt, 1)
+    turned = cv2.warpAffine(around, turn, around.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
     return turned[reach:-reach, reach:-reach]
 
 
@@ -323,7 +300,7 @@ def has_face(image: np.ndarray) -> bool:
     # Large faces first, for that is the smaller part of the work, and in most images it is enough.
     for least in (2 * _TIGHT_SMALLEST, _TIGHT_SMALLEST):
         size = (round(least * _TIGHT_ENLARGED),) * 2
-        if len(cascade().detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
+        if len(_cascade().detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
             return True
     return False
 
@@ -336,10 +313,9 @@ def as_grey(image: np.ndarray) -> np.ndarray:
 
 def _inside(found: Found, width: int, height: int) -> Found:
     """Round boxes, clip them to the picture, and put the largest first."""
-    boxes = found.boxes
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    corners = np.clip(np.rint(corners), 0, [width, height, width, height]).astype(np.int64)
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    order = np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")
-    order = order[(boxes[order, 2] > 0) & (boxes[order, 3] > 0)]
-    return Found(boxes[order], found.tilts[order])
+    starts, ends = found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]
+    starts, ends = (np.clip(np.rint(c), 0, (width, height)).astype(np.int64) for c in (starts, ends))
+    sizes = ends - starts
+    order = np.argsort(-sizes.prod(axis=1), kind="stable")
+    order = order[(sizes[order] > 0).all(axis=1)]
+    return Found(np.hstack([starts, sizes]), found.tilts).take(order)

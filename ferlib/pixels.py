@@ -25,12 +25,10 @@ def as_bytes(image) -> np.ndarray:
     Raises:
         FerlibError: It is no picture, or its values are no pixels.
     """
-    image = from_pillow(image) if is_pillow(image) else _as_array(image)
+    image = _from_pillow(image) if is_pillow(image) else _as_array(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
-        raise FerlibError(
-            f"an array of shape {image.shape} is no picture: pass (height, width) or (height, width, 3), "
-            "several pictures as a list"
-        )
+        wanted = "pass (height, width) or (height, width, 3), several pictures as a list"
+        raise FerlibError(f"an array of shape {image.shape} is no picture: {wanted}")
     image = eight_bit(image)
     if image.ndim == 3 and image.shape[2] == 4:
         return np.ascontiguousarray(image[:, :, :3])
@@ -87,10 +85,8 @@ def eight_bit(values) -> np.ndarray:
     if sure and 0 <= low <= high <= 255:
         return np.rint(values).astype(np.uint8)
     reach = f" from {low:g} to {high:g}" if kind in "iuf" else ""
-    raise FerlibError(
-        f"pixels of type {values.dtype}{reach} are not understood: "
-        "pass uint8, uint16, whole numbers from 0 to 255, or float from 0 to 1"
-    )
+    wanted = "pass uint8, uint16, whole numbers from 0 to 255, or float from 0 to 1"
+    raise FerlibError(f"pixels of type {values.dtype}{reach} are not understood: {wanted}")
 
 
 def is_pillow(image) -> bool:
@@ -98,12 +94,8 @@ def is_pillow(image) -> bool:
     return all(hasattr(image, name) for name in ("mode", "getexif", "convert"))
 
 
-def from_pillow(image) -> np.ndarray:
-    """Return an image of Pillow upright: (height, width) grey, or (height, width, 3) red, green, blue.
-
-    Raises:
-        FerlibError: Its file is damaged or closed.
-    """
+def _from_pillow(image) -> np.ndarray:
+    """Return an image of Pillow upright: (height, width) grey, or (height, width, 3) red, green, blue."""
     from PIL import ImageOps  # whoever has such an image has Pillow
 
     try:

@@ -20,11 +20,6 @@ BOXES = {"sad": (30, 40, 110, 110), "angry": (250, 60, 170, 170)}
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
-
-
-@pytest.fixture(scope="module")
 def photo():
     return scenes.scene([(scenes.face(emotion), box) for emotion, box in BOXES.items()])
 

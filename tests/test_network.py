@@ -21,8 +21,12 @@ def crops():
     return np.stack([scenes.face(emotion) for emotion in CLASSES])
 
 
-def test_every_face_gets_its_emotion(tmp_path, crops):
-    loaded = network.load_model(scenes.write_network(tmp_path))
+@pytest.fixture
+def loaded(tmp_path):
+    return network.load_model(scenes.write_network(tmp_path))
+
+
+def test_every_face_gets_its_emotion(loaded, crops):
     probabilities = loaded.probabilities(crops)
     assert probabilities.dtype == np.float32 and probabilities.shape == (7, 7)
     assert probabilities.argmax(axis=1).tolist() == list(range(7))
@@ -32,12 +36,13 @@ def test_every_face_gets_its_emotion(tmp_path, crops):
     assert face.confidence == pytest.approx(float(probabilities[3, 3]))
 
 
-def test_batches_and_shapes_make_no_difference(tmp_path, crops):
-    loaded = network.load_model(scenes.write_network(tmp_path))
+def test_batches_and_shapes_make_no_difference(loaded, crops):
     many = np.concatenate([crops] * 21)  # three batches
     np.testing.assert_allclose(loaded.probabilities(many)[-7:], loaded.probabilities(crops), atol=1e-6)
     np.testing.assert_array_equal(loaded.probabilities(list(crops)), loaded.probabilities(crops[..., None]))
     assert loaded.probabilities([]).shape == (0, 7)
+    with pytest.raises(FerlibError, match=r"48, 48.*not \(2, 64, 64\)"):
+        loaded.probabilities(np.zeros((2, 64, 64), np.uint8))
 
 
 def test_the_temperature_softens_without_changing_the_order(tmp_path, crops):
@@ -47,27 +52,12 @@ def test_the_temperature_softens_without_changing_the_order(tmp_path, crops):
     np.testing.assert_allclose(soft, expected, atol=1e-5)
 
 
-def test_images_of_another_size_are_refused(tmp_path):
-    loaded = network.load_model(scenes.write_network(tmp_path))
-    with pytest.raises(FerlibError, match=r"48, 48.*not \(2, 64, 64\)"):
-        loaded.probabilities(np.zeros((2, 64, 64), np.uint8))
-
-
-def test_a_replaced_file_is_noticed(tmp_path):
-    scenes.write_network(tmp_path)
-    with open(tmp_path / network.GRAPH, "ab") as file:
-        file.write(b"x")
-    with pytest.raises(FerlibError, match=r"SHA-256"):
-        network.load_model(tmp_path)
-
-
 @pytest.mark.parametrize(
     "damaged",
     [b"{", b"\xff\xfe\xfd", b"[]", b"[" * 100_000, {"sha256": 5}, {"classes": ["joy"]}, {"seal": "0"}, {}],
 )
 def test_metadata_that_is_damaged_is_said_to_be(tmp_path, damaged):
-    scenes.write_network(tmp_path)
-    file = tmp_path / network.METADATA
+    file = scenes.write_network(tmp_path) / network.METADATA
     facts = json.loads(file.read_text())
     if damaged == {}:
         del facts["temperature"]
@@ -93,8 +83,7 @@ def test_rightly_sealed_facts_that_make_no_sense_are_refused(tmp_path, facts, se
 
 
 def test_facts_that_are_missing_are_told(tmp_path):
-    scenes.write_network(tmp_path)
-    file = tmp_path / network.METADATA
+    file = scenes.write_network(tmp_path) / network.METADATA
     facts = json.loads(file.read_text())
     for name in ("sha256", "classes", "temperature"):
         left = {key: value for key, value in facts.items() if key != name}
@@ -140,37 +129,33 @@ def test_graphs_that_are_no_such_networks_are_refused(tmp_path, contents, senten
     _with_graph(tmp_path, _graph())
     assert len(network.load_model(tmp_path).probabilities(np.zeros((3, 48, 48), np.uint8))) == 3
     _with_graph(tmp_path, contents)
-    with pytest.raises(
-        FerlibError, match=rf"network.onnx: no network that can be used here \(.*({sentence})"
-    ):
+    told = rf"network.onnx: no network that can be used here \(.*({sentence})"
+    with pytest.raises(FerlibError, match=told):
         network.load_model(tmp_path)
 
 
 def test_weights_outside_of_the_graph_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    scenes.write_network(tmp_path)
-    path = tmp_path / network.GRAPH
-    onnx.save_model(
-        onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0
-    )
+    path = scenes.write_network(tmp_path) / network.GRAPH
+    outside = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    onnx.save_model(onnx.load(path), path, **outside)
     _with_graph(tmp_path, path.read_bytes())
     with pytest.raises(FerlibError, match="keeps weights in another file"):
         network.load_model(tmp_path)
 
 
-def test_without_a_network_one_learns_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
-    with pytest.raises(FerlibError, match=r"network.onnx is missing.*ferlib train"):
-        network.load_model()
-
-
-def test_the_folder_in_the_environment_is_used(tmp_path, monkeypatch):
-    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path, temperature=1.25)))
-    assert network.load_model().temperature == 1.25
+def test_a_file_that_was_replaced_is_noticed(tmp_path):
+    with open(scenes.write_network(tmp_path) / network.GRAPH, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(FerlibError, match=r"SHA-256"):
+        network.load_model(tmp_path)
 
 
 def test_networks_go_by_name_or_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PACKAGE", tmp_path)
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
+    with pytest.raises(FerlibError, match=r"network.onnx is missing.*ferlib train"):
+        network.load_model()
     monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path / "own", temperature=4.0)))
     for number, name in enumerate(network.SHIPPED, 1):
         scenes.write_network(tmp_path / "weights" / name, temperature=float(number))

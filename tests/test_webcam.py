@@ -11,20 +11,22 @@ from browser import fetch, first_picture
 from ferlib import cli
 from ferlib.labels import FerlibError
 from ferlib.live import video, webcam
-from ferlib.live.network import load_model
 
 PICTURE = scenes.scene([(scenes.face("happy"), (120, 60, 120, 120))], (240, 360))
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Two seconds of a happy face."""
     return scenes.video(tmp_path_factory.mktemp("film") / "film.mp4", [PICTURE] * 50)
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch):
+    """Addresses that the browser would open."""
+    opened = []
+    monkeypatch.setattr(webcam.webbrowser, "open", opened.append)
+    return opened
 
 
 class Camera:
@@ -72,28 +74,27 @@ def test_a_file_is_recorded_whole_without_a_page(tmp_path, network, film, capsys
     assert capsys.readouterr().out == f"The live view is kept in {tmp_path / 'out.mp4'}\n"
 
 
-def test_a_recording_must_be_an_mp4(tmp_path, network, film):
-    with pytest.raises(FerlibError, match=r"out.gif: recordings are MP4 files"):
-        webcam.webcam(source=film, record=tmp_path / "out.gif", model=network)
-
-
-def test_a_recording_never_replaces_its_source(network, film):
-    before = film.read_bytes()
-    with pytest.raises(FerlibError, match=r"film.mp4 is the source"):
-        webcam.webcam(source=film, record=film.parent / ".." / film.parent.name / "film.mp4", model=network)
-    assert film.read_bytes() == before
-
-
-def test_a_recording_that_cannot_be_written_gets_a_sentence(tmp_path, network, film):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FerlibError, match=r"file/out.mp4: cannot be written"):
-        webcam.webcam(source=film, record=tmp_path / "file" / "out.mp4", model=network)
-
-
-def test_an_unknown_detector_is_said_before_the_page_opens(network, film, capsys):
-    with pytest.raises(FerlibError, match="no face detector 'eyes'"):
-        webcam.webcam(source=film, detector="eyes", browser=False, model=network)
-    assert capsys.readouterr().out == ""
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"record": "out.gif"}, r"out.gif: recordings are MP4 files"),
+        ({"record": "../{film.parent.name}/film.mp4"}, r"film.mp4 is the source"),
+        ({"record": "file/out.mp4"}, r"file/out.mp4: cannot be written"),
+        ({"source": "gone.mp4", "record": "out.mp4"}, "there is no such file"),
+        ({"detector": "eyes"}, "no face detector 'eyes'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_a_page_opens(
+    network, film, opened, monkeypatch, capsys, options, sentence
+):
+    monkeypatch.chdir(film.parent)
+    (film.parent / "file").write_text("in the way")
+    before = {path: path.read_bytes() for path in film.parent.iterdir()}
+    options = {"source": film} | {name: text.format(film=film) for name, text in options.items()}
+    with pytest.raises(FerlibError, match=sentence):
+        webcam.webcam(**options, model=network)
+    assert (capsys.readouterr().out, opened) == ("", [])
+    assert before == {path: path.read_bytes() for path in film.parent.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -103,12 +104,6 @@ def test_numbers_that_cannot_be_are_wrong_usage(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["webcam", *words])
     assert f"'{words[1]}' is not a number from 0" in capsys.readouterr().err
-
-
-def test_a_source_that_is_no_video_gets_a_sentence(tmp_path, network):
-    with pytest.raises(FerlibError, match="there is no such file"):
-        webcam.webcam(source=tmp_path / "gone.mp4", record=tmp_path / "out.mp4", model=network)
-    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_ends_the_recording_properly(tmp_path, network, film, monkeypatch):
@@ -130,24 +125,19 @@ def test_ctrl_c_ends_the_recording_properly(tmp_path, network, film, monkeypatch
 def test_a_camera_that_is_unplugged_gets_a_sentence_and_the_recording_is_kept(tmp_path, network, plug_in):
     camera = plug_in(Camera(pictures=60, rate=60))
     with pytest.raises(FerlibError, match="camera 3 sends no more pictures: it was unplugged"):
-        webcam.webcam(3, record=tmp_path / "out.mp4", page=False, model=network)
+        webcam.webcam(3, record=tmp_path / "out.mp4", model=network)
     assert camera.released.wait(5)
     kept = video._length(tmp_path / "out.mp4")
     assert 15 <= kept <= 60, "about one second"
 
 
-def test_a_camera_that_sends_nothing_gets_a_sentence(tmp_path, network, plug_in):
-    plug_in(Camera(pictures=0))
-    with pytest.raises(FerlibError, match="camera 0 sends no picture: is another program using it"):
-        webcam.webcam(record=tmp_path / "out.mp4", page=False, model=network)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_camera_that_hangs_gets_a_sentence(network, plug_in, monkeypatch):
+@pytest.mark.parametrize("camera", [{"pictures": 0}, {"rate": 0.5}], ids=["nothing", "hangs"])
+def test_a_camera_that_sends_nothing_gets_a_sentence(tmp_path, network, plug_in, monkeypatch, camera):
     monkeypatch.setattr(webcam, "FIRST_PICTURE_SECONDS", 0.2)
-    plug_in(Camera(rate=0.5))
-    with pytest.raises(FerlibError, match="sends no picture"):
-        webcam.webcam(page=False, model=network)
+    plug_in(Camera(**camera))
+    with pytest.raises(FerlibError, match="camera 0 sends no picture: is another program using it"):
+        webcam.webcam(record=tmp_path / "out.mp4", model=network)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in, monkeypatch):
@@ -184,13 +174,13 @@ def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
             return []
 
     class Screen:
-        page = None
+        stopped = threading.Event()
 
-        def show(self, view, people, rate, seconds):
+        def show(self, view, people, rate):
             rates.append(rate)
 
     with webcam.tqdm(disable=True) as bar:
-        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), bar) == 120
+        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), None, bar) == (120, None)
     assert rates[0] == 0 and rates[-1] == pytest.approx(20, rel=0.15), "120 pictures in six seconds"
 
 
@@ -200,7 +190,7 @@ def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
 def test_live_view_from_a_camera_to_the_page_until_q_is_pressed(network, plug_in, capsys):
     camera = plug_in(Camera(rate=50))
     counts = []
-    thread = threading.Thread(target=lambda: counts.append(webcam.webcam(browser=False, model=network)))
+    thread = threading.Thread(target=lambda: counts.append(webcam.webcam(model=network)))
     thread.start()
     said = ""
     while "http" not in said:
@@ -227,7 +217,7 @@ def test_the_page_says_why_the_view_ended(network, plug_in, monkeypatch):
     ends = []
     monkeypatch.setattr(webcam.Page, "close", lambda self, message: ends.append(message))
     with pytest.raises(FerlibError):
-        webcam.webcam(browser=False, model=network)
+        webcam.webcam(model=network)
     assert ends == ["camera 0 sends no more pictures: it was unplugged or switched off."]
 
 
@@ -238,14 +228,12 @@ def test_no_page_stays_open_where_nothing_can_be_recorded(tmp_path, network, plu
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(FerlibError, match="cannot be written"):
-        webcam.webcam(port=port, record=tmp_path / "file" / "out.mp4", browser=False, model=network)
+        webcam.webcam(port=port, record=tmp_path / "file" / "out.mp4", model=network)
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def test_a_file_on_the_page_keeps_its_own_time(network, film, monkeypatch):
-    opened = []
-    monkeypatch.setattr(webcam.webbrowser, "open", opened.append)
+def test_a_file_on_the_page_keeps_its_own_time(network, film, opened):
     start = time.perf_counter()
     assert webcam.webcam(source=film, model=network) == 50
     assert time.perf_counter() - start > 1.9

@@ -1,5 +1,6 @@
 """From the picture to the answer: how a found face is framed, how many are found and read, what it costs."""
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,15 +65,13 @@ def find_boxes(split: Split) -> pd.DataFrame:
         One row an image with exactly one face found: ``index`` (in the split), ``left``, ``top``, ``width``,
         ``height`` (pixels of `in_a_picture`), ``share`` (longer side of the box in widths of the frame).
     """
-    rows = []
-    frame = ENLARGED * IMAGE_SIZE
+    rows, frame = [], ENLARGED * IMAGE_SIZE
     for index, image in enumerate(split.images):
         boxes = faces.locate(in_a_picture(image), smallest=frame // 2).boxes
         if len(boxes) == 1:
             left, top, width, height = (int(side) for side in boxes[0])
             rows.append((index, left, top, width, height, max(width, height) / frame))
-    columns = ["index", "left", "top", "width", "height", "share"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["index", "left", "top", "width", "height", "share"])
 
 
 def accuracy_by_margin(
@@ -142,11 +141,7 @@ def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataF
         "same": (same.sum(), max(found.sum(), 1)),
         "both": (same.sum(), len(found)),
     }
-    rows = {
-        name: (count / total, *proportion.proportion_confint(count, total, method="wilson"))
-        for name, (count, total) in counts.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["share", "low", "high"])
+    return pd.DataFrame({name: _share(*count) for name, count in counts.items()}, ["share", "low", "high"]).T
 
 
 FACES, QUICK_FACES = 600, 60
@@ -182,6 +177,10 @@ def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
             yield cv2.resize(photo[top : top + side, left : left + side], (SIDE, SIDE))
 
 
+SHARES = ("found", "found_low", "found_high", "right", "right_low", "right_high")
+"""Columns of what is found, and read rightly, among all faces."""
+
+
 def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
     """Paste faces into pictures of 640x480 pixels, find and read them with each detector.
 
@@ -201,34 +200,25 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
     frames, places = parade(split.images)
     pieces = list(faceless(2 if quick else PIECES))
     alone = (network.probabilities(split.images).argmax(axis=1) == split.labels).mean()
-    found: dict[str, list[Found]] = {name: [] for name in DETECTORS}
-    times: dict[str, list[float]] = {name: [] for name in DETECTORS}
-    for frame in frames:  # in turns, so that whatever else the machine does slows both
-        for name in DETECTORS:
-            start = time.perf_counter()
-            found[name].append(reading.search(Frame(frame), name))
-            times[name].append(time.perf_counter() - start)
-    rows = {}
+    found, times, rows = ({name: [] for name in DETECTORS} for _ in range(3))
+    for frame, name in itertools.product(frames, DETECTORS):  # in turns: what else runs slows both
+        start = time.perf_counter()
+        found[name].append(reading.search(Frame(frame), name))
+        times[name].append(time.perf_counter() - start)
     for name in DETECTORS:
         hits = [_at(one, place) for one, place in zip(found[name], places, strict=True)]
         read = reading.classify([Frame(frame) for frame in frames], hits, network)
         answers = [network.classes.index(people[0].emotion) if people else -1 for people in read]
+        shares = _share(sum(len(hit.boxes) for hit in hits), len(frames))
+        shares += _share((np.array(answers) == split.labels).sum(), len(frames))
         rows[name] = {
-            **_share("found", sum(len(hit.boxes) for hit in hits), len(frames)),
-            **_share("right", int((np.array(answers) == split.labels).sum()), len(frames)),
+            **dict(zip(SHARES, shares, strict=True)),
             "alone": alone,
             "false_alarms": np.mean([len(reading.search(Frame(piece), name).boxes) > 0 for piece in pieces]),
             "milliseconds": 1000 * np.median(times[name]),
         }
-    return (
-        pd.DataFrame.from_dict(rows, orient="index")
-        .rename_axis("detector")
-        .assign(
-            faces=len(frames),
-            pieces=len(pieces),
-            **machine.stamp(),
-        )
-    )
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("detector")
+    return table.assign(faces=len(frames), pieces=len(pieces), **machine.stamp())
 
 
 def _at(found: Found, place: tuple) -> Found:
@@ -238,9 +228,9 @@ def _at(found: Found, place: tuple) -> Found:
     return found.take(np.array(best, int))
 
 
-def _share(name: str, count: int, total: int) -> dict[str, float]:
-    low, high = proportion.proportion_confint(count, total, method="wilson")
-    return {name: count / total, f"{name}_low": low, f"{name}_high": high}
+def _share(count: int, total: int) -> tuple[float, float, float]:
+    """Return a share and its 95 % Wilson interval."""
+    return count / total, *proportion.proportion_confint(count, total, method="wilson")
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -254,21 +244,24 @@ def describe(table: pd.DataFrame) -> str:
         ]
         alarms = percent(row["false_alarms"])
         lines.append(f"{name:8}  {shares[0]:>22}  {shares[1]:>22}  {alarms:>12}  {row['milliseconds']:>6.1f}")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{about['faces']:,d} faces in 640x480 pixels, 95 % intervals. The network alone reads "
-            f"{percent(about['alone'])} rightly.",
-            f"False alarms: of {about['pieces']:,d} pieces of photographs without a face.",
-            f"Milliseconds: median of a search. {about['hardware']}",
-        ]
-    )
+    lines += [
+        "",
+        f"{about['faces']:,d} faces in 640x480 pixels, 95 % intervals. The network alone reads "
+        f"{percent(about['alone'])} rightly.",
+        f"False alarms: of {about['pieces']:,d} pieces of photographs without a face.",
+        f"Milliseconds: median of a search. {about['hardware']}",
+    ]
+    return "\n".join(lines)
 
 
 def save(table: pd.DataFrame) -> Path:
     """Keep the table of `measure` as ``faces.csv`` of the record."""
-    file = paths.record() / "faces.csv"
+    return keep(table, "faces.csv")
+
+
+def keep(table: pd.DataFrame, name: str) -> Path:
+    """Write a table of measurements into the record."""
+    file = paths.record() / name
     with paths.written_atomically(file) as temporary:
         table.to_csv(temporary)
     return file

@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from tqdm import tqdm
 from ferlib.labels import FerlibError
 from ferlib.live import media, naming
 from ferlib.live.media import Frame
-from ferlib.paths import destination
 from ferlib.words import clock, printable
 
 if TYPE_CHECKING:
@@ -162,40 +161,27 @@ class Rows:
         self._classes, self._bar, self._least = classes, bar, least
         self._csv_file, self._json_file = csv_file, json_file
         self._csv = self._json = None
-        self._opened, self._count = [], 0
+        self._count = 0
         self._film: tuple[Path, dict[int, str]] | None = None
         self._name = max(NARROW, min(WIDE, shutil.get_terminal_size((80, 24)).columns)) - 55
 
     def __enter__(self) -> "Rows":
         with ExitStack() as stack:
             if self._csv_file:
-                self._csv = csv.writer(self._open(stack, Path(self._csv_file)))
-                with _named(self._csv_file):
+                self._csv = csv.writer(stack.enter_context(naming.unfinished(self._csv_file, self._has_any)))
+                with naming.named(self._csv_file):
                     self._csv.writerow((*COLUMNS, *self._classes))
             if self._json_file:
-                self._json = self._open(stack, Path(self._json_file))
+                self._json = stack.enter_context(naming.unfinished(self._json_file, self._has_any))
             self._files = stack.pop_all()
         self._print(f"{'file':{self._name}} {'time':>7} {'face':>4}  {'box':19}  emotion")
         return self
 
-    def __exit__(self, kind, *problem) -> None:
-        with suppress(OSError) if kind else nullcontext():  # a full disk, which was told already
-            self._files.close()
-        for file, target in self._opened:
-            if kind is None:
-                naming.finish(file.name, target)
-            elif self._count == 0:
-                Path(file.name).unlink()
-            else:
-                print(f"ferlib: what was finished is kept in {file.name}", file=sys.stderr)
+    def __exit__(self, *problem) -> None:
+        self._files.__exit__(*problem)
 
-    def _open(self, stack: ExitStack, target: Path):
-        with _named(target):
-            target = destination(target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file = naming.open_unfinished(target)
-        self._opened.append((stack.enter_context(file), target))
-        return file
+    def _has_any(self) -> bool:
+        return self._count > 0
 
     def add(self, path: Path, frame: Frame, people: Faces, nobody: str = "no face") -> None:
         """Write the faces of one photo or frame.
@@ -210,21 +196,28 @@ class Rows:
         place = (str(path), frame.index, round(frame.seconds, 3))
         self._count += 1
         if self._csv:
-            with _named(self._csv_file):
-                self._csv.writerows(self._lines(place, people))
+            with naming.named(self._csv_file):
+                self._csv.writerows((*place, *self._cells(face)) for face in people)
+                if not people:
+                    self._csv.writerow((*place, *[""] * (len(FACE_COLUMNS) + len(self._classes))))
         if self._json:
             line = dict(zip(COLUMNS, place, strict=False))
-            line["faces"] = [_as_json(face, self._least) for face in people]
-            with _named(self._json_file):
+            line["faces"] = [self._as_json(face) for face in people]
+            with naming.named(self._json_file):
                 self._json.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def _lines(self, place: tuple, people: Faces) -> Iterator[tuple]:
-        for face in people:
-            values = [face.confidence, *(face.probabilities[name] for name in self._classes)]
-            said = (face.number, *face.box, face.said(self._least))
-            yield *place, *said, *(f"{value:.6f}" for value in values)
-        if not people:
-            yield *place, *[""] * (len(COLUMNS) - 3 + len(self._classes))
+    def _cells(self, face: Face) -> Iterator[object]:
+        row = face.row() | {"emotion": face.said(self._least)}
+        return (f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row.values())
+
+    def _as_json(self, face: Face) -> dict:
+        return {
+            "face": face.number,
+            "box": list(face.box),
+            "emotion": face.said(self._least),
+            "confidence": round(face.confidence, 6),
+            "probabilities": {name: round(value, 6) for name, value in face.probabilities.items()},
+        }
 
     def _print_table(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
         room = self._name
@@ -265,23 +258,3 @@ class Rows:
             print(line)
         else:
             self._bar.write(line, file=sys.stdout)
-
-
-@contextmanager
-def _named(target: str | Path) -> Iterator[None]:
-    """Let an error tell the file that the user named."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = str(target)
-        raise
-
-
-def _as_json(face: Face, least: float) -> dict:
-    return {
-        "face": face.number,
-        "box": list(face.box),
-        "emotion": face.said(least),
-        "confidence": round(face.confidence, 6),
-        "probabilities": {name: round(value, 6) for name, value in face.probabilities.items()},
-    }

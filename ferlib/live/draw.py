@@ -76,11 +76,7 @@ def _wordings(face: Face, least: float, numbered: bool) -> list[str]:
 def _placed(
     image: np.ndarray, text: str, box: tuple, size: float, edge: int, taken: list[tuple]
 ) -> tuple[float, str, float, int, int]:
-    """Look for the place beside a box where a label hides least of the faces and labels there are.
-
-    Returns:
-        Pixels hidden, the text, the size of its letters, left and top; inside the picture where it fits.
-    """
+    """Return pixels that a label hides of faces and labels at its best place, text, size, left and top."""
     while size > TEXT_SIZES[0] / 2 and _extent(text, size)[0] > image.shape[1]:
         size *= 0.9
     width, height, *_ = _extent(text, size)
@@ -89,14 +85,9 @@ def _placed(
     over, under = y - height, y + box_height
     places = [(left, over), (left, under), (right, over), (right, under)]
     places += [(x - width, y), (x + box_width, y), (left, y)]
-    inside = [
-        (
-            int(np.clip(across, 0, max(0, image.shape[1] - width))),
-            int(np.clip(down, 0, max(0, image.shape[0] - height))),
-        )
-        for across, down in places
-    ]
-    hidden = [sum(common((across, down, width, height), other) for other in taken) for across, down in inside]
+    most = (max(0, image.shape[1] - width), max(0, image.shape[0] - height))
+    inside = np.clip(places, 0, most).tolist()
+    hidden = [sum(common((*corner, width, height), other) for other in taken) for corner in inside]
     best = int(np.argmin(hidden))
     return hidden[best], text, size, *inside[best]
 
@@ -104,7 +95,7 @@ def _placed(
 def _label(image: np.ndarray, text: str, size: float, left: int, top: int) -> tuple:
     """Write white on blue; return the box of the label."""
     width, height, below, pad = _extent(text, size)
-    cv2.rectangle(image, (left, top), (left + width, top + height), BLUE, cv2.FILLED)
+    _bar(image, left, left + width, top, height, BLUE)
     origin = (left + pad, top + height - below - pad)
     cv2.putText(image, text, origin, FONT, size, WHITE, _stroke(size), cv2.LINE_AA)
     return left, top, width, height
@@ -276,32 +267,22 @@ class Timeline:
         end = max([end, *(row[-1][1] for row in spans.values())]) or 1.0
         image = np.full((TOP + ROW * max(1, len(spans)) + 34, WIDTH, 3), PAPER, np.uint8)
         self._legend(image)
-        several = len(self._films) > 1
+        several, wide = len(self._films) > 1, (WIDTH - LEFT - 20) / end  # pixels a second
         for number, ((film, face), row) in enumerate(spans.items()):
             top = TOP + ROW * number
             name = f"{film.stem[:14]}, face {face}" if several else f"face {face}"
             _write(image, name, 12, top + 17, 0.44, DARK_TEXT)
-            for start, stop, emotion in row:
-                left, right = (round(LEFT + (WIDTH - LEFT - 20) * moment / end) for moment in (start, stop))
-                colour = _bgr(self._colours[emotion])
-                cv2.rectangle(
-                    image, (left, top + 3), (max(left, right - 1), top + ROW - 4), colour, cv2.FILLED
-                )
+            for *times, emotion in row:
+                left, right = (round(LEFT + wide * moment) for moment in times)
+                _bar(image, left, max(left, right - 1), top + 3, ROW - 7, _bgr(self._colours[emotion]))
         for moment in np.linspace(0, end, 5):
-            x = round(LEFT + (WIDTH - LEFT - 20) * moment / end)
-            _write(
-                image,
-                clock(moment),
-                min(x, WIDTH - 60),
-                len(image) - 12,
-                0.44,
-                DARK_TEXT,
-            )
+            x = min(round(LEFT + wide * moment), WIDTH - 60)
+            _write(image, clock(moment), x, len(image) - 12, 0.44, DARK_TEXT)
         return image
 
     def _legend(self, image: np.ndarray) -> None:
         step = (WIDTH - 24) // (len(self._classes) + 1)
         for number, name in enumerate((*self._classes, "unsure")):
             left = 12 + step * number
-            cv2.rectangle(image, (left, 18), (left + 14, 32), _bgr(self._colours[name]), cv2.FILLED)
+            _bar(image, left, left + 14, 18, 14, _bgr(self._colours[name]))
             _write(image, name, left + 20, 30, 0.44, DARK_TEXT)

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from ferlib import faces
@@ -21,7 +21,7 @@ from ferlib.live.draw import Timeline, picture_beside
 from ferlib.live.media import Frame
 from ferlib.live.naming import expand
 from ferlib.live.network import Network, chosen
-from ferlib.live.reading import Region, classify, search, why_nobody
+from ferlib.live.reading import Region, classify, search, whole, why_nobody
 from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
 from ferlib.paths import expanded
@@ -35,26 +35,16 @@ Read = tuple[Path, Frame | None, Faces, FerlibError | None]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a call of `predict_files` wants of each file.
-
-    Attributes:
-        network: Classifies the faces.
-        detector: As for `ferlib.predict`.
-        roi: As for `ferlib.predict`.
-        crops: Whether every photo is nothing but a face.
-        every: Analyse every so many frames of a video.
-        least: Probability from which an emotion is named, 0 to 1.
-        targets: File to its annotated copy.
-    """
+class _Wanted:
+    """What a call of `predict_files` wants of each file; `targets` are the places of annotated copies."""
 
     network: Network
-    detector: str = DETECTORS[0]
-    roi: Region | None = None
-    crops: bool = False
-    every: int = 1
-    least: float = 0.0
-    targets: dict[Path, Path] = field(default_factory=dict)
+    detector: str
+    roi: Region | None
+    crops: bool
+    every: int
+    least: float
+    targets: dict[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -132,13 +122,10 @@ def predict_files(
     naming.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
         naming.make_folder(out)
-    wanted = Wanted(network, detector, roi, crops, every, min_confidence, targets)
+    wanted = _Wanted(network, detector, roi, crops, every, min_confidence, targets)
     timeline = Timeline(network.classes, min_confidence)
-    with _results_kept():
-        with (
-            _bar(paths, progress) as bar,
-            Rows(network.classes, bar, csv_file, json_file, min_confidence) as rows,
-        ):
+    with _results_kept(), _bar(paths, progress) as bar:
+        with Rows(network.classes, bar, csv_file, json_file, min_confidence) as rows:
             for problem in problems:
                 _complain(bar, problem)
             bad, people, frames = _write_down(_read_all(paths, wanted), wanted, rows, timeline, bar)
@@ -169,14 +156,13 @@ def _bar(paths: list[Path], progress: bool) -> tqdm:
 
 
 def _frames(path: Path) -> int:
-    try:
+    with suppress(FerlibError):
         return max(1, Video(path).frames) if media.is_video(path) else 1
-    except FerlibError:
-        return 1
+    return 1
 
 
 def _write_down(
-    results: Iterator[Read], wanted: Wanted, rows: Rows, timeline: Timeline, bar: tqdm
+    results: Iterator[Read], wanted: _Wanted, rows: Rows, timeline: Timeline, bar: tqdm
 ) -> tuple[set[Path], int, int]:
     """Write down what is found; return the files that failed, the number of faces, and that of frames."""
     bad, people, frames = set(), 0, 0
@@ -202,102 +188,71 @@ def _complain(bar: tqdm, text: str) -> None:
     bar.write(f"ferlib: {printable(text)}", file=sys.stderr)
 
 
-def _read_all(paths: list[Path], wanted: Wanted) -> Iterator[Read]:
+def _read_all(paths: list[Path], wanted: _Wanted) -> Iterator[Read]:
     """Read files in order: photos in batches, the next ones decoded meanwhile; videos one by one."""
-    photos = [path for path in paths if not media.is_video(path)]
-    decoded = _decoded_ahead(photos)
-    batch: list[Frame] = []
-    names: list[Path] = []
-    for path in [*paths, None]:
-        full = len(batch) >= BATCH_PHOTOS or sum(frame.image.nbytes for frame in batch) >= BATCH_BYTES
-        if batch and (full or path is None or media.is_video(path)):
-            yield from _photos(names, batch, wanted)
-            batch, names = [], []
-        if path is None:
-            return
-        if media.is_video(path):
-            yield from _guarded(path, _film(path, wanted))
-            continue
-        frame = next(decoded)
-        if isinstance(frame, FerlibError):
-            yield from _photos(names, batch, wanted)
-            batch, names = [], []
-            yield path, None, Faces(), frame
-        else:
-            batch.append(frame)
-            names.append(path)
+    decoded = _decoded_ahead([path for path in paths if not media.is_video(path)])
+    batch: list[tuple[Path, Frame | FerlibError]] = []
+    for path in paths:
+        video = media.is_video(path)
+        if not video:
+            batch.append((path, next(decoded)))
+        held = sum(frame.image.nbytes for _, frame in batch if isinstance(frame, Frame))
+        if video or len(batch) >= BATCH_PHOTOS or held >= BATCH_BYTES:
+            yield from _photos(batch, wanted)
+            batch = []
+        if video:
+            # A generator that raised has ended, so what goes wrong is its last result.
+            film = _film(path, wanted)
+            for result in iter(lambda: _tried(path, next, film, None), None):  # noqa: B023
+                yield (path, None, Faces(), result) if isinstance(result, FerlibError) else result
+    yield from _photos(batch, wanted)
 
 
 def _decoded_ahead(paths: list[Path]) -> Iterator[Frame | FerlibError]:
     """Decode photos in a thread, two ahead of the one that is searched."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(_decoded, path) for path in paths[:3]]
-        for number in range(len(paths)):
-            frame = waiting.pop(0).result()
-            if number + 3 < len(paths):
-                waiting.append(pool.submit(_decoded, paths[number + 3]))
-            yield frame
+        waiting = deque()
+        for path in paths:
+            waiting.append(pool.submit(_tried, path, media.read_photo, path))
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        yield from (one.result() for one in waiting)
 
 
-def _decoded(path: Path) -> Frame | FerlibError:
+def _tried(path: Path, work: Callable, *given):
+    """Return what a function returns, or the problem with a file that it has raised."""
     try:
-        return media.read_photo(path)
+        return work(*given)
     except FerlibError as error:
         return error
     except (cv2.error, MemoryError) as error:
-        return _unhandled(path, error)
+        return FerlibError(f"{path}: cannot be handled ({error!r:.90})")
 
 
-def _unhandled(path: Path, error: Exception) -> FerlibError:
-    return FerlibError(f"{path}: cannot be handled ({error!r:.90})")
-
-
-def _photos(paths: list[Path], frames: list[Frame], wanted: Wanted) -> Iterator[Read]:
+def _photos(batch: list[tuple[Path, Frame | FerlibError]], wanted: _Wanted) -> Iterator[Read]:
     """Search photos one by one, classify their faces together, and write their annotated copies."""
-    places: list[Found | FerlibError] = []
-    for path, frame in zip(paths, frames, strict=True):
-        try:
-            places.append(_places(frame, wanted))
-        except FerlibError as error:
-            places.append(error)
-        except (cv2.error, MemoryError) as error:
-            places.append(_unhandled(path, error))
+    places = [
+        frame if isinstance(frame, FerlibError) else _tried(path, _places, frame, wanted)
+        for path, frame in batch
+    ]
     good = [n for n, found in enumerate(places) if isinstance(found, Found)]
-    read = classify([frames[n] for n in good], [places[n] for n in good], wanted.network)
-    answers = iter(read)
-    for path, frame, found in zip(paths, frames, places, strict=True):
-        if isinstance(found, FerlibError):
-            yield path, None, Faces(), found
-        else:
-            yield from _guarded(path, _annotated(path, frame, next(answers), wanted))
+    answers = iter(classify([batch[n][1] for n in good], [places[n] for n in good], wanted.network))
+    for (path, frame), found in zip(batch, places, strict=True):
+        people, problem = (Faces(), found) if isinstance(found, FerlibError) else (next(answers), None)
+        if not problem and (target := wanted.targets.get(path)):
+            problem = _tried(path, _annotate, target, frame, people, wanted.least)
+        yield path, frame, people, problem
 
 
-def _places(frame: Frame, wanted: Wanted) -> Found:
-    if not wanted.crops:
-        return search(frame, wanted.detector, wanted.roi)
-    height, width = frame.image.shape[:2]
-    return Found(np.array([[0, 0, width, height]]), np.zeros(1))
+def _places(frame: Frame, wanted: _Wanted) -> Found:
+    return whole(frame) if wanted.crops else search(frame, wanted.detector, wanted.roi)
 
 
-def _annotated(
-    path: Path, frame: Frame, people: Faces, wanted: Wanted
-) -> Iterator[tuple[Path, Frame, Faces, None]]:
-    if target := wanted.targets.get(path):
-        media.write_photo(target, draw.annotated(frame.image, people, frame.scale, wanted.least))
-    yield path, frame, people, None
+def _annotate(target: Path, frame: Frame, people: Faces, least: float) -> None:
+    media.write_photo(target, draw.annotated(frame.image, people, frame.scale, least))
 
 
-def _guarded(path: Path, results: Iterator[Read]) -> Iterator[Read]:
-    """Pass results on; what goes wrong becomes the last of them."""
-    try:
-        yield from results
-    except FerlibError as error:
-        yield path, None, Faces(), error
-    except (cv2.error, MemoryError) as error:
-        yield path, None, Faces(), _unhandled(path, error)
-
-
-def _film(path: Path, wanted: Wanted) -> Iterator[Read]:
+def _film(path: Path, wanted: _Wanted) -> Iterator[Read]:
     """Follow the faces of a video and write its annotated copy."""
     video, target = Video(path), wanted.targets.get(path)
     with ExitStack() as stack:

@@ -134,9 +134,8 @@ def decode(contents: np.ndarray, name: str) -> Frame:
                 raise too_large(name) from None
             image = None
     if image is None:
-        raise FerlibError(
-            f"{name}: not an image that can be read, or damaged; open it in a viewer to see which"
-        )
+        problem = "not an image that can be read, or damaged; open it in a viewer to see which"
+        raise FerlibError(f"{name}: {problem}")
     damaged = any("Corrupt" in line for line in said)
     complaint = f"{name}: damaged, read as far as possible ({said[0].strip()})" if damaged else ""
     image, further = _shrunk(image)  # only JPEG can be decoded small

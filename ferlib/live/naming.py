@@ -4,8 +4,9 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -132,15 +133,47 @@ def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
             others.add(name)
 
 
-def open_unfinished(target: Path) -> IO[str]:
-    """Open ``NAME.partial`` for lines of results; if there is one already, the name gets a number.
+@contextmanager
+def unfinished(target: str | Path, is_worth_keeping: Callable[[], bool]) -> Iterator[IO[str]]:
+    """Open a file for lines of results, which has its name only once it is whole; until then see `PARTIAL`.
 
     Args:
-        target: What `finish` will call it; its folder is there.
+        target: Where it goes in the end; its folder is made if missing.
+        is_worth_keeping: Says of an interrupted file whether it stays under its unfinished name.
 
     Raises:
-        OSError: It can't be written.
+        OSError: It can't be written; the error names the target.
     """
+    with named(target):
+        place = destination(Path(target))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = open_unfinished(place)
+    try:
+        yield file
+    except BaseException:
+        with suppress(OSError):  # a full disk, which was told already
+            file.close()
+        if is_worth_keeping():
+            print(f"ferlib: what was finished is kept in {file.name}", file=sys.stderr)
+        else:
+            Path(file.name).unlink()
+        raise
+    file.close()
+    _finish(file.name, place)
+
+
+@contextmanager
+def named(target: str | Path) -> Iterator[None]:
+    """Let an error tell the file that the user named."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(target)
+        raise
+
+
+def open_unfinished(target: Path) -> IO[str]:
+    """Open ``NAME.partial`` for lines of results; if there is one already, the name gets a number."""
     numbers = itertools.chain([""], (f".{number}" for number in itertools.count(2)))
     while True:
         path = target.with_name(target.name + PARTIAL + next(numbers))
@@ -150,16 +183,8 @@ def open_unfinished(target: Path) -> IO[str]:
             return file
 
 
-def finish(unfinished: str | Path, target: Path) -> None:
-    """Give a file of results its name, and remove what interrupted calls left of the same lines.
-
-    Args:
-        unfinished: Name of a file from `open_unfinished`, closed.
-        target: Name to give it.
-
-    Raises:
-        OSError: It can't be renamed.
-    """
+def _finish(unfinished: str, target: Path) -> None:
+    """Give a file of results its name, and remove what interrupted calls left of the same lines."""
     os.replace(unfinished, target)
     ours = re.compile(re.escape(target.name + PARTIAL) + r"(\.\d+)?")  # and not a copy by another name
     left = [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]

@@ -77,11 +77,9 @@ class Network:
     def _raw(self, images: np.ndarray) -> np.ndarray:
         """Return what the graph answers, (n, classes), before calibration; refuse what is no probability."""
         answers = self._session.run(None, {self._input: images.astype(np.float32)})
-        shape = (len(images), len(self.classes))
-        if len(answers) != 1 or np.shape(answers[0]) != shape:
-            raise FerlibError(
-                f"the network's answers have shape {[np.shape(a) for a in answers]}, not {shape}"
-            )
+        shapes, shape = [np.shape(one) for one in answers], (len(images), len(self.classes))
+        if shapes != [shape]:
+            raise FerlibError(f"the network's answers have shape {shapes}, not {shape}")
         if not (answers[0] >= 0).all() or not np.allclose(answers[0].sum(axis=1), 1, atol=1e-3):
             raise FerlibError("the network's answers are no probabilities, which sum to one")
         return answers[0]
@@ -97,9 +95,8 @@ class Network:
         name = source.get("experiment", "network")
         read = {"by ten people": source.get("crowd_accuracy"), "by its labels": source.get("valid_accuracy")}
         told = ", ".join(f"{share:.1%} {by}" for by, share in read.items() if share is not None)
-        return (
-            f"<ferlib network {name}: {', '.join(self.classes)}{told and f'; of PublicTest right: {told}'}>"
-        )
+        told = f"; of PublicTest right: {told}" if told else ""
+        return f"<ferlib network {name}: {', '.join(self.classes)}{told}>"
 
     def face(self, box, probabilities, number: int | None = None) -> Face:
         """Join a box (left, top, width, height) with one row of probabilities."""
@@ -114,9 +111,9 @@ def weights_folder(name: str | Path | None = None) -> Path:
         name: One of `SHIPPED`, or a folder; None takes ``FERLIB_WEIGHTS``, else the first of `SHIPPED`.
     """
     name = name or os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0]
-    return (
-        paths.PACKAGE / "weights" / name if name in SHIPPED else Path(os.path.abspath(paths.expanded(name)))
-    )
+    if name in SHIPPED:
+        return paths.PACKAGE / "weights" / name
+    return Path(os.path.abspath(paths.expanded(name)))
 
 
 def load_model(name: str | Path | None = None) -> Network:

@@ -94,8 +94,7 @@ def predict(
     if boxes is not None:
         read = classify(frames, [_given(boxes, frames[0])], network)
     elif faces == "given":
-        whole = [np.array([[0, 0, *frame.image.shape[1::-1]]]) for frame in frames]
-        read = classify(frames, [Found(one, np.zeros(1)) for one in whole], network)
+        read = classify(frames, [whole(frame) for frame in frames], network)
     else:
         read = find(frames, network, detector, roi)
     if not several:
@@ -163,9 +162,8 @@ def _given(boxes: object, frame: Frame) -> Found:
     if (outside | large).any():
         box = ",".join(f"{side:g}" for side in boxes[np.argmax(outside | large)] * frame.scale)
         size = f"{width * frame.scale}x{height * frame.scale}"
-        raise FerlibError(
-            f"the box {box} lies outside of the picture of {size} pixels, or far beyond its edges"
-        )
+        where = f"lies outside of the picture of {size} pixels, or far beyond its edges"
+        raise FerlibError(f"the box {box} {where}")
     return Found(np.rint(boxes).astype(int), np.zeros(len(boxes)))
 
 
@@ -218,9 +216,13 @@ def search(frame: Frame, detector: str, roi: Region | None = None) -> Found:
     Returns:
         Faces, the largest first, boxes int in pixels of the frame's image.
     """
-    image, (left, top) = region(frame.image, roi, frame.scale)
-    found = locate(image, detector)
-    return Found(found.boxes + (left, top, 0, 0), found.tilts)
+    image, corner = region(frame.image, roi, frame.scale)
+    return locate(image, detector).moved(*corner)
+
+
+def whole(frame: Frame) -> Found:
+    """Return a whole frame as the place of a face."""
+    return Found(np.array([[0, 0, *frame.image.shape[1::-1]]]), np.zeros(1))
 
 
 def why_nobody(frame: Frame, detector: str, roi: Region | None = None) -> str:

@@ -125,8 +125,7 @@ class Tracker:
         if self.everywhere:
             longer = max(image.shape[:2])
             return _reduced(image, FULL_SEARCH_SIZE, self._detector, round(NARROWEST * longer))
-        near = [self._near(image, track.box) for track in self._tracks]
-        return Found(np.concatenate([one.boxes for one in near]), np.concatenate([one.tilts for one in near]))
+        return faces.together(self._near(image, track.box) for track in self._tracks)
 
     def _near(self, image: np.ndarray, box: np.ndarray) -> Found:
         """Search around a box for a face of about its size; at most one."""
@@ -138,12 +137,10 @@ class Tracker:
         top, bottom = max(0, top), max(0, top + 2 * reach)
         part = image[top:bottom, left:right]
         if part.size == 0:
-            return Found(np.zeros((0, 4), int), np.zeros(0))
-        found = _reduced(part, NEAR_SIZE, self._detector, round(0.6 * width), known=True)
-        found = Found(found.boxes + (left, top, 0, 0), found.tilts)
-        return found.take(
-            np.argsort([-faces.overlap(box, other) for other in found.boxes], kind="stable")[:1]
-        )
+            return faces.NOBODY
+        found = _reduced(part, NEAR_SIZE, self._detector, round(0.6 * width), known=True).moved(left, top)
+        apart = [-faces.overlap(box, other) for other in found.boxes]
+        return found.take(np.argsort(apart, kind="stable")[:1])
 
     def _match(self, found: Found) -> None:
         """Continue each track with the box that overlaps it most; start tracks with the boxes left over."""
@@ -220,20 +217,15 @@ def follow(
 
 
 def boxes_of(values) -> np.ndarray:
-    """Return boxes as float64 (n, 4): left, top, width, height.
-
-    Raises:
-        FerlibError: They are none.
-    """
+    """Return boxes as float64 (n, 4): left, top, width, height; refuse what is none with a `FerlibError`."""
     try:
         boxes = np.asarray(values, float)
     except (ValueError, TypeError, OverflowError):  # rows of different lengths, words
         boxes = np.empty(0)
     good = boxes.ndim == 2 and boxes.shape[1] == 4 and np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()
     if not good:
-        raise FerlibError(
-            "boxes are rows of left, top, width, height in pixels, and a region is one such row"
-        )
+        problem = "boxes are rows of left, top, width, height in pixels, and a region is one such row"
+        raise FerlibError(problem)
     return boxes
 
 
@@ -256,10 +248,8 @@ def region(
     left, top = max(0, x), max(0, y)
     part = image[top : max(0, y + height), left : max(0, x + width)]
     if part.size == 0:
-        raise FerlibError(
-            f"the region {','.join(map(str, roi))} lies outside of the picture of "
-            f"{image.shape[1]}x{image.shape[0]} pixels"
-        )
+        size = f"{image.shape[1]}x{image.shape[0]} pixels"
+        raise FerlibError(f"the region {','.join(map(str, roi))} lies outside of the picture of {size}")
     return part, (left, top)
 
 

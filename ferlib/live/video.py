@@ -88,10 +88,8 @@ class Video:
         index, seconds, widest = 0, 0.0, 0.0
         try:
             while self._capture.grab():
-                before, seconds = (
-                    seconds,
-                    self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate,
-                )
+                before = seconds
+                seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
                 widest = max(widest, seconds - before)
                 wanted = index % every == 0
                 if wanted or all_frames:

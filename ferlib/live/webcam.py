@@ -5,8 +5,8 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -40,8 +40,6 @@ def webcam(
     record: str | Path | None = None,
     detector: str = DETECTORS[0],
     port: int = 0,
-    page: bool | None = None,
-    browser: bool = True,
     model: Network | str | Path | None = None,
 ) -> int:
     """Show faces and emotions live until q is pressed on the page, Ctrl-C here, or the source ends.
@@ -49,11 +47,9 @@ def webcam(
     Args:
         camera: Number of the camera, from 0.
         source: A video file, or the address of a stream (``rtsp://…``, ``http://…``), instead of a camera.
-        record: MP4 file to keep what is shown.
+        record: MP4 file to keep what is shown; of a file, as fast as it can and without a page.
         detector: As for `ferlib.predict`.
         port: Port of the page on 127.0.0.1; 0 takes a free one.
-        page: Serve the page; None does so unless a file is being recorded, which then goes as fast as it can.
-        browser: Open the page in the browser.
         model: As for `ferlib.predict`.
 
     Returns:
@@ -65,86 +61,78 @@ def webcam(
     network = chosen(model)
     file = source is not None and "://" not in str(source)
     source, record = expanded(source) if file else source, expanded(record) if record else None
-    page = not (file and record) if page is None else page
-    if record and Path(record).suffix.lower() != ".mp4":
+    page = not (file and record)
+    if record and record.suffix.lower() != ".mp4":
         raise FerlibError(f"{record}: recordings are MP4 files; give a name that ends in .mp4")
-    if record and file and Path(record).resolve() == Path(source).resolve():
+    if record and file and record.resolve() == Path(source).resolve():
         raise FerlibError(f"{record} is the source: give the recording a name of its own")
     faces.check(detector)  # before a page opens
     pictures, rate, irregular, total = _opened(camera, source, paced=page)
-    with ExitStack() as stack:
-        stack.callback(pictures.close)
-        shown = stack.enter_context(_Shown(record, rate, irregular, port=port if page else None))
-        if shown.page:
-            print(f"Live view: {shown.page.address} (q stops it there, Ctrl-C here)", flush=True)
-            if browser:
-                webbrowser.open(shown.page.address)
-        bar = stack.enter_context(tqdm(total=total, unit="frame", disable=None, leave=False))
-        count = _run(pictures, Tracker(network, detector), shown, bar)
+    count, problem = 0, None
+    with closing(pictures), _served(port) if page else nullcontext() as shown:
+        try:
+            bar = tqdm(total=total, unit="frame", disable=None, leave=False)
+            with _recorded(record, rate, irregular) as write, bar:
+                if shown:
+                    print(f"Live view: {shown.address} (q stops it there, Ctrl-C here)", flush=True)
+                    webbrowser.open(shown.address)
+                count, problem = _run(pictures, Tracker(network, detector), shown, write, bar)
+        except FerlibError as error:  # nothing recorded is no news beside a camera that sends nothing
+            problem = problem or error
+        if problem:
+            raise problem
     if record:
         print(f"The live view is kept in {record}")
     return count
 
 
-def _run(pictures: Iterator[Timed], tracker: Tracker, shown: "_Shown", bar: tqdm) -> int:
+@contextmanager
+def _served(port: int) -> Iterator[Page]:
+    """Serve a page that says in the end why the view ended."""
+    page, why = Page(port), "Stopped"
+    try:
+        yield page
+    except FerlibError as error:
+        why = error
+        raise
+    finally:
+        page.close(f"{why}.")
+
+
+@contextmanager
+def _recorded(record: Path | None, rate: float, irregular: bool) -> Iterator[Callable | None]:
+    """Yield a function that records a view and its time, if that is wanted."""
+    with video_writer(record, rate) if record else nullcontext() as append:
+        yield append and in_time(append, rate, irregular)
+
+
+def _run(
+    pictures: Iterable[Timed], tracker: Tracker, page: Page | None, write: Callable | None, bar: tqdm
+) -> tuple[int, FerlibError | None]:
     """Show picture after picture; Ctrl-C and a lost camera are proper ends too, for the recording's sake."""
     count, interval, before = 0, 0.0, None
-    with suppress(KeyboardInterrupt):
-        try:
-            for image, seconds in pictures:
-                people = tracker.update(image, seconds)
-                now = time.perf_counter()
-                if before is not None:
-                    # An average of intervals, for one of rates soars when pictures come in bursts.
-                    interval = 0.9 * interval + 0.1 * (now - before) if interval else now - before
-                before, rate = now, 1 / interval if interval else 0.0
-                shown.show(draw.live_view(image, people, rate), people, rate, seconds)
-                count += 1
-                bar.update()
-                if shown.page and shown.page.stopped.is_set():
-                    break
-        except FerlibError as error:
-            shown.problem = error
-    return count
-
-
-class _Shown:
-    """Where the live view goes: to the page, to the recording, or to both."""
-
-    def __init__(self, record: str | Path | None, rate: float, irregular: bool, port: int | None):
-        self._record, self._rate, self._irregular, self._port = record, rate, irregular, port
-        self.page: Page | None = None
-        self.problem: FerlibError | None = None
-        self._write = None
-
-    def __enter__(self) -> "_Shown":
-        with ExitStack() as stack:
-            if self._record:
-                append = stack.enter_context(video_writer(Path(self._record), self._rate))
-                self._write = in_time(append, self._rate, self._irregular)
-            if self._port is not None:  # last, for nobody closes it when something fails here
-                self.page = Page(self._port)
-            self._files = stack.pop_all()
-        return self
-
-    def show(self, view: np.ndarray, people: list, rate: float, seconds: float) -> None:
-        """Send one view out."""
-        if self.page:
-            self.page.show(view, people, rate)
-        if self._write:
-            self._write(view, seconds)
-
-    def __exit__(self, *problem) -> None:
-        try:
-            self._files.__exit__(*problem)
-        except FerlibError:  # nothing recorded is no news beside a camera that sends nothing
-            if not self.problem:
-                raise
-        finally:
-            if self.page:
-                self.page.close(f"{self.problem or 'Stopped'}.")
-        if self.problem:
-            raise self.problem
+    try:
+        for image, seconds in pictures:
+            people = tracker.update(image, seconds)
+            now = time.perf_counter()
+            if before is not None:
+                # An average of intervals, for one of rates soars when pictures come in bursts.
+                interval = 0.9 * interval + 0.1 * (now - before) if interval else now - before
+            before, rate = now, 1 / interval if interval else 0.0
+            view = draw.live_view(image, people, rate)
+            if page:
+                page.show(view, people, rate)
+            if write:
+                write(view, seconds)
+            count += 1
+            bar.update()
+            if page and page.stopped.is_set():
+                break
+    except KeyboardInterrupt:
+        pass
+    except FerlibError as problem:
+        return count, problem
+    return count, None
 
 
 # --- where pictures come from -----------------------------------------------------------------------
@@ -153,14 +141,10 @@ class _Shown:
 def _opened(camera: int, source: str | Path | None, paced: bool):
     """Return an iterator over pictures; rate of a recording, whether they come irregularly; their number."""
     if source is not None and "://" not in str(source):
-        video = Video(Path(source))
+        video = Video(source)
         return _of_file(video, paced), video.rate, video.irregular, video.frames or None
-    return (
-        _of_camera(_capture(camera, source), f"camera {camera}" if source is None else str(source)),
-        RECORDED_RATE,
-        True,
-        None,
-    )
+    name = f"camera {camera}" if source is None else str(source)
+    return _of_camera(_capture(camera, source), name), RECORDED_RATE, True, None
 
 
 def _of_file(video: Video, paced: bool) -> Iterator[Timed]:
@@ -211,12 +195,10 @@ def _of_camera(capture, name: str) -> Iterator[Timed]:
             with arrived:
                 arrived.wait_for(lambda: newest or ended.is_set(), patience)
                 if ended.is_set() or not newest:
-                    first = patience == FIRST_PICTURE_SECONDS
-                    raise FerlibError(
-                        f"{name} sends no picture: is another program using it?"
-                        if first
-                        else f"{name} sends no more pictures: it was unplugged or switched off"
-                    )
+                    told = "picture: is another program using it?"
+                    if patience != FIRST_PICTURE_SECONDS:
+                        told = "more pictures: it was unplugged or switched off"
+                    raise FerlibError(f"{name} sends no {told}")
                 picture = newest.pop()
             patience = NEXT_PICTURE_SECONDS
             yield picture

@@ -5,24 +5,11 @@ Each imports only what it needs; what is no argument of its kind is told in a se
 
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, RawDescriptionHelpFormatter
 
 from ferlib.labels import FerlibError
 from ferlib.train.experiments import TRAINED
 from ferlib.words import listed
-
-PREDICT_EXAMPLES = """examples:
-  ferlib predict party.jpg                          faces and emotions, here
-  ferlib predict holiday/ --out marked --csv h.csv  marked copies, and a table
-  ferlib predict film.mp4 --out marked --summary s.csv --every 3
-  ferlib predict faces/*.png --crops                nothing but faces
-"""
-
-WEBCAM_EXAMPLES = """examples:
-  ferlib webcam                                     the first camera, in a page
-  ferlib webcam --source film.mp4 --record view.mp4
-  ferlib webcam --source rtsp://camera.local/live
-"""
 
 
 def positive(text: str) -> int:
@@ -66,7 +53,7 @@ def share(text: str) -> float:
     return number
 
 
-def command(parsers, name: str, run, help: str, data: bool = True) -> ArgumentParser:
+def command(parsers, name: str, run, help: str, *, data: bool = True, examples: str = "") -> ArgumentParser:
     """Add a command.
 
     Args:
@@ -75,8 +62,11 @@ def command(parsers, name: str, run, help: str, data: bool = True) -> ArgumentPa
         run: Does it, given the parsed words; returns an exit code or None.
         help: What it does, in a line.
         data: Whether it takes ``--data``.
+        examples: Lines that its help ends with, as they are.
     """
-    parser = parsers.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    form = RawDescriptionHelpFormatter if examples else HelpFormatter
+    about = {"help": help, "description": help[0].upper() + help[1:] + ".", "epilog": examples}
+    parser = parsers.add_parser(name, **about, formatter_class=form)
     parser.set_defaults(run=run)
     if data:
         parser.add_argument(
@@ -105,11 +95,7 @@ def add_number(parser, flag: str, default: int | None, help: str, kind=positive)
 
 
 def add(parsers) -> None:
-    """Add the commands that train, measure and record networks.
-
-    Args:
-        parsers: What ``add_subparsers`` returned.
-    """
+    """Add the commands that train, measure and record networks to what ``add_subparsers`` returned."""
     _add_training(parsers)
     _add_measuring(parsers)
     _add_recording(parsers)
@@ -123,34 +109,27 @@ def _add_training(parsers) -> None:
     which = train.add_mutually_exclusive_group()
     add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1, at most 1,000)", count)
     add_number(which, "--seed", None, "train seed N alone", index)
-    train.add_argument(
-        "--dry-run", action="store_true", help="say what would run and how long it takes, then stop"
-    )
+    told = "say what would run and how long it takes, then stop"
+    train.add_argument("--dry-run", action="store_true", help=told)
     add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
     add_number(train, "--workers", None, "share the runs among N local processes", count)
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     add_profile(train)
-    tune = command(
-        parsers, "tune", _tune, "search learning rate, weight decay, dropout and augmentation strength"
-    )
+    told = "search learning rate, weight decay, dropout and augmentation strength"
+    tune = command(parsers, "tune", _tune, told)
     tune.add_argument("id", metavar="ID", help="experiment to start from")
     add_number(tune, "--trials", 30, "trials to add (default 30)")
-    tune.add_argument(
-        "--storage",
-        metavar="URL",
-        help="Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)",
-    )
+    told = "Optuna storage shared by machines, such as postgresql://… (default: a file in runs/)"
+    tune.add_argument("--storage", metavar="URL", help=told)
     add_profile(tune)
 
 
 def _add_measuring(parsers) -> None:
-    evaluate = command(
-        parsers, "evaluate", _evaluate, "hold finished networks against labels and ten people's votes"
-    )
+    told = "hold finished networks against labels and ten people's votes"
+    evaluate = command(parsers, "evaluate", _evaluate, told)
     evaluate.add_argument("ids", nargs="*", metavar="ID", help="experiments to tell class by class, too")
-    bench = command(
-        parsers, "bench", _bench, "measure speed on this machine, beside what is usual, as ratios"
-    )
+    told = "measure speed on this machine, beside what is usual, as ratios"
+    bench = command(parsers, "bench", _bench, told)
     scale = bench.add_mutually_exclusive_group()  # quick figures must not replace real ones
     scale.add_argument("--quick", action="store_true", help="fewer networks and repeats, about a minute")
     scale.add_argument("--save", action="store_true", help="keep the figures in the record")
@@ -162,12 +141,7 @@ def _add_measuring(parsers) -> None:
 
 
 def _add_recording(parsers) -> None:
-    command(
-        parsers,
-        "record",
-        _record,
-        "test finished runs on PrivateTest and copy them into the record",
-    )
+    command(parsers, "record", _record, "test finished runs on PrivateTest and copy them into the record")
     command(parsers, "reproduce", _reproduce, "recompute the figures of the record and of the chapters")
     export = command(parsers, "export", _export, "make a finished run the network that ferlib ships")
     export.add_argument("id", metavar="ID", help="experiment; its best seed on PublicTest is taken")

@@ -16,6 +16,7 @@ import psutil
 from ferlib import paths
 from ferlib.data import votes
 from ferlib.data.fer2013 import Split
+from ferlib.evaluate import live_chain
 from ferlib.labels import KAGGLE_SPLITS, FerlibError
 from ferlib.live import draw
 from ferlib.live.network import Network, load_model, weights_folder
@@ -151,9 +152,8 @@ def latencies(network: Network, picture: np.ndarray, frames: int = 120) -> pd.Da
         for stage, times in stages.items()
         if len(times)
     }
-    return pd.DataFrame.from_dict(
-        table, orient="index", columns=["frames", "p50", "p95", "mean"]
-    ).rename_axis("stage")
+    columns = ["frames", "p50", "p95", "mean"]
+    return pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("stage")
 
 
 def start_up(photo: np.ndarray, folder: Path | None = None, frames: int = 30) -> dict[str, float]:
@@ -203,14 +203,9 @@ def _in_fresh_process(code: str, python: str, environment: dict | None = None) -
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         try:
-            process = subprocess.Popen(
-                [python, "-c", code, str(time.time())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                text=True,
-                env=environment,
-            )
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": complaints}
+            command = [python, "-c", code, str(time.time())]
+            process = subprocess.Popen(command, text=True, env=environment, **pipes)
         except OSError as error:
             raise FerlibError(f"{python} cannot be started ({error.strerror})") from None
         with process:
@@ -256,9 +251,8 @@ def live(
     try:
         told = _answers_of_fer(split.images, python)
     except FerlibError as error:
-        raise FerlibError(
-            f"the package fer cannot be measured ({error}); install it and name its interpreter:{INSTALL_FER}"
-        ) from None
+        remedy = f"install it and name its interpreter:{INSTALL_FER}"
+        raise FerlibError(f"the package fer cannot be measured ({error}); {remedy}") from None
     ours, theirs, share = [], [], 1 / 8 if quick else 1
     environment = {"FERLIB_WEIGHTS": str(folder or weights_folder())}
     for _ in range(QUICK_ROUNDS if quick else ROUNDS):
@@ -278,12 +272,7 @@ def live(
     table = pd.DataFrame(dict(zip(("ferlib", "fer"), columns, strict=True))).rename_axis("measure")
     more_is_better = table.index.str.contains("accuracy|a second")
     ratio = np.where(more_is_better, table["ferlib"] / table["fer"], table["fer"] / table["ferlib"])
-    return table.assign(
-        ratio=ratio,
-        fer_version=told["version"],
-        images=len(split),
-        **machine.stamp(),
-    )
+    return table.assign(ratio=ratio, fer_version=told["version"], images=len(split), **machine.stamp())
 
 
 def _accuracies(answers: np.ndarray, split: Split) -> dict[str, float]:
@@ -328,7 +317,4 @@ def describe(table: pd.DataFrame) -> str:
 
 def save(table: pd.DataFrame) -> Path:
     """Keep the table of `live` as ``live.csv`` of the record."""
-    file = paths.record() / "live.csv"
-    with paths.written_atomically(file) as temporary:
-        table.to_csv(temporary)
-    return file
+    return live_chain.keep(table, "live.csv")
