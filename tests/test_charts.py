@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib.evaluate import metrics, summary
+from ferlib.evaluate import summary
 from ferlib.figures import charts
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -74,16 +74,6 @@ def test_axes_of_percentages_do_not_round_half_percents_away(table):
         "65 %",
         "100 %",
     ]
-
-
-def test_confused_pairs_are_the_largest_off_diagonal_shares():
-    shares = metrics.confusion(made_up.predictions(0.6, wrong={"fear": "sad"}))
-    ax = charts.confused_pairs(shares, most=3)
-    assert ax.get_yticklabels()[0].get_text() == "fear taken for sad"
-    widths = [bar.get_width() for bar in ax.patches]
-    assert (
-        widths[0] == shares.loc["fear", "sad"] and widths == sorted(widths, reverse=True) and len(widths) == 3
-    )
 
 
 def test_two_truths_shows_counts_and_whose_side_the_network_takes():

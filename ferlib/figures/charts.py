@@ -85,11 +85,8 @@ def accuracy_against_compute(table: pd.DataFrame) -> Axes:
         ax.errorbar(rows["compute"], middle, errors, fmt="o", label=group, **look)
     ax.set(xscale="log", xlabel="multiplications in training", ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
-    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(ticker.EngFormatter())
     ax.minorticks_off()
     ax.margins(0.12, 0.1)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
     _label_points(ax, table["compute"], table["test_accuracy"], table["test_low"], table["test_high"])
     return ax
 
@@ -163,25 +160,6 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
     return fig
 
 
-def confused_pairs(shares: pd.DataFrame, *, most: int = 10) -> Axes:
-    """Draw the most confused pairs of classes as bars.
-
-    Args:
-        shares: Confusion matrix from ``metrics.confusion``, shares of the true class.
-        most: How many pairs.
-    """
-    pairs = shares.where(~np.eye(len(shares), dtype=bool)).stack().nlargest(most)
-    ax = plt.subplots(figsize=(6, 0.3 * len(pairs) + 0.8))[1]
-    names = [f"{true} taken for {predicted}" for true, predicted in pairs.index]
-    bars = ax.barh(names, pairs, color=GROUP_COLOURS[0], height=0.7)
-    ax.bar_label(bars, [f"{100 * share:.0f} %" for share in pairs], padding=3, size=9)
-    ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(_PERCENT)
-    ax.grid(axis="y", visible=False)
-    ax.set_xlabel("share of the true class")
-    return ax
-
-
 def two_truths(sides: pd.DataFrame) -> Axes:
     """Draw labels against the crowd's answers, and whose side the network takes where these differ.
 
@@ -201,7 +179,12 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     ]
     square = (len(names), len(names))
     grid = pd.DataFrame(lean.to_numpy().reshape(square), names, names)
-    bar = {"label": "← with the label     with the crowd →", "ticks": [], "shrink": 0.75}
+    bar = {
+        "label": "with the crowd minus with the label",
+        "ticks": [-1, 0, 1],
+        "shrink": 0.75,
+        "format": _PERCENT,
+    }
     look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
     sns.heatmap(grid, ax=ax, **look)
     for place, words in enumerate(text):
