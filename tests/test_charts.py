@@ -83,3 +83,15 @@ def test_two_truths_shows_counts_and_whose_side_the_network_takes():
     assert [text.get_text() for text in ax.texts] == ["30\n90 %", "10\n70 %", "", ""]
     colours = ax.collections[0].get_array().reshape(2, 2)
     assert colours[0, 1] == pytest.approx(0.5) and np.ma.getmaskarray(colours)[0, 0]
+
+
+def test_two_judges_stand_beside_each_other_with_their_intervals():
+    columns = {"label": [0.7, 0.6], "label_low": [0.6, 0.5], "label_high": [0.8, 0.7]}
+    columns |= {"crowd": [0.65, 0.85], "crowd_low": [0.6, 0.8], "crowd_high": [0.7, 0.9]}
+    ax = charts.two_judges(pd.DataFrame(columns, index=["lean", "lean_crowd"]), {"one of ten": 0.78})
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["lean", "lean_crowd"]
+    label, crowd = (bars.lines[0].get_data() for bars in ax.containers)
+    assert label[0].tolist() == [0.7, 0.6] and crowd[0].tolist() == [0.65, 0.85]
+    assert label[1].tolist() == crowd[1].tolist() == [2, 1]
+    ends = ax.containers[1].lines[2][0].get_segments()[1][:, 0]
+    assert ends == pytest.approx([0.8, 0.9]) and ax.texts[0].get_position()[0] == 0.78

@@ -194,3 +194,27 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     ax.grid(visible=False)
     ax.tick_params(rotation=0)
     return ax
+
+
+def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
+    """Draw how often networks give the label and the crowd's answer, with 95 % intervals.
+
+    Args:
+        truths: From ``crowd.table``, one network a row.
+        marks: Shares to compare them with, drawn as dashed lines under their names.
+    """
+    ax = plt.subplots(figsize=(6.6, 0.42 * len(truths) + 1))[1]
+    places = np.arange(len(truths), 0, -1)
+    judges = (("label", "by FER-2013's label", "o", "#E69F00"), ("crowd", "by ten people", "s", "#5E3C99"))
+    for column, name, marker, colour in judges:
+        middle, low, high = (truths[column + end].astype("float64") for end in ("", "_low", "_high"))
+        ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt=marker, color=colour, label=name)
+    for name, share in marks.items():
+        ax.axvline(share, color=FAINT, lw=1, ls="--", zorder=0)
+        ax.text(share, len(truths) + 0.7, name, ha="center", va="bottom", size=8)
+    ax.set_yticks(places, truths.index)
+    ax.set(ylim=(0.4, len(truths) + 0.6), xlabel="share of the faces that have a crowd's answer")
+    ax.xaxis.set_major_formatter(_PERCENT)
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
+    return ax
