@@ -75,7 +75,7 @@ def _stoppable(asked: list[int]) -> Iterator[None]:
         raise KeyboardInterrupt
 
     def dropped(problem):
-        """Ask once more, well after a callback that dropped the request, as one of garbage collection does."""
+        """Ask once more, well after the callback, as of garbage collection, that dropped the request."""
         if asked and issubclass(problem.exc_type, KeyboardInterrupt):
             threading.Timer(0.3, os.kill, [os.getpid(), asked.pop()]).start()
         else:
