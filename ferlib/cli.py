@@ -75,9 +75,9 @@ def _stoppable(asked: list[int]) -> Iterator[None]:
         raise KeyboardInterrupt
 
     def dropped(problem):
-        """Ask once more where the request came into a callback, as of garbage collection, which drops it."""
+        """Ask once more, well after the callback, as of garbage collection, that dropped the request."""
         if asked and issubclass(problem.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, os.kill, [os.getpid(), asked.pop()]).start()
+            threading.Timer(0.3, os.kill, [os.getpid(), asked.pop()]).start()
         else:
             complain(problem)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -134,6 +135,17 @@ def network(tmp_path_factory):
     from ferlib.live.network import load_model
 
     return load_model(scenes.write_network(tmp_path_factory.mktemp("network")))
+
+
+@pytest.fixture
+def bench_data(demo_dataset, monkeypatch):
+    """Let the commands find demo faces that count as FER-2013, without importing Keras."""
+    from ferlib.tools import commands
+
+    real = replace(demo_dataset, is_demo=False)
+    monkeypatch.setattr(commands, "import_keras_quietly", lambda: None)
+    monkeypatch.setattr(fer2013, "load", lambda source: real)
+    return real
 
 
 @pytest.fixture(scope="module")

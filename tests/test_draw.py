@@ -1,18 +1,25 @@
+"""Boxes and labels hide nothing, bars are as long as probabilities, and a film is told at a glance."""
+
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ferlib.labels import CLASSES
+from ferlib.labels import CLASSES, COLOURS
 from ferlib.live import draw
-from ferlib.live.answers import Face
+from ferlib.live.answers import Face, Faces
+from ferlib.live.draw import LEFT, ROW, TOP, WIDTH, Timeline
+from ferlib.live.media import read_photo
 
 PICTURE = np.full((480, 640, 3), 128, np.uint8)
+BOX = (200, 150, 100, 120)
 
 
-def person(box, emotion="happy", confidence=0.7):
+def person(box, emotion="happy", confidence=0.7, number=None):
     rest = (1 - confidence) / 6
-    return Face(box, {name: confidence if name == emotion else rest for name in CLASSES})
+    return Face(box, {name: confidence if name == emotion else rest for name in CLASSES}, number)
 
 
 def blue(picture):
@@ -20,12 +27,13 @@ def blue(picture):
 
 
 def test_the_box_is_drawn_around_the_face_and_the_original_stays():
-    drawn = draw.annotated(PICTURE, [person((200, 150, 100, 120))])
+    drawn = draw.annotated(PICTURE, [person(BOX)])
     marked = blue(drawn)
     assert marked[160:260, 200].all() and marked[160:260, 300].all() and marked[270, 210:290].all()
     assert not marked[160:260, 210:290].any()  # the face itself stays visible
     assert marked[100:149, 200:260].any()  # the label is above
     assert (PICTURE == 128).all()
+    assert draw.annotated(PICTURE[:1, :1], []).shape == (1, 1, 3)
 
 
 def test_boxes_of_large_photos_are_scaled_to_the_smaller_copy():
@@ -38,10 +46,6 @@ def test_labels_at_the_rim_stay_inside(box):
     drawn = draw.annotated(PICTURE, [person(box, "surprise", 1.0)])
     columns = np.flatnonzero(blue(drawn).any(axis=0))
     assert np.ptp(columns) >= 60, "the whole label fits beside the rim"
-
-
-def test_a_picture_of_one_pixel_can_be_annotated():
-    assert draw.annotated(np.zeros((1, 1, 3), np.uint8), []).shape == (1, 1, 3)
 
 
 def test_the_panel_has_bars_as_long_as_the_probabilities():
@@ -70,12 +74,9 @@ def test_labels_of_a_large_photo_leave_the_eyes_free():
 
 
 def test_labels_of_a_crowd_do_not_hide_each_other_or_faces():
-    faces = [
-        person((40 + 90 * n, 100 + 90 * row, 60, 70), "surprise", 0.99) for n in range(6) for row in range(3)
-    ]
-    marked = blue(draw.annotated(PICTURE, faces))
-    for face in faces:
-        x, y, width, height = face.box
+    boxes = [(40 + 90 * n, 100 + 90 * row, 60, 70) for n in range(6) for row in range(3)]
+    marked = blue(draw.annotated(PICTURE, [person(box, "surprise", 0.99) for box in boxes]))
+    for x, y, width, height in boxes:
         assert marked[y + 4 : y + height - 4, x + 4 : x + width - 4].mean() < 0.25
 
 
@@ -86,11 +87,12 @@ def test_a_small_picture_shows_the_whole_label():
 
 
 def test_numbers_are_written_where_there_are_several_faces():
-    one, two = person((100, 200, 90, 90)), person((300, 200, 90, 90))
-    numbered = [replace(face, number=n) for n, face in enumerate((one, two), 1)]
-    assert (draw.annotated(PICTURE, numbered) != draw.annotated(PICTURE, [one, two])).any()
-    np.testing.assert_array_equal(draw.annotated(PICTURE, numbered[:1]), draw.annotated(PICTURE, [one]))
-    assert (draw.annotated(PICTURE, numbered[:1], numbered=True) != draw.annotated(PICTURE, [one])).any()
+    plain = [person((100, 200, 90, 90)), person((300, 200, 90, 90))]
+    numbered = [replace(face, number=n) for n, face in enumerate(plain, 1)]
+    assert (draw.annotated(PICTURE, numbered) != draw.annotated(PICTURE, plain)).any()
+    alone = draw.annotated(PICTURE, plain[:1])
+    np.testing.assert_array_equal(draw.annotated(PICTURE, numbered[:1]), alone)
+    assert (draw.annotated(PICTURE, numbered[:1], numbered=True) != alone).any()
 
 
 def test_labels_say_less_where_a_small_picture_has_no_room_for_more():
@@ -101,3 +103,69 @@ def test_labels_say_less_where_a_small_picture_has_no_room_for_more():
     for x, y, width, height in boxes:
         assert not marked[y + 2 : y + height - 2, x + 2 : x + width - 2].any()
         assert marked[:, x - 16 : x - 2].any(), "its number is beside the face"
+
+
+# --- films at a glance -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def timeline():
+    """Ten seconds, a frame a second: face 1 happy for four, then sad for two; face 2 from the third on."""
+    line = Timeline(CLASSES, least=0.5)
+    for second in range(10):
+        people = [person(BOX, "happy" if second < 4 else "sad", number=1)] if second < 6 else []
+        people += [person(BOX, "angry", 0.6 if second < 8 else 0.3, number=2)] if second >= 2 else []
+        line.add(Path("a film.mp4"), float(second), Faces(people))
+    return line
+
+
+def test_the_seconds_of_each_emotion_add_up(timeline):
+    first, second = timeline.rows()
+    assert (first["face"], first["from"], first["to"], first["seen"]) == (1, 0, 6, 6)
+    assert (first["happy"], first["sad"], first["angry"], first["unsure"]) == (4, 2, 0, 0)
+    assert (second["from"], second["to"], second["angry"], second["unsure"]) == (2, 10, 6, 2)
+    assert timeline.spans()[Path("a film.mp4"), 1] == [(0, 4, "happy"), (4, 6, "sad")]
+
+
+def test_uneven_frames_last_until_the_next():
+    line = Timeline(CLASSES)
+    for seconds in (0.0, 1.0, 4.0):
+        line.add(Path("a.mkv"), seconds, Faces([person(BOX, "fear", number=1)]))
+    assert line.rows()[0]["fear"] == pytest.approx(6), "the last one lasts as long as the median"
+
+
+def test_table_and_picture_are_written(timeline, tmp_path):
+    timeline.write(tmp_path / "new" / "s.csv")
+    rows = list(csv.DictReader((tmp_path / "new" / "s.csv").read_text().splitlines()))
+    assert [float(row["seen"]) for row in rows] == [6, 8] and rows[0]["file"] == "a film.mp4"
+    picture = read_photo(tmp_path / "new" / "s.png").image
+    assert picture.shape == (TOP + 2 * ROW + 34, WIDTH, 3)
+    row = picture[TOP + ROW // 2, LEFT:]
+    for name, share in (("happy", 0.4), ("sad", 0.2), ("fear", 0)):
+        drawn = (row == draw._bgr(COLOURS[name])).all(axis=1).sum()
+        assert drawn == pytest.approx(share * (WIDTH - LEFT - 20), abs=3)
+    with pytest.raises(OSError, match="s.csv/t.csv"):
+        timeline.write(tmp_path / "new" / "s.csv" / "t.csv")
+
+
+def test_photos_alone_give_a_table_without_rows(tmp_path):
+    Timeline(CLASSES).write(tmp_path / "s.csv")
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 1 and not (tmp_path / "s.png").exists()
+
+
+def test_colours_differ_in_lightness_too():
+    values = np.array([draw._bgr(colour) for colour in (*COLOURS.values(), draw.UNSURE)])
+    apart = np.abs(values[:, None] - values[None]).sum(axis=2) + 999 * np.eye(len(values))
+    assert apart.min() > 60
+
+
+def test_classes_of_ones_own_have_colours_of_their_own():
+    names = ("bored", "happy", "sleepy")
+    line = Timeline(names)
+    for second, name in enumerate(names):
+        line.add(Path("a.mp4"), second, Faces([Face(BOX, {name: 1.0}, 1)]))
+    row = line.picture()[TOP + ROW // 2, LEFT : WIDTH - 20]
+    seen = [tuple(row[round(len(row) * (n + 0.5) / 3)].tolist()) for n in range(3)]
+    assert len({*seen, draw._bgr(draw.UNSURE)}) == 4
+    assert seen[1] == draw._bgr(COLOURS["happy"])
+    assert len(draw.palette([str(n) for n in range(9)])) == 9

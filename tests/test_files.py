@@ -322,22 +322,6 @@ def test_the_command_says_by_its_exit_code_whether_all_went_well(command, monkey
     assert capsys.readouterr().err.endswith("ferlib: stopped\n")
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ([], "the following arguments are required: PATH"),
-        (["a.png", "--roi", "1,2,3"], "argument --roi: '1,2,3' is not left,top,width,height in pixels"),
-        (["a.png", "--every", "0"], "argument --every: '0' is not a number from 1"),
-        (["a.png", "--detector", "eyes"], "invalid choice: 'eyes'"),
-        (["a.png", "--min-confidence", "70"], "'70' is not a number from 0 to 1"),
-    ],
-)
-def test_wrong_usage_is_told(words, sentence, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["predict", *words])
-    assert sentence in capsys.readouterr().err
-
-
 def test_an_interrupted_call_keeps_its_finished_lines(predict, walk, monkeypatch, capsys):
     original, left = files.follow, iter(range(25))
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,10 @@ import scenes
 from statsmodels.stats import proportion
 
 from ferlib import cli, paths
-from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
 from ferlib.evaluate import live_chain
 from ferlib.faces import DETECTORS
 from ferlib.labels import CLASSES
-from ferlib.live.network import load_model
-from ferlib.tools import commands
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +38,7 @@ def test_pieces_without_a_face_are_cut_from_each_photograph(table):
     np.testing.assert_array_equal(pieces[3], list(live_chain.faceless(1))[3])
 
 
-def test_the_table_is_kept_and_printed(network, demo_dataset, table, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "import_keras_quietly", lambda: None)
-    monkeypatch.setattr(fer2013, "load", lambda source: replace(demo_dataset, is_demo=False))
+def test_the_table_is_kept_and_printed(bench_data, table, monkeypatch, capsys):
     monkeypatch.setattr(live_chain, "measure", lambda *_, **__: table)
     assert cli.main(["bench", "--faces", "--save"]) == 0
     told = capsys.readouterr().out
@@ -90,11 +84,9 @@ def test_boxes_are_where_the_faces_are(boxes):
     assert abs(first["left"] + first["width"] / 2 - 144) < 0.1 * 144
 
 
-def test_the_margin_of_fer2013_reads_best(tmp_path, split, boxes):
-    network = load_model(scenes.write_network(tmp_path))
-    table = live_chain.accuracy_by_margin(network, split, boxes, np.array([-0.25, 0.0, 0.4])).set_index(
-        "margin"
-    )
+def test_the_margin_of_fer2013_reads_best(network, split, boxes):
+    table = live_chain.accuracy_by_margin(network, split, boxes, np.array([-0.25, 0.0, 0.4]))
+    table = table.set_index("margin")
     assert table.loc[0.0, "accuracy"] == 1 and table.loc[0.0, "difference"] == 0
     assert table["accuracy"].drop(0.0).max() < 0.9 and (table["difference"] <= 0).all()
 

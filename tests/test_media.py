@@ -90,7 +90,7 @@ def replaced(make):
     ("make", "sentence"),
     [
         (resized(0), "the file is empty"),
-        (resized(200), "not an image that can be read, or damaged"),
+        (resized(900), "not an image that can be read, or damaged"),
         (lambda path: path.write_bytes(b"Dear diary,\n" * 50), "not an image that can be read, or damaged"),
         (resized(media.MOST_BYTES + 1), "more than 512 MB are no photo that can be read"),
         (Path.unlink, r"cannot be opened \(No such file"),

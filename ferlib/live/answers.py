@@ -116,11 +116,7 @@ class Film(list[Moment]):
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table, one row a face and frame: ``frame``, ``seconds``, then as for `Faces`."""
-        rows = (
-            {"frame": moment.frame, "seconds": moment.seconds} | face.row()
-            for moment in self
-            for face in moment.faces
-        )
+        rows = ({"frame": at.frame, "seconds": at.seconds} | face.row() for at in self for face in at.faces)
         return _table(rows, ("frame", "seconds", *FACE_COLUMNS))
 
 
@@ -146,17 +142,11 @@ class Rows:
 
     Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
 
-    The files are called ``NAME.partial`` until they are whole; interrupted ones keep that name, and the lines
-    that were finished, until a whole file has all of them.
+    What the files are called until they are whole, `naming.unfinished` says.
     """
 
     def __init__(
-        self,
-        classes: tuple[str, ...],
-        bar: tqdm,
-        csv_file: str | Path | None,
-        json_file: str | Path | None,
-        least: float = 0.0,
+        self, classes: tuple[str, ...], bar: tqdm, csv_file: Path | None, json_file: Path | None, least: float
     ):
         self._classes, self._bar, self._least = classes, bar, least
         self._csv_file, self._json_file = csv_file, json_file
@@ -183,15 +173,8 @@ class Rows:
     def _has_any(self) -> bool:
         return self._count > 0
 
-    def add(self, path: Path, frame: Frame, people: Faces, nobody: str = "no face") -> None:
-        """Write the faces of one photo or frame.
-
-        Args:
-            path: The file.
-            frame: The photo or frame.
-            people: Its faces.
-            nobody: What to say where there are none.
-        """
+    def add(self, path: Path, frame: Frame, people: Faces, nobody: str) -> None:
+        """Write the faces of one photo or frame of a file, or what is said where there are none."""
         self._print_table(path, frame, people, nobody)
         place = (str(path), frame.index, round(frame.seconds, 3))
         self._count += 1

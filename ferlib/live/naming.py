@@ -135,7 +135,9 @@ def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
 
 @contextmanager
 def unfinished(target: str | Path, is_worth_keeping: Callable[[], bool]) -> Iterator[IO[str]]:
-    """Open a file for lines of results, which has its name only once it is whole; until then see `PARTIAL`.
+    """Open a file for lines of results, which is called ``NAME.partial`` until it is whole.
+
+    An interrupted one keeps that name, and the lines that were finished, until a whole file has all of them.
 
     Args:
         target: Where it goes in the end; its folder is made if missing.

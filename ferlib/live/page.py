@@ -26,7 +26,6 @@ QUALITY = 85
 POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
 POLICY += "script-src 'unsafe-inline'"
 
-
 HERE = ("127.0.0.1", "localhost")
 """Names under which a browser on this computer asks for the page."""
 
@@ -122,11 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
     """Seconds after which a client that neither asks nor takes a picture is left."""
 
-    def parse_request(self) -> bool:  # noqa: D102
-        return super().parse_request() and self._is_from_here()
-
-    def _is_from_here(self) -> bool:
+    def parse_request(self) -> bool:
         """Refuse other names for this computer (DNS rebinding), and other pages."""
+        if not super().parse_request():
+            return False
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         here = host.partition(":")[0] in HERE and origin in (None, f"http://{host}")
         if not here:

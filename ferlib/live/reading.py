@@ -156,11 +156,11 @@ def _frame(image: object, order: str) -> Frame:
 def _given(boxes: object, frame: Frame) -> Found:
     """Return boxes that are given in pixels of the file; refuse those that hold no part of the picture."""
     boxes, (height, width) = boxes_of(boxes) / frame.scale, frame.image.shape[:2]
-    left, top, *sides = boxes.T
-    outside = (left >= width) | (top >= height) | (left + sides[0] <= 0) | (top + sides[1] <= 0)
-    large = np.maximum(*sides) > LARGEST_BOX * max(width, height)
-    if (outside | large).any():
-        box = ",".join(f"{side:g}" for side in boxes[np.argmax(outside | large)] * frame.scale)
+    corners, sides = boxes[:, :2], boxes[:, 2:]
+    outside = ((corners >= (width, height)) | (corners + sides <= 0)).any(axis=1)
+    wrong = outside | (sides.max(axis=1) > LARGEST_BOX * max(width, height))
+    if wrong.any():
+        box = ",".join(f"{side:g}" for side in boxes[np.argmax(wrong)] * frame.scale)
         size = f"{width * frame.scale}x{height * frame.scale}"
         where = f"lies outside of the picture of {size} pixels, or far beyond its edges"
         raise FerlibError(f"the box {box} {where}")

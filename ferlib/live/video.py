@@ -119,8 +119,8 @@ def _opened(path: Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(_literal(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise FerlibError(f"{path}: not a video that can be read, or its end is missing")
-    announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
-    if path.suffix.lower() == ".avi" and not head.startswith(b"RIFF") and not announced:
+    is_counted = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    if path.suffix.lower() == ".avi" and not head.startswith(b"RIFF") and not is_counted:
         # FFmpeg would take it for single pictures in a row, of no known number.
         raise FerlibError(f"{path}: damaged, it is called .avi but does not begin as one")
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -211,7 +211,4 @@ def video_writer(target: Path, rate: float) -> Iterator:
 
 
 def _length(path: Path) -> int:
-    capture = cv2.VideoCapture(_literal(path), cv2.CAP_FFMPEG)
-    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return frames
+    return int(cv2.VideoCapture(_literal(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
