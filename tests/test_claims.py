@@ -31,6 +31,10 @@ def judged(runs, text, dataset=DATASET):
     return row
 
 
+def verdict(runs, text):
+    return judged(runs, text)["verdict"]
+
+
 def pair(better, worse, high=0.75, low=0.55, **worse_result):
     """Three seeds of two rows."""
     runs = [made_up.run(better, high, seed) for seed in range(3)]
@@ -48,30 +52,22 @@ def pair(better, worse, high=0.75, low=0.55, **worse_result):
     ],
 )
 def test_claims_of_a_better_row(text, better, worse):
-    assert judged(pair(better, worse), text)["verdict"] == HOLDS
-    assert judged(pair(better, worse, 0.55, 0.75), text)["verdict"] == FAILS
-    equal = [made_up.run(id, 0.65, seed) for id in (better, worse) for seed in range(3)]
-    assert judged(equal, text)["verdict"] == NOISE
-
-
-def test_measured_numbers_stand_beside_the_verdict():
-    row = judged(pair("deep_both", "deep_plain"), "Augmentation and tuning")
-    assert row["reported"] == "65.55 % to 68.62 %"
-    assert "against deep_plain" in row["measured"]
-    assert row["low"] < row["effect"] < row["high"] and row["effect"] == pytest.approx(0.2, abs=0.05)
+    row = judged(pair(better, worse), text)
+    assert row["verdict"] == HOLDS and f"against {worse}" in row["measured"]
     assert row["test"] == "paired difference"
+    assert row["low"] < row["effect"] < row["high"] and row["effect"] == pytest.approx(0.2, abs=0.05)
+    assert verdict(pair(better, worse, 0.55, 0.75), text) == FAILS
+    assert verdict(pair(better, worse, 0.65, 0.65), text) == NOISE
 
 
 def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
     text = "Augmentation and tuning"
     row = judged([made_up.run("deep_both")], text)
     assert row["verdict"] == UNTESTED and row["why"] == "no run of deep_plain" and np.isnan(row["effect"])
-    quick = [
-        made_up.run(id, share, profile="quick") for id, share in [("deep_both", 0.8), ("deep_plain", 0.5)]
-    ]
+    quick = [replace(run, profile="quick") for run in pair("deep_both", "deep_plain")]
     row = judged(quick, text)
     assert row["verdict"] == UNTESTED and row["why"] == "quick runs only" and row["effect"] > 0
-    assert np.isnan(row["p_holm"])
+    assert np.isnan(row["p_holm"]) and row["reported"] == "65.55 % to 68.62 %"
     assert judged(pair("deep_both", "deep_plain"), text, made_up.dataset(is_demo=True))["why"] == "demo faces"
     mixed = [made_up.run("deep_both"), made_up.run("deep_plain", profile="cpu")]
     row = judged(mixed, text)
@@ -92,27 +88,21 @@ def test_claims_are_shown_with_what_was_reported_and_why_they_were_not_tested():
 
 def test_p_values_are_corrected_for_all_claims():
     runs = pair("deep_both", "deep_plain") + pair("shallow_tuned", "shallow_plain")
-    table = claims.claims_table(runs, DATASET)
-    tested = table["p_holm"].notna().sum()
-    assert tested > 2
-    smallest = 2 / 1001
-    assert table["p_holm"].min() == pytest.approx(tested * smallest)
+    ps = claims.claims_table(runs, DATASET)["p_holm"].dropna()
+    assert len(ps) > 2
+    assert ps.min() == pytest.approx(len(ps) * 2 / 1001), "the smallest p that 1,000 draws can give"
 
 
 @pytest.mark.parametrize(
-    "last, verdict",
-    [
-        ([0.6, 0.602, 0.601, 0.6], HOLDS),
-        ([0.6, 0.62, 0.64, 0.66], FAILS),
-        ([0.6, 0.63, 0.58, 0.62], NOISE),
-    ],
+    "last, expected",
+    [([0.6, 0.602, 0.601, 0.6], HOLDS), ([0.6, 0.62, 0.64, 0.66], FAILS), ([0.6, 0.63, 0.58, 0.62], NOISE)],
 )
-def test_stuck_is_whose_training_accuracy_stops_rising(last, verdict):
+def test_stuck_is_whose_training_accuracy_stops_rising(last, expected):
     runs = pair("shallow_plain", "shallow_augmented")
     for run in runs:
         run.history["accuracy"] = [*np.linspace(0.3, 0.6, 6), *last]
     row = judged(runs, "gets stuck")
-    assert row["verdict"] == verdict
+    assert row["verdict"] == expected
     line = np.polyfit(np.arange(4), last, 1)[0] * 2  # a fifth of ten epochs
     assert row["effect"] == pytest.approx(measures.STUCK - line)
 
@@ -126,9 +116,7 @@ def test_batches_double_from_row_to_row():
 
 def test_the_fewest_seeds_of_a_claim_are_told():
     runs = pair("deep_both", "deep_plain")
-    assert judged(runs, "Augmentation and tuning")["seeds"] == 3
-    assert judged(runs[:4], "Augmentation and tuning")["seeds"] == 1
-    assert judged([], "Augmentation and tuning")["seeds"] == 0
+    assert [judged(some, "Augmentation and tuning")["seeds"] for some in (runs, runs[:4], [])] == [3, 1, 0]
 
 
 def overfitting_runs(plain, augmented):
@@ -147,25 +135,25 @@ def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
 
 
 def test_overfitting_is_a_larger_gap():
-    assert judged(overfitting_runs(0.95, 0.62), "overfits")["verdict"] == HOLDS
-    assert judged(overfitting_runs(0.62, 0.95), "overfits")["verdict"] == FAILS
+    assert verdict(overfitting_runs(0.95, 0.62), "overfits") == HOLDS
+    assert verdict(overfitting_runs(0.62, 0.95), "overfits") == FAILS
 
 
-@pytest.mark.parametrize("epochs, verdict", [((10, 14), HOLDS), ((60, 60), UNTESTED)])
-def test_early_stopping_saves_epochs(epochs, verdict):
+@pytest.mark.parametrize("epochs, expected", [((10, 14), HOLDS), ((60, 60), UNTESTED)])
+def test_early_stopping_saves_epochs(epochs, expected):
     runs = [made_up.run("deep_augmented", 0.6, seed, epochs=n) for seed, n in enumerate(epochs)]
     runs += [made_up.run("deep_fixed_epochs", 0.6, epochs=60)]
     row = judged(runs, "Early stopping")
-    assert row["verdict"] == verdict and np.isnan(row["p_holm"])
+    assert row["verdict"] == expected and np.isnan(row["p_holm"])
     assert f"{np.mean(epochs):.0f} instead of 60 epochs" in row["measured"]
-    assert row["why"] == ("" if verdict == HOLDS else "early stopping ended no run before its last epoch")
+    assert row["why"] == ("" if expected == HOLDS else "early stopping ended no run before its last epoch")
 
 
-@pytest.mark.parametrize("slope, verdict", [(-0.04, HOLDS), (0.04, FAILS), (0.0, NOISE)])
-def test_large_batches_are_judged_by_a_slope(slope, verdict):
+@pytest.mark.parametrize("slope, expected", [(-0.04, HOLDS), (0.04, FAILS), (0.0, NOISE)])
+def test_large_batches_are_judged_by_a_slope(slope, expected):
     runs = [made_up.run(id, 0.6 + slope * power) for power, id in enumerate(measures.BATCHES, -1)]
     row = judged(runs, "Large batches")
-    assert row["verdict"] == verdict
+    assert row["verdict"] == expected
     assert row["effect"] == pytest.approx(-slope, abs=0.015)
 
 
@@ -195,40 +183,30 @@ def test_easiest_classes_have_the_highest_recall():
     row = judged([easy], "easiest")
     assert row["verdict"] == HOLDS and row["measured"].startswith("recall of deep_both: happy 9")
     hard = made_up.run("deep_both", shares(happy=0.95, surprise=0.3), images=2000)
-    assert judged([hard], "easiest")["verdict"] == FAILS
+    assert verdict([hard], "easiest") == FAILS
 
 
 def test_mistakes_go_where_claimed():
     circle = {"fear": "sad", "sad": "neutral", "neutral": "fear", "disgust": "angry", "surprise": "happy"}
     run = made_up.run("deep_both", 0.5, images=2000, wrong=circle)
-    assert judged([run], "confused with each other")["verdict"] == HOLDS
+    assert verdict([run], "confused with each other") == HOLDS
     row = judged([run], "Disgust")
     assert row["verdict"] == HOLDS and "100.0 % of its mistakes" in row["measured"]
-    assert judged([run], "Surprise is mistaken")["verdict"] == FAILS
-    anywhere = made_up.run("deep_both", 0.5, images=2000)
-    assert judged([anywhere], "Disgust")["verdict"] == NOISE
+    assert verdict([run], "Surprise is mistaken") == FAILS
+    assert verdict([made_up.run("deep_both", 0.5, images=2000)], "Disgust") == NOISE
 
 
 def close_runs(others, plain):
-    ids = (
-        "shallow_plain",
-        "shallow_augmented",
-        "shallow_tuned",
-        "shallow_both",
-        "four_block",
-        "deep_augmented",
-    )
-    runs = [made_up.run(id, 0.6, train_accuracy=0.6 + others, images=3000) for id in (*ids, "deep_both")]
-    return runs + [
-        made_up.run(id, 0.6, train_accuracy=0.6 + plain, images=3000) for id in ("deep_plain", "deep_tuned")
-    ]
+    gaps = dict.fromkeys(measures.CLOSE_ROWS, others) | dict.fromkeys(measures.OPEN_ROWS, plain)
+    return [made_up.run(id, 0.6, train_accuracy=0.6 + gap, images=3000) for id, gap in gaps.items()]
 
 
 def test_close_accuracies_are_judged_by_the_worst_row():
-    assert judged(close_runs(0.0, 0.2), "stay close")["verdict"] == HOLDS
+    assert measures.OPEN_ROWS == ("deep_plain", "deep_tuned") and len(measures.CLOSE_ROWS) == 7
+    assert verdict(close_runs(0.0, 0.2), "stay close") == HOLDS
     row = judged(close_runs(0.12, 0.2), "stay close")
     assert row["verdict"] == FAILS and "0 of 7 others are close" in row["measured"]
-    assert judged(close_runs(0.0, 0.0), "stay close")["verdict"] == FAILS
+    assert verdict(close_runs(0.0, 0.0), "stay close") == FAILS
 
 
 def test_every_row_that_a_claim_needs_exists():

@@ -26,13 +26,7 @@ STUCK = 0.01
 Rows = Mapping[str, Sequence[Run]]
 """Runs by the id of their row; the runs of a row differ in the seed."""
 
-BATCHES = (
-    "deep_batch_32",
-    "deep_augmented",
-    "deep_batch_128",
-    "deep_batch_256",
-    "deep_batch_512",
-)
+BATCHES = ("deep_batch_32", "deep_augmented", *(f"deep_batch_{size}" for size in (128, 256, 512)))
 """Rows that differ in the batch size alone, 32 to 512, each twice the one before."""
 
 CLOSE_ROWS = (
@@ -90,20 +84,19 @@ def gets_stuck(found: Rows) -> Finding:
 
     A line is laid through the last third of the epochs, four at least: single epochs go up and down.
     """
-    rises = []
-    for run in found["shallow_augmented"]:
+    rises, runs = [], found["shallow_augmented"]
+    for run in runs:
         epochs = len(run.history)
         end = run.history.tail(max(4, epochs // 3))
         slope = _steepness(end["epoch"], end["accuracy"], f"shallow_augmented {run.seed}")
         rises.append(slope * (epochs / 5))
     rise = sum(rises) * (1 / len(rises))
-    last = np.mean([run.history["accuracy"].iloc[-1] for run in found["shallow_augmented"]])
+    last = np.mean([run.history["accuracy"].iloc[-1] for run in runs])
     measured = (
         f"training accuracy, of augmented images, ends at {percent(last)} and rises by {points(rise.value)} "
         "in a fifth of the epochs"
     )
-    test = f"{points(STUCK)} minus that rise"
-    return Finding(measured, test, STUCK - rise)
+    return Finding(measured, f"{points(STUCK)} minus that rise", STUCK - rise)
 
 
 def overfits(found: Rows) -> Finding:
@@ -133,8 +126,7 @@ def stops_early(found: Rows) -> Finding:
     )
     stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
     why = "" if stopped else "early stopping ended no run before its last epoch"
-    test = "share of epochs saved"
-    return Finding(measured, test, metrics.ratio(saved), sampled=False, untested=why)
+    return Finding(measured, "share of epochs saved", metrics.ratio(saved), sampled=False, untested=why)
 
 
 def large_batches(found: Rows) -> Finding:
@@ -165,11 +157,9 @@ def stay_close(found: Rows) -> Finding:
         + ", ".join(f"{id} {points(gap.value)}" for id, gap in apart.items())
         + f"; {sum(gap.value < CLOSE for gap in close.values())} of {len(close)} others are close"
     )
-    effect = metrics.smallest(
-        [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
-    )
+    effects = [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
     test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points"
-    return Finding(measured, test, effect)
+    return Finding(measured, test, metrics.smallest(effects))
 
 
 def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
@@ -195,8 +185,7 @@ def easiest(found: Rows) -> Finding:
 
 def goes_to(true: Sequence[str], targets: Sequence[str]):
     """Measure by how much mistakes on some classes go to certain others beyond what their images explain."""
-    test = "share of mistakes minus chance"
-    test += ", the smallest" if len(true) > 1 else ""
+    test = "share of mistakes minus chance" + (", the smallest" if len(true) > 1 else "")
 
     def measure(found: Rows) -> Finding:
         best = summary.best_row(run for runs in found.values() for run in runs)
