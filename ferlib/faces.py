@@ -264,8 +264,13 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     left, top, width, height = (float(side) for side in box)
     side = max(width, height) * (1 + 2 * margin)
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2
-    is_tilted, corner = abs(tilt) >= LEVEL_FROM, (round(x), round(y), max(1, round(side)))
-    cut = _levelled(picture, *corner, tilt) if is_tilted else _cut(picture, *corner)
+    # The corners of a turned square reach at most so far outside of it.
+    reach = round(0.25 * side) + 1 if abs(tilt) >= LEVEL_FROM else 0
+    cut = _cut(picture, round(x) - reach, round(y) - reach, max(1, round(side)) + 2 * reach)
+    if reach:
+        turn = cv2.getRotationMatrix2D(((len(cut) - 1) / 2,) * 2, tilt, 1)
+        cut = cv2.warpAffine(cut, turn, cut.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        cut = cut[reach:-reach, reach:-reach]
     method = cv2.INTER_AREA if len(cut) > IMAGE_SIZE else cv2.INTER_LINEAR
     return cv2.resize(cut, (IMAGE_SIZE, IMAGE_SIZE), interpolation=method)
 
@@ -274,15 +279,6 @@ def _cut(picture: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
     rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
     columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
     return picture[np.ix_(rows, columns)]
-
-
-def _levelled(picture: np.ndarray, x: int, y: int, side: int, tilt: float) -> np.ndarray:
-    """Cut out a square after turning its surroundings about its middle."""
-    reach = round(0.25 * side) + 1  # the corners of a turned square reach at most so far outside of it
-    around = _cut(picture, x - reach, y - reach, side + 2 * reach)
-    turn = cv2.getRotationMatrix2D(((len(around) - 1) / 2,) * 2, tilt, 1)
-    turned = cv2.warpAffine(around, turn, around.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-    return turned[reach:-reach, reach:-reach]
 
 
 def has_face(image: np.ndarray) -> bool:

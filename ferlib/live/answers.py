@@ -157,12 +157,12 @@ class Rows:
 
     def __enter__(self) -> "Rows":
         with ExitStack() as stack:
+            if self._json_file:
+                self._json = stack.enter_context(naming.unfinished(self._json_file, self._has_any))
             if self._csv_file:
                 self._csv = csv.writer(stack.enter_context(naming.unfinished(self._csv_file, self._has_any)))
                 with naming.named(self._csv_file):
                     self._csv.writerow((*COLUMNS, *self._classes))
-            if self._json_file:
-                self._json = stack.enter_context(naming.unfinished(self._json_file, self._has_any))
             self._files = stack.pop_all()
         self._print(f"{'file':{self._name}} {'time':>7} {'face':>4}  {'box':19}  emotion")
         return self

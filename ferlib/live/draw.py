@@ -267,16 +267,20 @@ class Timeline:
         end = max([end, *(row[-1][1] for row in spans.values())]) or 1.0
         image = np.full((TOP + ROW * max(1, len(spans)) + 34, WIDTH, 3), PAPER, np.uint8)
         self._legend(image)
-        several, wide = len(self._films) > 1, (WIDTH - LEFT - 20) / end  # pixels a second
+        several = len(self._films) > 1
+
+        def across(moment: float) -> int:
+            return round(LEFT + (WIDTH - LEFT - 20) * moment / end)
+
         for number, ((film, face), row) in enumerate(spans.items()):
             top = TOP + ROW * number
             name = f"{film.stem[:14]}, face {face}" if several else f"face {face}"
             _write(image, name, 12, top + 17, 0.44, DARK_TEXT)
             for *times, emotion in row:
-                left, right = (round(LEFT + wide * moment) for moment in times)
+                left, right = (across(moment) for moment in times)
                 _bar(image, left, max(left, right - 1), top + 3, ROW - 7, _bgr(self._colours[emotion]))
         for moment in np.linspace(0, end, 5):
-            x = min(round(LEFT + wide * moment), WIDTH - 60)
+            x = min(across(moment), WIDTH - 60)
             _write(image, clock(moment), x, len(image) - 12, 0.44, DARK_TEXT)
         return image
 
