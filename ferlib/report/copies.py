@@ -49,9 +49,10 @@ def _shown(cells: Sequence[NotebookNode]) -> Iterator[tuple[NotebookNode, dict]]
 def _numbers(notebooks: Sequence[NotebookNode]) -> dict[str, str]:
     """Return the names of figures and tables by label, such as "Figure 3", counted through all chapters."""
     labels = [facts["label"] for one in notebooks for _, facts in _shown(one.cells) if "label" in facts]
-    counted = {kind: [label for label in labels if label.startswith(kind)] for kind in _KINDS}
     return {
-        label: f"{_KINDS[kind]} {number}" for kind in _KINDS for number, label in enumerate(counted[kind], 1)
+        label: f"{name} {number}"
+        for kind, name in _KINDS.items()
+        for number, label in enumerate((label for label in labels if label.startswith(kind)), 1)
     }
 
 
@@ -60,38 +61,28 @@ def _tell(outputs: Sequence[NotebookNode], numbers: dict[str, str]) -> None:
     name = ""
     for output in outputs:
         facts = output.get("metadata", {}).get("ferlib", {})
-        name = numbers.get(facts.get("label"), name)
-        for kind in ("text/markdown", "text/plain"):
-            text = output.get("data", {}).get(kind)
-            if text is not None and "text/markdown" in output["data"]:
-                if facts.get("role") == "caption":
-                    text = re.sub(r"^\*\*\w+\.\*\*", f"**{name}.**", text)
-                output["data"][kind] = _readable(text, numbers)
+        name, data = numbers.get(facts.get("label"), name), output.get("data", {})
+        for kind in {"text/markdown", "text/plain"} & set(data) if "text/markdown" in data else ():
+            if facts.get("role") == "caption":
+                data[kind] = re.sub(r"^\*\*\w+\.\*\*", f"**{name}.**", data[kind])
+            data[kind] = _readable(data[kind], numbers)
 
 
 def _readable(text: str, numbers: dict[str, str]) -> str:
-    text = _REFERENCE.sub(lambda found: numbers.get(found[1], found[0]), text)
-    return _CITATION.sub(
-        lambda found: "(" + "; ".join(_sources()[key.strip(" @")] for key in found[1].split(";")) + ")", text
-    )
+    def linked(found: re.Match) -> str:
+        return "(" + "; ".join(_sources()[key.strip(" @")] for key in found[1].split(";")) + ")"
+
+    return _CITATION.sub(linked, _REFERENCE.sub(lambda found: numbers.get(found[1], found[0]), text))
 
 
 @cache
 def _sources() -> dict[str, str]:
     """Return links to the sources by their keys, such as "[Holm 1979](https://doi.org/…)"."""
     file = Path(__file__).parent / "templates" / "references.bib"
-    found = json.loads(pypandoc.convert_file(str(file), "csljson", format="bibtex"))
-    return {one["id"]: f"[{_authors(one)} {_year(one)}]({_address(one)})" for one in found}
-
-
-def _authors(source: dict) -> str:
-    names = [author.get("family") or author["literal"] for author in source["author"]]
-    return " and ".join(names) if len(names) <= 2 else f"{names[0]} et al."
-
-
-def _year(source: dict) -> int:
-    return source["issued"]["date-parts"][0][0]
-
-
-def _address(source: dict) -> str:
-    return f"https://doi.org/{source['DOI']}" if "DOI" in source else source["URL"]
+    links = {}
+    for source in json.loads(pypandoc.convert_file(str(file), "csljson", format="bibtex")):
+        names = [author.get("family") or author["literal"] for author in source["author"]]
+        authors = " and ".join(names) if len(names) <= 2 else f"{names[0]} et al."
+        address = f"https://doi.org/{source['DOI']}" if "DOI" in source else source["URL"]
+        links[source["id"]] = f"[{authors} {source['issued']['date-parts'][0][0]}]({address})"
+    return links
