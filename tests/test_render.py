@@ -191,9 +191,7 @@ def test_pdf_is_tagged_and_described_with_fonts_and_bookmarks_inside(report):
     said = reader(pdf).metadata
     assert (said.title, said.author) == ("Faces & feelings", "Ada Example, Bo Example")
     assert said["/Keywords"] == "faces"
-    assert reader(pdf).viewer_preferences.display_doctitle.value, (
-        "viewers show the title, not the file's name"
-    )
+    assert reader(pdf).viewer_preferences.display_doctitle.value, "not the name of the file"
     descriptors = fonts(pdf)
     families = {font["/FontName"].split("+")[1].split("-")[0] for font in descriptors}
     assert {"SourceSansPro", "LibertinusSerif"} <= families

@@ -103,9 +103,8 @@ def _label_points(ax, xs, ys, lows, highs):
     scale = ax.figure.dpi / 72  # pixels a point
     pixels, bottoms, tops = (ax.transData.transform(np.column_stack([xs, y])) for y in (ys, lows, highs))
     taken = [Bbox.from_extents(*(pixel - 4 * scale), *(pixel + 4 * scale)) for pixel in pixels]
-    taken += [
-        Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in zip(bottoms, tops, strict=True)
-    ]
+    ends = zip(bottoms, tops, strict=True)
+    taken += [Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in ends]
     for index in np.argsort(-pixels[:, 1]):
         point = (xs.iloc[index], ys.iloc[index])
         text = ax.annotate(xs.index[index], point, size=8)
@@ -139,30 +138,23 @@ def _box(anchor, place, width, height):
 def learning_curves(runs: Mapping[str, Sequence[Run]], *, columns: int = 5) -> Figure:
     """Draw the learning curves of ``summary.rows`` as small multiples, one thin line a seed."""
     lines = -(-len(runs) // columns)
-    fig, axes = plt.subplots(
-        lines, columns, figsize=(1.75 * columns, 1.9 * lines + 0.3), squeeze=False, sharey=True
-    )
+    size = (1.75 * columns, 1.9 * lines + 0.3)
+    fig, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
     for ax in axes.flat[len(runs) :]:
         ax.set_axis_off()
     for ax, (id, of_row) in zip(axes.flat, runs.items(), strict=False):
         for run in of_row:
             for column, split in [("accuracy", "train"), ("valid_accuracy", "valid")]:
-                ax.plot(
-                    run.history["epoch"],
-                    run.history[column],
-                    color=SPLIT_COLOURS[split],
-                    lw=1,
-                    marker=".",
-                    ms=2,
-                )
+                look = {"color": SPLIT_COLOURS[split], "lw": 1, "marker": ".", "ms": 2}
+                ax.plot(run.history["epoch"], run.history[column], **look)
         ax.set_title(id, size=9)
         ax.tick_params(labelsize=8)
         ax.xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
         ax.yaxis.set_major_formatter(_PERCENT)
     fig.supxlabel("epoch", size=10)
     fig.supylabel("accuracy", size=10)
-    names = {"train": "training", "valid": "validation (PublicTest)"}
-    handles = [plt.Line2D([], [], color=SPLIT_COLOURS[split], label=name) for split, name in names.items()]
+    drawn = ("train", "valid")
+    handles = [plt.Line2D([], [], color=SPLIT_COLOURS[one], label=SPLIT_NAMES[one]) for one in drawn]
     fig.legend(handles=handles, loc="outside upper right", ncols=2)
     return fig
 
@@ -199,17 +191,13 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     filled = sides.reindex(whole).reset_index()
     coloured = (filled["label"] != filled["crowd"]) & (filled["images"] >= 10)  # fewer say nothing
     lean = (filled["with crowd"] - filled["with label"]).where(coloured)
-    text = [
-        f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
-        for count, share in zip(filled["images"], filled["with crowd"], strict=True)
-    ]
-    square = (len(names), len(names))
-    grid = pd.DataFrame(lean.to_numpy().reshape(square), names, names)
+    grid = pd.DataFrame(lean.to_numpy().reshape(len(names), len(names)), names, names)
     bar = {"label": "← with the label     with the crowd →", "ticks": [], "shrink": 0.75}
     look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
     sns.heatmap(grid, ax=ax, **look)
-    for place, words in enumerate(text):
+    for place, (count, share) in enumerate(zip(filled["images"], filled["with crowd"], strict=True)):
         row, column = divmod(place, len(names))
+        words = f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
         ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=8, linespacing=1.2)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)
