@@ -115,19 +115,6 @@ def test_where_typst_sets_otherwise_the_rest_is_planned_anew():
     assert len(asked) == 4, "two plans, each looked at before and after"
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    """The PDF of a chapter of tall figures and tables, told of in its text; and what it holds, in pages."""
-    cells = []
-    for i in range(8):
-        kind = "tbl" if i % 4 == 3 else "fig"
-        cells.append(markdown(f"## Part {i}\n\n@{kind}-{i} shows it. " + TEXT * 12 + "\n\n" + TEXT * 25))
-        tall = picture(f"fig-{i}", f"Number {i}.", width="90%", size=(420, 300))
-        long = table(f"tbl-{i}", f"Number {i}.", rows=[["cell", "0.5"]] * 18)
-        cells.append(code(f"draw({i})", long if kind == "tbl" else tall))
-    return pdf_of(tmp_path_factory.mktemp("full"), *cells)
-
-
 def pdf_of(folder, *cells):
     """The PDF of one chapter."""
     (folder / "meta.yaml").write_text("{title: T, subtitle: S, authors: [A], course: C}")
@@ -135,7 +122,16 @@ def pdf_of(folder, *cells):
     return render.render([path], folder, meta=folder / "meta.yaml")[1].read_bytes()
 
 
-def test_pages_are_full_and_figures_in_order_after_their_first_mention_between_sentences(full):
+def test_pages_are_full_and_figures_in_order_after_their_first_mention_between_sentences(tmp_path):
+    """A chapter of tall figures and tables, told of in its text."""
+    cells = []
+    for i in range(8):
+        kind = "tbl" if i % 4 == 3 else "fig"
+        cells.append(markdown(f"## Part {i}\n\n@{kind}-{i} shows it. " + TEXT * 12 + "\n\n" + TEXT * 25))
+        tall = picture(f"fig-{i}", f"Number {i}.", width="90%", size=(420, 300))
+        long = table(f"tbl-{i}", f"Number {i}.", rows=[["cell", "0.5"]] * 18)
+        cells.append(code(f"draw({i})", long if kind == "tbl" else tall))
+    full = pdf_of(tmp_path, *cells)
     shares = empty_shares(full)
     assert len(shares) > 6
     assert max(shares[1:-1]) < 0.2, shares

@@ -68,9 +68,8 @@ def test_classes_under_their_usual_words(folder, whole, spelling):
             (folder / split / emotion).rename(folder / split / words[spelling])
     found = fer2013.load(folder)
     assert found.fingerprint == whole
-    assert [("0 angry" in note, "6 neutral" in note) for note in found.notes] == [(True, True)] * (
-        spelling == 2
-    )
+    told = [("0 angry" in note, "6 neutral" in note) for note in found.notes]
+    assert told == [(True, True)] * (spelling == 2)
 
 
 def test_two_words_for_a_class_are_one_class(folder, whole):
@@ -120,15 +119,15 @@ def test_classes_of_its_own_keep_their_names_and_any_size(own):
     assert {split.classes for split in found.splits} == {("Bored", "happiness", "sleepy")}
     assert [np.bincount(split.labels).tolist() for split in found.splits] == [[4, 4, 4]] * 3
     assert any("Bored, happiness and sleepy" in note for note in found.notes)
-    assert "FER-2013" not in found.source and list(fer2013.counts(found).index) == [
-        "Bored",
-        "happiness",
-        "sleepy",
-    ]
+    assert "FER-2013" not in found.source
+    assert list(fer2013.counts(found).index) == ["Bored", "happiness", "sleepy"]
     blue, red = (found.valid.images[found.valid.labels == code].mean() for code in (0, 2))
     assert blue < red - 15, "grey values of blue and of red: 11 % and 30 %"
     again = fer2013.load(own, own_classes=True)
     assert again.train.classes == found.train.classes and again.fingerprint == found.fingerprint
+    for split in ("train", "validation", "test"):
+        (own / split / "sleepy").rename(own / split / "tired")
+    assert fer2013.load(own, own_classes=True).fingerprint != found.fingerprint, "names are part of it"
 
 
 def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path, monkeypatch, capsys):
@@ -142,13 +141,6 @@ def test_a_network_of_its_own_classes_is_trained_and_used(own, tmp_path, monkeyp
     assert cli.main(["export", "prior", "--data", str(own)]) == 0
     assert ferlib.load_model().classes == run.valid.classes
     assert not (tmp_path / "network" / "MODEL_CARD.md").exists()
-
-
-def test_names_of_its_own_are_part_of_the_fingerprint(own):
-    before = fer2013.load(own, own_classes=True).fingerprint
-    for split in ("train", "validation", "test"):
-        (own / split / "sleepy").rename(own / split / "tired")
-    assert fer2013.load(own, own_classes=True).fingerprint != before
 
 
 def test_only_training_takes_classes_of_its_own(own, capsys):
@@ -185,13 +177,10 @@ def test_no_file_name_forges_a_line(own, capsys):
     assert "\nnote         all is well" not in capsys.readouterr().out
 
 
-def test_a_class_of_its_own_in_one_split_only(own):
+def test_a_class_of_its_own_in_one_split_only_and_one_class_alone(own):
     shutil.rmtree(own / "test" / "sleepy")
     with pytest.raises(FerlibError, match="test/sleepy/ holds no images"):
         fer2013.load(own, own_classes=True)
-
-
-def test_one_class_alone(own):
     for path in [*own.glob("*/Bored"), *own.glob("*/sleepy")]:
         shutil.rmtree(path)
     with pytest.raises(FerlibError, match="the class happy alone"):
@@ -240,16 +229,12 @@ def test_two_folders_are_halved_whatever_the_second_is_called(folder, name):
     assert found.notes == (layout.renumbered(name),)
 
 
-def test_a_name_that_contradicts_one_of_three_folders(folder):
+def test_a_name_that_contradicts_one_of_three_folders_and_two_folders_for_one_split(folder):
     renamed(folder, valid="val")
     shutil.copy(next((folder / "val" / "sad").iterdir()), folder / "test" / "sad")
     refused(folder, "stands in test/ but its name says PublicTest", "move it")
-
-
-def test_two_folders_for_one_split(folder):
-    renamed(folder, valid="val")
     shutil.copytree(folder / "val", folder / "validation")
-    refused(folder, "val/ and validation/", "the same split", "keep one")
+    refused_anew(folder, "val/ and validation/", "the same split", "keep one")
 
 
 @pytest.mark.parametrize("above", ["images", "fer2013/fer2013", "a/b/c"])
@@ -260,8 +245,13 @@ def test_folders_around_everything(folder, whole, above, tmp_path):
     shutil.move(folder, outer / above)
     found = fer2013.load(outer)
     assert found.fingerprint == whole and found.location == outer / above
-    members = {path.relative_to(outer).as_posix(): path.read_bytes() for path in outer.rglob("*.jpg")}
-    assert fer2013.load(mail(tmp_path / "outer.zip", members)).fingerprint == whole
+    assert fer2013.load(mail(tmp_path / "outer.zip", members_of(outer))).fingerprint == whole
+
+
+def members_of(folder):
+    """The files below a folder, by their names in an archive of it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_a_search_ends(folder, tmp_path):
@@ -281,9 +271,8 @@ def test_the_same_files_once_more_are_left_out_with_a_note(folder, whole, tmp_pa
     shutil.copytree(folder, tmp_path / "copy" / "images" / "images")
     shutil.copytree(folder, tmp_path / "copy" / "images", dirs_exist_ok=True)
     found = fer2013.load(tmp_path / "copy")
-    assert (
-        found.fingerprint == whole and len(found.notes) == 1 and "21 images (images/test/" in found.notes[0]
-    )
+    assert found.fingerprint == whole
+    assert len(found.notes) == 1 and "21 images (images/test/" in found.notes[0]
     (tmp_path / "copy" / "images" / "images" / "train" / "sad" / "Training_00000004.jpg").unlink()
     refused_anew(tmp_path / "copy", "more than one data set")
 
@@ -302,18 +291,10 @@ def test_images_outside_the_splits_are_counted(folder, whole, tmp_path):
 
 
 CLUTTER = (
-    ".ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/x.jpg",
-    "train/happy/.ipynb_checkpoints/x-checkpoint.jpg",
-    "train/.ipynb_checkpoints/happy/x.jpg",
-    "__MACOSX/train/happy/._x.jpg",
-    "__macosx/x.csv",
-    "train/happy/Thumbs.db",
-    "train/happy/thumbs.DB",
-    "test/Desktop.ini",
-    "test/happy/.ds_store",
-    "train/.DS_Store",
-    "@eaDir/train/happy/x.jpg",
+    *(".ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/x.jpg"),
+    *("train/happy/.ipynb_checkpoints/x-checkpoint.jpg", "train/.ipynb_checkpoints/happy/x.jpg"),
+    *("__MACOSX/train/happy/._x.jpg", "__macosx/x.csv", "train/happy/Thumbs.db", "train/happy/thumbs.DB"),
+    *("test/Desktop.ini", "test/happy/.ds_store", "train/.DS_Store", "@eaDir/train/happy/x.jpg"),
 )
 
 
@@ -323,11 +304,7 @@ def test_clutter_is_passed_over_in_any_spelling(folder, whole, tmp_path):
         (folder / member).write_bytes(b"clutter")
     found = fer2013.load(folder)
     assert found.fingerprint == whole and found.notes == ()
-    members = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*.*")
-        if path.is_file()
-    }
+    members = members_of(folder)
     assert set(CLUTTER) <= set(members)
     zipped = fer2013.load(mail(tmp_path / "cluttered.zip", members))
     assert zipped.fingerprint == whole and zipped.notes == ()
@@ -375,17 +352,14 @@ def test_headers_in_any_spelling(tmp_path, header):
     assert fer2013.load(other).fingerprint == fer2013.load(plain).fingerprint
 
 
-def test_usages_in_any_spelling(tmp_path):
+def test_usages_in_any_spelling_and_two_columns_of_one_name(tmp_path):
     table = demo.write_csv(tiny(), tmp_path / "fer2013.csv", ICML)
     before = fer2013.load(table).fingerprint
     table.write_text(table.read_text().replace("PublicTest", "publictest").replace("Training", " TRAINING"))
     assert fer2013.load(table).fingerprint == before
-
-
-def test_two_columns_of_one_name(tmp_path):
     table = demo.write_csv(tiny(), tmp_path / "fer2013.csv")
     table.write_text(table.read_text().replace("emotion,pixels,Usage", "emotion,pixels,Usage,Emotion", 1))
-    refused(table, "two columns 'emotion'")
+    refused_anew(table, "two columns 'emotion'")
 
 
 @pytest.mark.parametrize(
