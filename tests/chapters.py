@@ -43,20 +43,15 @@ def printed(text, name="stdout"):
     return new_output("stream", name=name, text=text)
 
 
-def picture(
-    label="fig-curve",
-    caption="The *loss* falls with $\\eta$. It is low.",
-    alt='A "line" & a <dot>',
-    width="50%",
-    size=(144, 72),
-):
+LOSS = "The *loss* falls with $\\eta$. It is low."
+
+
+def picture(label="fig-curve", caption=LOSS, alt='A "line" & a <dot>', width="50%", size=(144, 72)):
     """A figure as `report.figure` shows it."""
     across, down = size
-    drawn = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}pt" height="{down}pt" '
-        f'viewBox="0 0 {across} {down}">'
-        f'<path d="M 0 0 H {across} V {down} H 0 Z" style="fill: #4682b4"/></svg>'
-    )
+    size = f'width="{across}pt" height="{down}pt" viewBox="0 0 {across} {down}"'
+    path = f'<path d="M 0 0 H {across} V {down} H 0 Z" style="fill: #4682b4"/>'
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{path}</svg>'
     facts = {"role": "figure", "label": label, "caption": caption, "alt": alt, "width": width}
     return shown({"image/svg+xml": drawn}, facts)
 

@@ -28,19 +28,19 @@ def pattern_network(nested):
     return model
 
 
-def patterns_in_corners():
-    """One image with each pattern in its own quadrant and grey elsewhere."""
+@pytest.fixture
+def images():
+    """Three times one image with each pattern in its own quadrant and grey elsewhere."""
     image = np.full((1, 48, 48, 1), 127, "uint8")
     odd = np.arange(24) % 2
     lying, standing = np.meshgrid(odd, odd, indexing="ij")
     for corner, pattern in zip(CORNERS, [lying, standing, lying ^ standing], strict=True):
         image[(0, *corner, 0)] = 255 * pattern
-    return image
+    return np.repeat(image, 3, axis=0)
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_heat_lies_where_the_class_is_seen(nested):
-    images = np.repeat(patterns_in_corners(), 3, axis=0)
+def test_heat_lies_where_the_class_is_seen(nested, images):
     heat = attention.grad_cam(pattern_network(nested), images, np.arange(3))
     assert heat.shape == (3, 48, 48) and heat.dtype == np.float32
     for one, corner in zip(np.maximum(heat, 0), CORNERS, strict=True):
@@ -50,8 +50,8 @@ def test_heat_lies_where_the_class_is_seen(nested):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_covering_what_the_class_is_seen_by_costs_probability(nested):
-    model, images = pattern_network(nested), np.repeat(patterns_in_corners(), 3, axis=0)
+def test_covering_what_the_class_is_seen_by_costs_probability(nested, images):
+    model = pattern_network(nested)
     drop = attention.occlusion(model, images, np.arange(3))
     assert drop.shape == (3, 48, 48) and drop.dtype == np.float32
     for one, corner in zip(drop, CORNERS, strict=True):
@@ -64,9 +64,9 @@ def test_covering_what_the_class_is_seen_by_costs_probability(nested):
     np.testing.assert_allclose(whole[:, 3, 3], whole[:, 20, 20])
 
 
-def test_a_network_with_shuffled_weights_looks_elsewhere():
-    images, order = np.repeat(patterns_in_corners(), 3, axis=0), np.arange(3)
-    before, model = attention.grad_cam(pattern_network(False), images, order), pattern_network(False)
+def test_a_network_with_shuffled_weights_looks_elsewhere(images):
+    model, order = pattern_network(nested=False), np.arange(3)
+    before = attention.grad_cam(model, images, order)
     sums = [weight.sum() for weight in model.get_weights()]
     attention.redraw(model, seed=1)
     np.testing.assert_allclose([weight.sum() for weight in model.get_weights()], sums, atol=1e-5)
@@ -96,44 +96,25 @@ def test_some_images_of_each_class_and_their_mean_maps():
     assert means[:, 0, 0].tolist() == pytest.approx([14 / 4, 7 / 3, 7])
 
 
-def test_nothing_speaks_for_a_class_in_a_grey_image():
-    heat = attention.grad_cam(
-        pattern_network(nested=False), np.full((1, 48, 48, 1), 127, "uint8"), np.array([1])
-    )
-    assert not heat.any()
-
-
-def test_batches_do_not_change_the_heat(monkeypatch):
-    model = pattern_network(nested=False)
-    images, order = np.repeat(patterns_in_corners(), 3, axis=0), np.arange(3)
+def test_a_grey_image_has_no_heat_and_batches_do_not_change_it(monkeypatch, images):
+    model, order = pattern_network(nested=False), np.arange(3)
+    assert not attention.grad_cam(model, np.full((1, 48, 48, 1), 127, "uint8"), np.array([1])).any()
     whole = attention.grad_cam(model, images, order)
     monkeypatch.setattr(attention, "_BATCH", 2)
     np.testing.assert_allclose(attention.grad_cam(model, images, order), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_split_network_computes_the_same(nested):
-    model = pattern_network(nested)
-    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
-    extract, classify = attention.split_at_last_map(model)
-    assert extract.output_shape == (None, 8, 8, 3)
-    np.testing.assert_allclose(classify.predict(extract.predict(images)), model.predict(images), atol=1e-6)
+NETWORKS = [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)]
 
 
-@pytest.mark.parametrize(
-    "name, height",
-    [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)],
-)
-def test_maps_are_neither_too_coarse_nor_beside_a_shortcut(name, height):
-    model = models.build(name)
+@pytest.mark.parametrize("network, height", [(False, 8), (True, 8), *NETWORKS])
+def test_a_split_network_computes_the_same_by_maps_neither_too_coarse_nor_beside_a_shortcut(network, height):
+    model = models.build(network) if isinstance(network, str) else pattern_network(nested=network)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
     extract, classify = attention.split_at_last_map(model)
     assert extract.output_shape[1:3] == (height, height)
-    np.testing.assert_allclose(
-        classify.predict(extract.predict(images, verbose=0), verbose=0),
-        model.predict(images, verbose=0),
-        atol=1e-5,
-    )
+    by_parts = classify.predict(extract.predict(images, verbose=0), verbose=0)
+    np.testing.assert_allclose(by_parts, model.predict(images, verbose=0), atol=1e-5)
 
 
 def test_coarse_maps_serve_where_there_is_nothing_finer():

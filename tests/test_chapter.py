@@ -16,16 +16,9 @@ from ferlib.report import chapter
 def test_tables_series_mappings_and_differences_get_dotted_names():
     table = pd.DataFrame({"public": [0.5, 0.75], "epochs": [3, 4]}, index=["deep", "lean"])
 
-    class Difference:
-        def fields(self):
-            return {"value": 0.25}
-
-    values = (
-        chapter.named(table)
-        | chapter.named(Difference(), "gain")
-        | chapter.named({"a b": {"c": "x"}}, "told")
-    )
-    assert values == {
+    difference = SimpleNamespace(fields=lambda: {"value": 0.25})
+    values = chapter.named(table) | chapter.named(difference, "gain")
+    assert values | chapter.named({"a b": {"c": "x"}}, "told") == {
         "deep.public": 0.5,
         "deep.epochs": 3,
         "lean.public": 0.75,
@@ -79,19 +72,15 @@ def test_values_are_written_as_sentences_have_them(value, form, text):
     assert chapter.written(value, form) == text
 
 
-def test_holes_are_filled_and_formulas_left_alone():
+def test_holes_are_filled_and_formulas_left_alone_or_it_is_an_error():
     text = r"It reads {{ deep.public:.1%}} of {{n:,}}, $\frac{a_{i}}{b}$, {{best}}."
     values = {"deep.public": 0.5, "n": 3589, "best": "lean"}
     assert chapter.filled(text, values) == r"It reads 50.0 % of 3,589, $\frac{a_{i}}{b}$, lean."
-
-
-def test_a_hole_without_value_or_with_a_wrong_format_is_an_error():
     with pytest.raises(FerlibError, match=r"\{\{deep.publik\}\} has no value; known are deep.public"):
         chapter.filled("{{deep.publik}}", {"deep.public": 0.5, "n": 3})
-    with pytest.raises(FerlibError, match="known are n"):
-        chapter.filled("{{m}}", {"n": 3})
-    with pytest.raises(FerlibError, match="does not fit 'lean'"):
-        chapter.filled("{{best:.1%}}", {"best": "lean"})
+    for hole, problem in (("{{m}}", "known are best, deep, n"), ("{{best:.1%}}", "does not fit 'lean'")):
+        with pytest.raises(FerlibError, match=problem):
+            chapter.filled(hole, values)
 
 
 @pytest.mark.parametrize(
@@ -108,22 +97,24 @@ def test_evidence_fails_with_one_claim_and_is_unknown_with_one_unknown(claims, h
     evidence = {f"claim_{place}": claim for place, claim in enumerate(claims)}
     assert chapter.verdict(evidence) is holds
     assert bool(chapter.failed(evidence)) == (holds is False)
+    assert chapter.failed({"one": True, "two": False, "three": pd.NA}) == ["two"], "those that fail alone"
 
 
-def test_only_claims_that_fail_are_named():
-    assert chapter.failed({"one": True, "two": False, "three": pd.NA}) == ["two"]
+@pytest.fixture
+def a_report(monkeypatch):
+    """Return a function that makes a report over made-up runs of some origins."""
+
+    def made(runs=("record",), profile="full", recorded=True, **changes):
+        table = pd.DataFrame({"fingerprint": ["a" * 64] if recorded else []})
+        monkeypatch.setattr(chapter.record, "read_results", lambda: table)
+        some = [SimpleNamespace(**vars(a_run(profile)) | {"origin": origin}) for origin in runs]
+        return chapter.Report(a_dataset(**changes), some, profile)
+
+    return made
 
 
-def a_report(runs=("record",), profile="full", recorded=True, monkeypatch=None, **changes):
-    """A report over made-up runs of some origins."""
-    made = [SimpleNamespace(**vars(a_run(profile)) | {"origin": origin}) for origin in runs]
-    table = pd.DataFrame({"fingerprint": ["a" * 64] if recorded else []})
-    monkeypatch.setattr(chapter.record, "read_results", lambda: table)
-    return chapter.Report(a_dataset(**changes), made, profile)
-
-
-def test_sentences_and_captions_are_filled(shown, fig, monkeypatch):
-    said = a_report(monkeypatch=monkeypatch)
+def test_sentences_and_captions_are_filled(shown, fig, a_report):
+    said = a_report()
     said.values(pd.DataFrame({"public": [0.5]}, index=["deep_plain"]), gain=0.02)
     said.say("It reads {{deep_plain.public:.1%}}.")
     said.table(pd.DataFrame({"n": [1]}), "counts", caption="{{gain:+.1p}} more.")
@@ -131,12 +122,8 @@ def test_sentences_and_captions_are_filled(shown, fig, monkeypatch):
     captions = [facts.get("caption") for _, facts in shown]
     assert shown[1][0]["text/markdown"] == "It reads 50.0 %."
     assert "+2.0 points more." in captions and "About 2 %." in captions
-
-
-def test_a_row_that_was_not_run_is_a_dash_and_a_misspelt_one_an_error(shown, monkeypatch):
-    said = a_report(monkeypatch=monkeypatch)
     said.say("`best` reads {{best.public:.1%}}.")
-    assert shown[-1][0]["text/markdown"] == "`best` reads –."
+    assert shown[-1][0]["text/markdown"] == "`best` reads –.", "that row was not run"
     with pytest.raises(FerlibError, match="bst.public"):
         said.say("`bst` reads {{bst.public:.1%}}.")
 
@@ -155,8 +142,8 @@ def test_a_row_that_was_not_run_is_a_dash_and_a_misspelt_one_an_error(shown, mon
         (False, {}, None),
     ],
 )
-def test_conclusions_stand_or_fall_with_their_evidence(shown, monkeypatch, claim, settings, outcome):
-    said = a_report(monkeypatch=monkeypatch, **settings)
+def test_conclusions_stand_or_fall_with_their_evidence(shown, a_report, claim, settings, outcome):
+    said = a_report(**settings)
     if outcome is None:
         with pytest.raises(FerlibError, match="does not support it_is; rewrite"):
             said.conclude("**Finding.** So it is.", also=True, it_is=claim)
@@ -167,8 +154,8 @@ def test_conclusions_stand_or_fall_with_their_evidence(shown, monkeypatch, claim
     assert ("So it is." in text.split("“")[0]) == (outcome == "So it is.")
 
 
-def test_an_answer_and_the_abstract_keep_their_places(shown, monkeypatch):
-    said = a_report(monkeypatch=monkeypatch)
+def test_an_answer_and_the_abstract_keep_their_places(shown, a_report):
+    said = a_report()
     said.conclude("**Answer** Yes.", yes=None)
     said.conclude("## Abstract\n\nWe did it.", done=True)
     assert shown[1][0]["text/markdown"] == f"**Answer** {chapter.UNKNOWN}"
@@ -178,18 +165,15 @@ def test_an_answer_and_the_abstract_keep_their_places(shown, monkeypatch):
     assert shown[3][0]["text/markdown"] == f"> {chapter.UNKNOWN}", "the title page has the heading"
 
 
-def test_a_conclusion_whose_number_is_missing_is_open(shown, monkeypatch):
-    report = a_report(monkeypatch=monkeypatch)
+def test_a_conclusion_needs_evidence_and_is_open_where_a_number_is_missing(shown, a_report):
+    report = a_report()
+    with pytest.raises(FerlibError, match="without evidence"):
+        report.conclude("**Finding.** So it is.")
     report.values(gain=pd.NA, loss=0.1)
     report.conclude("**Finding.** Better by {{gain:+.1p}}.", better=True)
     report.conclude("**Finding.** Worse by {{loss:+.1p}}.", worse=True)
     assert [facts["holds"] for _, facts in shown[-2:]] == [None, True]
     assert chapter.MISSING not in shown[-2][0]["text/markdown"]
-
-
-def test_a_conclusion_needs_evidence(shown, monkeypatch):
-    with pytest.raises(FerlibError, match="without evidence"):
-        a_report(monkeypatch=monkeypatch).conclude("**Finding.** So it is.")
 
 
 def test_quick_runs_are_left_out_and_said_to_be(shown, monkeypatch):

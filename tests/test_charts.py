@@ -1,11 +1,14 @@
 import made_up
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from ferlib.evaluate import summary
+from ferlib.evaluate import metrics, summary
 from ferlib.figures import charts
+from ferlib.labels import CLASSES
+from ferlib.train.predicting import Predictions
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -95,3 +98,33 @@ def test_two_judges_stand_beside_each_other_with_their_intervals():
     assert label[1].tolist() == crowd[1].tolist() == [2, 1]
     ends = ax.containers[1].lines[2][0].get_segments()[1][:, 0]
     assert ends == pytest.approx([0.8, 0.9]) and ax.texts[0].get_position()[0] == 0.78
+
+
+def test_theme_uses_fonts_that_are_there(recwarn):
+    fig, ax = plt.subplots()
+    ax.set_title("1 × 2 → 3 ± 4")
+    fig.canvas.draw()
+    assert not [warning for warning in recwarn if "font" in str(warning.message).lower()]
+    assert ax.title.get_fontname() == "Source Sans Pro"
+    assert plt.rcParams["svg.hashsalt"] == "ferlib"
+
+
+def test_class_counts_draws_a_bar_for_each_split_and_class():
+    counts = pd.DataFrame({"train": [7, 3], "test": [2, 1], "total": [9, 4]}, index=["happy", "sad"])
+    ax = charts.class_counts(counts)
+    assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[7, 3], [2, 1]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["happy", "sad"]
+    assert [text.get_text() for text in ax.get_legend().texts] == ["training", "test (PrivateTest)"]
+    assert ax.get_ylabel() == "images"
+
+
+def test_confusion_matrix_averages_seeds_and_counts_images():
+    predictions = made_up.predictions(0.5)
+    worse = Predictions(predictions.labels, predictions.probabilities[::-1], predictions.names, CLASSES)
+    ax = charts.confusion_matrix([predictions, worse])
+    shares = (metrics.confusion(predictions) + metrics.confusion(worse)) / 2
+    np.testing.assert_allclose(ax.collections[0].get_array().reshape(7, 7), shares)
+    assert ax.texts[1].get_text() == f"{shares.iloc[0, 1] * 100:.0f}"
+    angry = (predictions.labels == CLASSES.index("angry")).sum()
+    assert ax.get_yticklabels()[0].get_text() == f"angry\n{angry}"
+    assert ax.get_xlabel() == "predicted emotion"

@@ -55,10 +55,8 @@ def test_the_network_for_a_camera_is_chosen_by_the_crowd(voted, monkeypatch):
         made = made_up.run(id, images=IMAGES, tested=False, parameters=10**6, macs=10**7)
         return replace(made, valid=replace(made.valid, probabilities=said))
 
-    by_people, by_labels = (
-        run("lean_crowd", lambda seen, _: seen >= 0),
-        run("lean", lambda seen, own: seen == own),
-    )
+    by_people = run("lean_crowd", lambda seen, _: seen >= 0)
+    by_labels = run("lean", lambda seen, own: seen == own)
     assert crowd.choose([by_labels, by_people], voted) == "lean_crowd"
     monkeypatch.setattr(votes, "of", lambda split: None)
     assert crowd.choose([by_labels, by_people], voted) == "lean", "nobody voted: the labels choose"
@@ -107,18 +105,14 @@ def test_without_votes_nothing_is_judged(demo_dataset):
 
 def test_the_table_counts_both_truths_on_the_same_images(judged, cast):
     (lean,) = judged
-    row = crowd.table(judged).loc["lean"]
-    seen, told = votes.majority(cast), lean.told
-    known = seen >= 0
+    row, seen = crowd.table(judged).loc["lean"], votes.majority(cast)
+    known, right = seen >= 0, lean.told == seen
+    agreed, clean = known & (cast.max(axis=1) >= 6), known & (np.arange(IMAGES) % 5 > 0)
     assert row["seeds"] == 2 and row["images"] == known.sum() == IMAGES - 3
-    assert row["crowd"] == pytest.approx((told == seen)[:, known].mean())
-    assert row["label"] == pytest.approx((told == lean.labels)[:, known].mean())
-    agreed = known & (cast.max(axis=1) >= 6)
-    assert row["agreed_images"] == agreed.sum() < known.sum()
-    assert row["agreed"] == pytest.approx((told == seen)[:, agreed].mean())
-    clean = known & (np.arange(IMAGES) % 5 > 0)
-    assert row["leak_free_images"] == clean.sum()
-    assert row["leak_free"] == pytest.approx((told == seen)[:, clean].mean())
+    assert row["label"] == pytest.approx((lean.told == lean.labels)[:, known].mean())
+    shares = [right[:, images].mean() for images in (known, agreed, clean)]
+    assert row[["crowd", "agreed", "leak_free"]].tolist() == pytest.approx(shares)
+    assert row["agreed_images"] == agreed.sum() < known.sum() and row["leak_free_images"] == clean.sum()
     for name in ("crowd", "agreed", "label", "leak_free", "cross_entropy"):
         assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
 

@@ -52,17 +52,8 @@ def test_floats_are_taken_out_and_come_back_where_they_are_put():
     places = {"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)}
     source = document.source({name: floats.Place(*place, False, 0) for name, place in places.items()})
     told = re.findall(r"#gap\(\d\)|picture\(.*?\)|tabular", source)
-    assert told == [
-        "#gap(0)",
-        'picture("fig-a")',
-        "#gap(1)",
-        'picture(scale: 0.900, "fig-b")',
-        "#gap(2)",
-        "#gap(3)",
-        "tabular",
-        "#gap(4)",
-        "#gap(5)",
-    ]
+    assert told[:4] == ["#gap(0)", 'picture("fig-a")', "#gap(1)", 'picture(scale: 0.900, "fig-b")']
+    assert told[4:] == ["#gap(2)", "#gap(3)", "tabular", "#gap(4)", "#gap(5)"]
     assert document.measuring().count("measured") == 2  # a page of its own cannot be measured inside another
 
 
@@ -124,31 +115,26 @@ def test_where_typst_sets_otherwise_the_rest_is_planned_anew():
     assert len(asked) == 4, "two plans, each looked at before and after"
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    """The PDF of a chapter of tall figures and tables, told of in its text; and what it holds, in pages."""
-    folder = tmp_path_factory.mktemp("full")
+def pdf_of(folder, *cells):
+    """The PDF of one chapter."""
     (folder / "meta.yaml").write_text("{title: T, subtitle: S, authors: [A], course: C}")
+    path = notebook(folder / "01_dataset.ipynb", "Data", *cells)
+    return render.render([path], folder, meta=folder / "meta.yaml")[1].read_bytes()
+
+
+def test_pages_are_full_and_figures_in_order_after_their_first_mention_between_sentences(tmp_path):
+    """A chapter of tall figures and tables, told of in its text."""
     cells = []
     for i in range(8):
         kind = "tbl" if i % 4 == 3 else "fig"
         cells.append(markdown(f"## Part {i}\n\n@{kind}-{i} shows it. " + TEXT * 12 + "\n\n" + TEXT * 25))
         tall = picture(f"fig-{i}", f"Number {i}.", width="90%", size=(420, 300))
-        rows = [["cell", "0.5"]] * 18
-        cells.append(
-            code(f"draw({i})", table(f"tbl-{i}", f"Number {i}.", rows=rows) if kind == "tbl" else tall)
-        )
-    path = notebook(folder / "01_dataset.ipynb", "Data", *cells)
-    return render.render([path], folder, meta=folder / "meta.yaml")[1].read_bytes()
-
-
-def test_no_page_is_more_than_a_fifth_empty(full):
+        long = table(f"tbl-{i}", f"Number {i}.", rows=[["cell", "0.5"]] * 18)
+        cells.append(code(f"draw({i})", long if kind == "tbl" else tall))
+    full = pdf_of(tmp_path, *cells)
     shares = empty_shares(full)
     assert len(shares) > 6
     assert max(shares[1:-1]) < 0.2, shares
-
-
-def test_figures_stand_in_order_after_their_first_mention_and_between_sentences(full):
     text = " ".join(
         re.sub(r" A \d+ / \d+$", "", re.sub("^T (Data|How this report was made) ", "", page))
         for page in page_texts(full)
@@ -163,10 +149,8 @@ def test_figures_stand_in_order_after_their_first_mention_and_between_sentences(
 
 
 def test_floats_do_not_part_a_heading_from_its_text_nor_a_sentence(tmp_path):
-    (tmp_path / "meta.yaml").write_text("{title: T, subtitle: S, authors: [A], course: C}")
     cells = [code("a()", picture("fig-a", "One.")), markdown("## Parted\n\nIt is")]
     cells += [code("b()", picture("fig-b", "Two.")), markdown("one sentence. And:")]
     cells += [code("c()", picture("fig-c", "Three.")), markdown("- a list\n\nThe end.")]
-    path = notebook(tmp_path / "01_dataset.ipynb", "Data", *cells)
-    text = " ".join(page_texts(render.render([path], tmp_path, meta=tmp_path / "meta.yaml")[1].read_bytes()))
+    text = " ".join(page_texts(pdf_of(tmp_path, *cells)))
     assert "Parted It is one sentence. And: • a list" in text

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib.figures import galleries
+from ferlib.figures import galleries, style
 from ferlib.labels import CLASSES
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -108,3 +108,33 @@ def test_flagged_faces_have_a_row_a_flag_and_leaks_stand_above_their_copies():
     titles = [title for _, title in drawn(fig)]
     assert titles[:7] == [CLASSES[getattr(dataset, split).labels[place]] for split, place in shown]
     assert titles[7:] == ["", ""], "only where copies have labels do these matter"
+
+
+def test_sample_faces_come_from_their_class(split):
+    fig = galleries.sample_faces(split, per_class=3)
+    assert [ax.texts[0].get_text() for ax in fig.axes if ax.texts] == sorted(CLASSES)
+    happy = split.images[split.labels == CLASSES.index("happy"), ..., 0]
+    start = 3 * sorted(CLASSES).index("happy")
+    faces = [ax.images[0].get_array() for ax in fig.axes[start : start + 3]]
+    assert all((happy == face).all(axis=(1, 2)).any() for face in faces)
+
+
+def test_mean_faces_are_means(split):
+    fig = galleries.mean_faces(split)
+    assert [ax.get_title("center") for ax in fig.axes[:7]] == sorted(CLASSES)
+    angry = split.images[split.labels == 0, ..., 0].mean(axis=0)
+    np.testing.assert_allclose(fig.axes[0].images[0].get_array(), angry)
+    every = split.images[..., 0].mean(axis=0)
+    difference = (angry - angry.mean()) - (every - every.mean())
+    np.testing.assert_allclose(fig.axes[7].images[0].get_array(), difference)
+
+
+def test_gallery_rows_may_differ_in_length(split):
+    rows = [
+        galleries.Row(split.images[:2], "seen", ["yes", "no"], [style.RIGHT, style.WRONG]),
+        galleries.Row(split.images[2:3], "unseen"),
+    ]
+    fig = galleries.gallery(rows)
+    assert [len(ax.images) for ax in fig.axes] == [1, 1, 1, 0]
+    assert [ax.get_title("center") for ax in fig.axes] == ["yes", "no", "", ""]
+    assert fig.axes[1].title.get_color() == style.WRONG

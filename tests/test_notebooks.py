@@ -50,15 +50,16 @@ def test_the_chapters_are_numbered_without_a_gap():
     assert len(NOTEBOOKS) >= 8
 
 
-def test_sources_are_valid_and_carry_no_outputs(notebook):
+def test_sources_are_valid_and_carry_no_outputs_in_few_short_cells(notebook):
     nbformat.validate(notebook)
     assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(notebook))
+    assert len(notebook.cells) <= 25
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 15
 
 
 def test_first_cell_states_question_answer_needs_and_runtime(notebook):
     first = notebook.cells[0]
-    assert first.cell_type == "markdown"
-    assert first.source.startswith("# ")
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
     for word in ("**Question**", "**Needs**", "**Runtime**"):
         assert word in first.source
     assert sum("**Answer**" in cell.source for cell in notebook.cells) == 1
@@ -76,22 +77,13 @@ def test_second_cell_imports_and_third_holds_literal_parameters(notebook):
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
 
 
-def test_cells_are_few_and_short(notebook):
-    assert len(notebook.cells) <= 25
-    longest = max(len(cell.source.splitlines()) for cell in code_cells(notebook))
-    assert longest <= 15
-
-
-def test_prose_is_collapsed_and_code_is_not(notebook):
+def test_prose_is_collapsed_and_code_is_code(notebook):
     for cell in code_cells(notebook):
         hidden = bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
         assert hidden == bool(prose_calls(cell)), cell.source
         if hidden and "provenance" not in cell.source:
             said = sum(map(len, strings_in(cell.source)))
             assert said > len(cell.source) / 3, f"more code than prose in a collapsed cell: {cell.source}"
-
-
-def test_shown_code_is_code(notebook):
     shown = [cell.source for cell in code_cells(notebook) if not prose_calls(cell)]
     said = sum(len(text) for source in shown for text in strings_in(source))
     assert said < 0.2 * sum(map(len, shown))
@@ -149,27 +141,20 @@ def test_networks_are_written_out_checked_and_trained_in_the_chapters_on_trainin
         assert call in code, call
 
 
-def test_functions_live_in_the_library(notebook):
+def test_functions_live_in_the_library_and_nothing_belongs_to_one_machine(notebook):
     for cell in code_cells(notebook):
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 5, f"move {node.name} to ferlib"
-
-
-def test_no_shell_magic_no_absolute_path_no_blanket_warning_filter(notebook):
-    for cell in code_cells(notebook):
         assert not re.search(r"^\s*[!%]", cell.source, re.M)
         assert not re.search(r"""["'](/|[A-Z]:\\)""", cell.source)
         assert "filterwarnings" not in cell.source
         assert not re.search(r"^\s*#\s*\w+(\.\w+)*\(.*\)\s*$", cell.source, re.M), "commented-out code"
 
 
-def test_chapters_end_with_provenance(notebook):
-    assert "report.provenance(" in code_cells(notebook)[-1].source
-
-
-def test_every_chapter_averages_all_seeds_of_a_row(notebook):
+def test_chapters_end_with_provenance_and_average_all_seeds_of_a_row(notebook):
     """Else one table has the mean of three seeds, and another the first of them, for the same row."""
+    assert "report.provenance(" in code_cells(notebook)[-1].source
     source = text_of(notebook)
     assert "trainer.obtain(" not in source or "summary.with_other_seeds(" in source
 

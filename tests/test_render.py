@@ -18,10 +18,11 @@ from ferlib.report import render
 MANIFOLD = "[&a0 [l, l], " + ", ".join(f"&a{n + 1} [*a{n}, *a{n}]" for n in range(30)) + "]"
 """A YAML list of a few hundred characters that names two thousand million things."""
 
-META = """
+AUTHORS = "[Ada Example, Bo Example]"
+META = f"""
 title: Faces & feelings
 subtitle: A test
-authors: [Ada Example, Bo Example]
+authors: {AUTHORS}
 course: Course 101
 keywords: [faces]
 """
@@ -88,13 +89,8 @@ def words(element) -> str:
 
 def test_figures_and_tables_are_numbered_across_chapters(html):
     captions = [words(caption) for caption in html.find_all("figcaption")]
-    assert [caption.split(".")[0] for caption in captions] == [
-        "Figure 1",
-        "Table 1",
-        "Table 2",
-        "Figure 2",
-        "Table 3",
-    ]
+    numbers = [caption.split(".")[0] for caption in captions]
+    assert numbers == ["Figure 1", "Table 1", "Table 2", "Figure 2", "Table 3"]
     assert captions[1] == "Table 1. Scores of all. Happy is best."
     assert html.find(id="fig-curve").img["alt"] == 'A "line" & a <dot>'
     size = html.find(id="fig-curve").img["class"][0]
@@ -109,14 +105,12 @@ def test_references_lead_somewhere(html):
     assert all(tag["href"].startswith("data:") for tag in html.find_all("link"))
     assert {a["href"][1:] for a in links} <= ids
     said = {a["href"]: words(a) for a in html.main.find_all("a") if a["href"].startswith("#")}
-    assert said["#fig-curve"] == "Figure 1"
-    assert said["#tbl-scores"] == "Table 1"
+    assert said["#fig-curve"] == "Figure 1" and said["#tbl-scores"] == "Table 1"
     assert words(html.find("a", string=re.compile("next"))) == "next"
     assert html.find("a", string="next")["href"] == "#sec-shallow-cnn"
     assert "Goodfellow et al. 2015" in words(html.find(id="sec-dataset"))
     references = words(html.find(id="refs"))
-    assert "10.1016/j.neunet.2014.09.005" in references
-    assert "10.1109/CVPR.2016.90" in references
+    assert "10.1016/j.neunet.2014.09.005" in references and "10.1109/CVPR.2016.90" in references
     assert "Efron" not in references
 
 
@@ -137,31 +131,25 @@ def test_an_introduction_has_no_number_and_cells_of_tables_may_cite(meta, tmp_pa
     assert "Heetal.(2016)" in re.sub(r"\s+", "", "".join(page_texts(pdf.read_bytes())))
 
 
-def test_formulas_are_mathml_with_their_font(html):
+def test_formulas_are_mathml_and_percent_signs_stay_with_their_numbers(html):
     formulas = html.find(id="sec-dataset").find_all("math")
     assert any("\U0001d430" in formula.get_text() for formula in formulas)  # an upright bold w
     assert html.find("mo", attrs={"stretchy": "false", "accent": "true"}).get_text() == "^"
     assert not html.find(class_="math")
     assert 'font-family: "STIX Two Math"' in html.style.get_text()
-
-
-def test_percent_signs_stay_with_their_numbers(html):
     assert "5\u00a0% of it" in html.find(id="sec-dataset").get_text()
     assert "1.5\u00a0%" in html.find(id="tbl-wide").get_text(), "also in tables"
 
 
-def test_code_is_folded_and_logs_are_shown_as_a_terminal_does(html):
+def test_html_has_contents_skip_link_cards_folded_code_and_logs_as_a_terminal_shows_them(html):
+    contents = "Faces & feelings 1 The data set 2 Shallow networks How this report was made"
+    assert words(html.nav).startswith(contents)
+    assert html.find("a", class_="skip")["href"] == "#main"
+    assert words(html.find(class_="card")) == "Question What is it? Answer A test, see x2x^2."
+    assert not html.find(class_="banner"), "a sound full report"
     assert words(html.find(id="sec-dataset").details.pre) == "draw()"
     assert words(html.find(class_="output")) == "step 2 done"
     assert "import ferlib" not in words(html.main)
-
-
-def test_html_has_contents_skip_link_and_cards(html):
-    assert words(html.nav).startswith(
-        "Faces & feelings 1 The data set 2 Shallow networks How this report was made"
-    )
-    assert html.find("a", class_="skip")["href"] == "#main"
-    assert words(html.find(class_="card")) == "Question What is it? Answer A test, see x2x^2."
 
 
 def test_the_report_says_how_it_was_made(html):
@@ -178,30 +166,24 @@ def test_the_report_says_how_it_was_made(html):
         assert text in made
 
 
-def test_pdf_has_title_page_and_contents(pages):
+def test_pdf_has_title_page_contents_captions_references_and_the_librarys_code(pages):
     for text in ("COURSE 101", "Faces & feelings", "Ada Example", "6 May 2026", "We test it", "Table 2"):
         assert text in pages[0]
-    assert "1 The data set" in pages[1]
-    assert "Appendix: code" in pages[1]
-
-
-def test_pdf_has_captions_references_and_the_librarys_code(pages):
+    assert "1 The data set" in pages[1] and "Appendix: code" in pages[1]
     text = " ".join(pages)
+    assert "quick profile" not in text
     assert text.count("Figure 1. The loss falls") == 1
     assert "Table 1. Scores of all. Happy is best." in text
     assert "As Figure 1 and Table 1 of Chapter 2 show." in text
     assert "10.1016/j.neunet.2014.09.005" in text.replace(" ", "")
     assert "def lean_cnn(" in text.partition("Appendix: code The best network")[2]
     assert "tabulate()" not in text, "cells of notebooks are for the notebooks' readers"
-
-
-def test_pdf_pages_carry_running_header_and_number(pages):
     for number, page in enumerate(pages[1:], start=2):
         assert f"{number} / {len(pages)}" in page
         assert page.startswith("Faces & feelings ")
 
 
-def test_pdf_is_tagged_and_described(report):
+def test_pdf_is_tagged_and_described_with_fonts_and_bookmarks_inside(report):
     pdf = report[1]
     assert b"/StructTreeRoot" in pdf
     assert b"<pdfuaid:part>1</pdfuaid:part>" in pdf
@@ -209,31 +191,16 @@ def test_pdf_is_tagged_and_described(report):
     said = reader(pdf).metadata
     assert (said.title, said.author) == ("Faces & feelings", "Ada Example, Bo Example")
     assert said["/Keywords"] == "faces"
-
-
-def test_viewers_show_the_title_of_the_pdf_not_the_name_of_its_file(report):
-    assert reader(report[1]).viewer_preferences.display_doctitle.value
-
-
-def test_pdf_has_its_fonts_and_bookmarks_inside(report):
-    descriptors = fonts(report[1])
-    assert {font["/FontName"].split("+")[1].split("-")[0] for font in descriptors} >= {
-        "SourceSansPro",
-        "LibertinusSerif",
-    }
+    assert reader(pdf).viewer_preferences.display_doctitle.value, "not the name of the file"
+    descriptors = fonts(pdf)
+    families = {font["/FontName"].split("+")[1].split("-")[0] for font in descriptors}
+    assert {"SourceSansPro", "LibertinusSerif"} <= families
     assert all({"/FontFile2", "/FontFile3"} & set(font) for font in descriptors)
-    chapters = [mark for mark in reader(report[1]).outline if not isinstance(mark, list)]
-    titles = [mark.title for mark in chapters]
-    assert titles == [
-        "1 The data set",
-        "2 Shallow networks",
-        "How this report was made",
-        "References",
-        "Appendix: code",
-    ]
-    assert [reader(report[1]).get_destination_page_number(mark) for mark in chapters] == sorted(
-        reader(report[1]).get_destination_page_number(mark) for mark in chapters
-    )
+    chapters = [mark for mark in reader(pdf).outline if not isinstance(mark, list)]
+    titles = ["1 The data set", "2 Shallow networks", "How this report was made", "References"]
+    assert [mark.title for mark in chapters] == [*titles, "Appendix: code"]
+    numbers = [reader(pdf).get_destination_page_number(mark) for mark in chapters]
+    assert numbers == sorted(numbers)
 
 
 @pytest.mark.slow
@@ -275,36 +242,36 @@ def test_demo_and_quick_warnings_are_on_every_page(tmp_path, meta):
 def test_only_tables_that_fit_in_no_other_way_get_a_landscape_page(tmp_path, meta, report):
     landscape = b"/MediaBox[0 0 841."
     assert landscape not in report[1]
-    columns = [f"a_long_quantity_{i}" for i in range(14)]
-    cell = code("wide()", table(columns=columns, rows=[["0.123"] * 14] * 3))
-    path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
-    _, pdf = render.render([path], tmp_path, meta=meta)
-    assert pdf.read_bytes().count(landscape) == 1
+    wide = [f"a_long_quantity_{i}" for i in range(14)]
+    long = ("network", "seeds", "images", "crowd %", "six of ten %", "label %", "leak-free %", "error %")
+    for columns, cell, pages in ((wide, "0.123", 1), (long, "60.1 (57.7 to 67.7)", 0)):
+        shown_wide = code("wide()", table(columns=columns, rows=[[cell] * len(columns)] * 3))
+        path = notebook(tmp_path / "01_dataset.ipynb", "Data", shown_wide)
+        _, pdf = render.render([path], tmp_path, meta=meta)
+        assert pdf.read_bytes().count(landscape) == pages
 
 
-def test_a_small_table_of_long_cells_stays_among_the_text(tmp_path, meta):
-    columns = ("network", "seeds", "images", "crowd %", "six of ten %", "label %", "leak-free %", "error %")
-    cell = code("table()", table(columns=columns, rows=[["60.1 (57.7 to 67.7)"] * 8] * 3))
-    path = notebook(tmp_path / "01_dataset.ipynb", "Data", cell)
-    _, pdf = render.render([path], tmp_path, meta=meta)
-    assert b"/MediaBox[0 0 841." not in pdf.read_bytes()
-
-
-def test_the_committed_report_stands_on_its_own():
+@pytest.fixture(scope="module")
+def committed():
+    """The committed HTML report, read, and the bytes of the PDF."""
     folder = paths.root() / "reports"
     html = BeautifulSoup((folder / "report.html").read_text(encoding="utf-8"), "html.parser")
+    return html, (folder / "report.pdf").read_bytes()
+
+
+def test_the_committed_report_stands_on_its_own(committed):
+    html, pdf = committed
     ids = {tag["id"] for tag in html.find_all(id=True)}
     assert all(image["alt"] and image["src"].startswith("data:") for image in html.find_all("img"))
     assert {a["href"][1:] for a in html.find_all("a") if a["href"].startswith("#")} <= ids
-    pdf = (folder / "report.pdf").read_bytes()
     assert reader(pdf).metadata.title == html.title.get_text()
     assert len(reader(pdf).outline) > 6
     assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts(pdf))
-    assert (folder / "report.html").stat().st_size < 5e6
+    assert (paths.root() / "reports" / "report.html").stat().st_size < 5e6
 
 
-def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows():
-    pdf = (paths.root() / "reports" / "report.pdf").read_bytes()
+def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows(committed):
+    _, pdf = committed
     pages, shares = page_texts(pdf), empty_shares(pdf)
     assert len(pdf) < 4e6 and len(pages) <= 35
     assert max(shares[:-1]) < 0.2, shares
@@ -316,11 +283,8 @@ def test_the_committed_pdf_is_short_and_full_and_tells_of_all_it_shows():
         assert captions <= set(re.findall(rf"{kind} (\d+)(?!\d|\. )", text)), "told of beside the caption"
 
 
-def test_the_committed_report_names_the_one_commit_that_it_can_be_made_from():
-    page = BeautifulSoup(
-        (paths.root() / "reports" / "report.html").read_text(encoding="utf-8"), "html.parser"
-    )
-    term = page.find(id="sec-how-made").find("dt", string="Commit")
+def test_the_committed_report_names_the_one_commit_that_it_can_be_made_from(committed):
+    term = committed[0].find(id="sec-how-made").find("dt", string="Commit")
     commit = words(term.find_next_sibling("dd"))
     assert re.fullmatch("[0-9a-f]{10}", commit), "one for all chapters, with nothing uncommitted"
     git = ["git", "-C", str(paths.root())]
@@ -336,11 +300,6 @@ def test_no_line_of_the_committed_pdf_leaves_its_page(tmp_path):
     wide = typst.compile(page.encode())
     (tmp_path / "wide.pdf").write_bytes(wide)
     assert outside(tmp_path / "wide.pdf", margin=25), "what runs off is noticed"
-
-
-def test_a_sound_full_report_has_no_banner(html, pages):
-    assert not html.find(class_="banner")
-    assert "quick profile" not in " ".join(pages)
 
 
 @pytest.mark.parametrize(
@@ -370,18 +329,12 @@ def test_what_cannot_be_rendered_is_named_and_nothing_is_written(tmp_path, meta,
         ("- list", "has no authors, course, subtitle, title"),
         (META + "colour: red", "unknown entry 'colour'"),
         (META + "date: soon", "date is 'soon', which is not a date"),
-        (
-            META.replace("[Ada Example, Bo Example]", "Ada Example"),
-            "authors is 'Ada Example', which is not a list",
-        ),
+        (META.replace(AUTHORS, "Ada Example"), "authors is 'Ada Example', which is not a list"),
         (META + "date: 2025-13-45", "cannot be read as YAML .* month must be in 1..12; mend it"),
         (META + "keywords: " + "[" * 600, "cannot be read as YAML .* recursion depth exceeded.*; mend it"),
-        (META.replace("[Ada Example, Bo Example]", "[]"), "authors is empty; the title page needs it"),
-        (META.replace("[Ada Example, Bo Example]", "[Ada, 7]"), "authors holds 7, which is not plain text"),
-        (
-            META.replace("[Ada Example, Bo Example]", MANIFOLD),
-            "authors holds .{1,200}, which is not plain text",
-        ),
+        (META.replace(AUTHORS, "[]"), "authors is empty; the title page needs it"),
+        (META.replace(AUTHORS, "[Ada, 7]"), "authors holds 7, which is not plain text"),
+        (META.replace(AUTHORS, MANIFOLD), "authors holds .{1,200}, which is not plain text"),
         (META.replace("Faces & feelings", MANIFOLD), "title is .{1,2000}, which is not a str; mend it"),
         (META + 'institution: "\\0"', "institution holds '.x00', which is not plain text; mend it"),
         (META + 'institution: "\\ud800"', "institution holds '.ud800', which is not plain text; mend it"),

@@ -33,10 +33,6 @@ def against(copy, again=SAYS):
     return repeated.compare(notebook(says("Seven."), says(again)), notebook(says("Seven."), says(copy)))
 
 
-def test_the_same_words_and_numbers_are_the_same():
-    assert against(SAYS) == (2, 0.0, "", True)
-
-
 @pytest.mark.parametrize(
     "copy, difference",
     [
@@ -49,9 +45,7 @@ def test_a_changed_number_is_found_with_its_size_and_place(copy, difference):
     figures, apart, of, same = against(copy)
     assert (figures, apart, same) == (2, difference, False)
     assert of.startswith("cell 2: …") and "words" not in of
-
-
-def test_the_place_of_a_number_is_told_with_what_it_was():
+    assert against(SAYS) == (2, 0.0, "", True)
     assert against(SAYS.replace("−10", "12"))[2] == "cell 2: …Of 1,200 faces −10 was 12"
 
 
@@ -64,11 +58,8 @@ def test_other_words_are_found_in_the_first_cell_that_has_them(copy):
 
 def test_numbers_are_compared_beside_cells_of_other_words():
     one, other = notebook(says("A face."), says("2 faces.")), notebook(says("A boat."), says("5 faces."))
-    assert repeated.compare(one, other)[1:] == (
-        3,
-        "words of cell 1: …A face.…, was …A boat.…; cell 2: …2 was 5",
-        False,
-    )
+    of = "words of cell 1: …A face.…, was …A boat.…; cell 2: …2 was 5"
+    assert repeated.compare(one, other)[1:] == (3, of, False)
 
 
 def test_a_cell_that_one_of_both_lacks_is_found():
@@ -107,12 +98,9 @@ def test_measured_times_may_differ_and_words_beside_them_may_not():
     now = timed("21.3", "All manage 47 frames a second.")
     assert repeated.compare(now, timed("9.8", "All manage 102 frames a second.")) == (1, 0.0, "", True)
     assert not repeated.compare(now, timed("21.3", "All manage 47 pictures a second."))[3]
-
-
-def test_one_cell_of_all_chapters_shows_measured_times():
     folder = paths.PACKAGE.parent / "notebooks"
     cells = [cell for path in sorted(folder.glob("*.ipynb")) for cell in nbformat.read(path, 4).cells]
-    assert len([cell for cell in cells if repeated.is_measured(cell)]) == 1
+    assert len([cell for cell in cells if repeated.is_measured(cell)]) == 1, "one of all chapters"
 
 
 def test_the_machine_and_the_commit_may_differ_and_the_data_may_not():

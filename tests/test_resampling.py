@@ -52,10 +52,6 @@ def test_a_row_minus_itself_is_zero_in_every_resample():
     nothing = metrics.accuracy(several, row="x") - metrics.accuracy(several, row="x")
     assert not nothing.samples.any() and nothing.p() == 1
     assert (metrics.accuracy(several, row="x") - metrics.accuracy(several, row="y")).samples.any()
-
-
-def test_rows_without_a_name_share_the_draws_of_the_empty_name():
-    several = [right_and_wrong(coin(0.6, seed=seed)) for seed in range(3)]
     assert not (metrics.accuracy(several) - metrics.accuracy(several, row="")).samples.any()
     hits = np.stack([one.correct for one in several])
     assert not (metrics.ratio(hits) - metrics.ratio(hits, row="")).samples.any()
@@ -91,6 +87,7 @@ def test_sampled_numbers_calculate_like_numbers():
     many = Sampled(1.0, np.arange(metrics.RESAMPLES) - 98.5)
     assert many.p() == (-many).p() == pytest.approx(2 * (1 + 99) / (metrics.RESAMPLES + 1))
     assert metrics.largest([one, two]).value == 3
+    assert metrics.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_other_images_are_refused():

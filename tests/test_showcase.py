@@ -10,17 +10,10 @@ from ferlib.figures import showcase, style
 from ferlib.labels import CLASSES
 from ferlib.live import draw, reading
 from ferlib.live.answers import Face
-from ferlib.live.network import load_model
 
 pytestmark = pytest.mark.usefixtures("figures")
 BOX = (240, 160, 150, 150)
 PICTURE = scenes.scene([(scenes.face("happy"), BOX)])
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    source = {"experiment": "deep_both", "seed": 1, "profile": "full", "valid_accuracy": 0.7}
-    return load_model(scenes.write_network(tmp_path_factory.mktemp("network"), source=source))
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +33,13 @@ def test_photos_of_any_shape_become_pictures_of_a_webcam():
     assert live_chain.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
 
 
-def test_a_hand_held_film_moves_a_little_and_can_be_repeated():
+def test_a_hand_held_film_moves_a_little_and_can_be_repeated(network):
     film = list(showcase.hand_held(PICTURE, 12))
     assert len(film) == 12 and film[0].shape == PICTURE.shape
     np.testing.assert_array_equal(film[-1], list(showcase.hand_held(PICTURE, 12))[-1])
     assert (film[3] != film[4]).mean() > 0.5
-    read = [people[0] for people in reading.find([reading.Frame(film[0])], live_network(), "yunet", None)]
-    assert faces.overlap(read[0].box, BOX) > 0.5
+    (people,) = reading.find([reading.Frame(film[0])], network, "yunet", None)
+    assert faces.overlap(people[0].box, BOX) > 0.5
 
 
 def test_answers_are_those_at_the_place_asked_for(network):
@@ -58,20 +51,9 @@ def test_answers_are_those_at_the_place_asked_for(network):
     assert showcase.answers_in(frames, elsewhere, network) == [None] * 7
 
 
-def live_network():
-    class Nothing:
-        classes = CLASSES
-
-        def probabilities(self, crops):
-            return np.full((len(crops), 7), 1 / 7)
-
-        def face(self, box, row, number=None):
-            return Face(tuple(box), dict(zip(CLASSES, row, strict=True)))
-
-    return Nothing()
-
-
-def test_cases_know_where_their_face_is(cases):
+def test_cases_know_where_their_face_is(cases, network):
+    read = showcase.read_cases(cases, network)
+    assert list(read) == list(cases) and cases["as it is"].is_read_rightly(read["as it is"])
     plain = cases["as it is"]
     x, y, width, height = plain.box
     assert cases["far away"].box == (240 + x / 4, 180 + y / 4, width / 4, height / 4)
@@ -83,11 +65,6 @@ def test_cases_know_where_their_face_is(cases):
     assert not plain.is_read_rightly([person("sad", plain.box)] * 2), "and something invented"
     assert cases["a cat"].is_read_rightly([]) and not cases["a cat"].is_read_rightly([person("sad")])
     assert not cases["from the side"].is_read_rightly([])
-
-
-def test_the_plain_case_is_read_rightly(cases, network):
-    read = showcase.read_cases(cases, network)
-    assert list(read) == list(cases) and cases["as it is"].is_read_rightly(read["as it is"])
 
 
 def test_the_figure_of_cases_colours_titles_by_success(cases):
@@ -104,9 +81,8 @@ def test_the_steps_are_shown_for_the_classic_pipeline_and_for_the_one_in_use():
     picture = PICTURE.copy()
     picture[..., 2] //= 2  # some colour
     x, y, width, height = BOX
-    fig = showcase.steps(
-        picture, {"haar": person("sad"), "yunet": person("fear", (x, y, width, height - 20))}
-    )
+    found = {"haar": person("sad"), "yunet": person("fear", (x, y, width, height - 20))}
+    fig = showcase.steps(picture, found)
     titles = [ax.get_title("left") for ax in fig.axes]
     assert titles[:5] == ["1  grey", "2  Haar finds", "3  cut out", "4  resized", "5  blue window"]
     assert titles[5:7] == ["1  colour", "2  YuNet finds"] and titles[8] == "4  grey, resized"

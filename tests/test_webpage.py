@@ -52,9 +52,10 @@ def test_style_attributes_become_rules(page):
     assert f".{page.img['class'][0]} {{ --width:50% }}" in page.style.string
 
 
-def test_what_scrolls_sideways_can_be_reached_from_the_keyboard(page):
+def test_what_scrolls_sideways_can_be_reached_from_the_keyboard_and_hats_keep_their_size(page):
     assert page.pre["tabindex"] == page.find("math", display="block")["tabindex"] == "0"
     assert not page.find("math", display=False).has_attr("tabindex")
+    assert page.mo["stretchy"] == "false" and page.mo.get_text() == "^"
 
 
 def test_pictures_are_inside_and_turn_dark_but_for_their_photographs(page):
@@ -69,14 +70,5 @@ def test_pictures_are_inside_and_turn_dark_but_for_their_photographs(page):
         "svg": f"fill:{webpage.DARK_TEXT}",
     }
     assert "image" not in dark
-
-
-def test_the_pages_dark_colours_are_those_of_its_pictures():
     dark = webpage.STYLE.read_text().split("prefers-color-scheme: dark")[1]
-    assert f"--back: {webpage.DARK_BACK};" in dark
-    assert f"--text: {webpage.DARK_TEXT};" in dark
-
-
-def test_hats_keep_their_size(page):
-    assert page.mo["stretchy"] == "false"
-    assert page.mo.get_text() == "^"
+    assert f"--back: {webpage.DARK_BACK};" in dark and f"--text: {webpage.DARK_TEXT};" in dark

@@ -11,36 +11,18 @@ def test_numbers_are_written_with_space_and_sign():
     assert words.interval(0.612, 0.648, 0, " %") == "61 % to 65 %"
     assert words.points(-0.0123) == "−1.2 points" and words.points(0.02) == "+2.0 points"
     assert words.points(-0.0004) == "0.0 points"
-    written = ["-0.00", "-0.05 %", "-1,000", "-0.5", "-inf", "-1e-05", "+0.0", "7"]
-    assert list(map(words.minus, written)) == [
-        "0.00",
-        "−0.05 %",
-        "−1,000",
-        "−0.5",
-        "−inf",
-        "−1e-05",
-        "+0.0",
-        "7",
-    ]
-    assert [words.short(number) for number in (7, 58_423, 1_116_839)] == ["7", "58.4 k", "1.12 M"]
-    assert [words.short(number) for number in (999, 999.6, 999_400, 999_999)] == [
-        "999",
-        "1 k",
-        "999 k",
-        "1 M",
-    ]
+    written = {"-0.00": "0.00", "-0.05 %": "−0.05 %", "-1,000": "−1,000", "-0.5": "−0.5", "-inf": "−inf"}
+    for number, text in (written | {"-1e-05": "−1e-05", "+0.0": "+0.0", "7": "7"}).items():
+        assert words.minus(number) == text
+    short = {7: "7", 58_423: "58.4 k", 1_116_839: "1.12 M", 999: "999", 999.6: "1 k", 999_400: "999 k"}
+    for number, text in (short | {999_999: "1 M"}).items():
+        assert words.short(number) == text
 
 
 def test_a_moment_of_a_film_has_no_sixtieth_second():
-    moments = (0, 7.25, 59.94, 59.96, 67.5, 3599.99)
-    assert [words.clock(one) for one in moments] == [
-        "0:00.0",
-        "0:07.2",
-        "0:59.9",
-        "1:00.0",
-        "1:07.5",
-        "60:00.0",
-    ]
+    moments = {0: "0:00.0", 7.25: "0:07.2", 59.94: "0:59.9", 59.96: "1:00.0", 67.5: "1:07.5"}
+    for seconds, text in (moments | {3599.99: "60:00.0"}).items():
+        assert words.clock(seconds) == text
 
 
 def test_names_are_joined_as_in_english():

@@ -100,9 +100,8 @@ def _label_points(ax, xs, ys, lows, highs):
     scale = ax.figure.dpi / 72  # pixels a point
     pixels, bottoms, tops = (ax.transData.transform(np.column_stack([xs, y])) for y in (ys, lows, highs))
     taken = [Bbox.from_extents(*(pixel - 4 * scale), *(pixel + 4 * scale)) for pixel in pixels]
-    taken += [
-        Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in zip(bottoms, tops, strict=True)
-    ]
+    ends = zip(bottoms, tops, strict=True)
+    taken += [Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in ends]
     for index in np.argsort(-pixels[:, 1]):
         point = (xs.iloc[index], ys.iloc[index])
         text = ax.annotate(xs.index[index], point, size=8)
@@ -173,12 +172,7 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     filled = sides.reindex(whole).reset_index()
     coloured = (filled["label"] != filled["crowd"]) & (filled["images"] >= 10)  # fewer say nothing
     lean = (filled["with crowd"] - filled["with label"]).where(coloured)
-    text = [
-        f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
-        for count, share in zip(filled["images"], filled["with crowd"], strict=True)
-    ]
-    square = (len(names), len(names))
-    grid = pd.DataFrame(lean.to_numpy().reshape(square), names, names)
+    grid = pd.DataFrame(lean.to_numpy().reshape(len(names), len(names)), names, names)
     bar = {
         "label": "with the crowd minus with the label",
         "ticks": [-1, 0, 1],
@@ -187,8 +181,9 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     }
     look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
     sns.heatmap(grid, ax=ax, **look)
-    for place, words in enumerate(text):
+    for place, (count, share) in enumerate(zip(filled["images"], filled["with crowd"], strict=True)):
         row, column = divmod(place, len(names))
+        words = f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
         ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=8, linespacing=1.2)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)

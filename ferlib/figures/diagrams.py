@@ -154,17 +154,12 @@ def table(model: keras.Model) -> pd.DataFrame:
         ``multiplications`` (for one image).
     """
     found = [
-        {
-            "stage": " → ".join(stage.lines()),
-            "output": "×".join(map(str, stage.shape)),
-            "parameters": stage.parameters,
-            "multiplications": stage.macs,
-        }
+        (" → ".join(stage.lines()), "×".join(map(str, stage.shape)), stage.parameters, stage.macs)
         for stage in stages(model)
     ]
-    listed = pd.DataFrame(found)
-    total = listed[["parameters", "multiplications"]].sum()
-    return pd.concat([listed, pd.DataFrame([{"stage": "sum", "output": "", **total}])], ignore_index=True)
+    *_, parameters, macs = zip(*found, strict=True)
+    columns = ["stage", "output", "parameters", "multiplications"]
+    return pd.DataFrame([*found, ("sum", "", sum(parameters), sum(macs))], columns=columns)
 
 
 def architecture(model: keras.Model) -> Axes:

@@ -55,10 +55,12 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figur
             draw_face(ax, image)
             if len(row.titles):
                 colour = row.colours[position] if row.colours else INK
-                ax.set_title(
-                    row.titles[position], size=text, color=colour, loc="center", pad=2, weight="normal"
-                )
+                _title(ax, row.titles[position], size=text, color=colour)
     return fig
+
+
+def _title(ax: Axes, text: str, *, size: float = 8, color: str = INK) -> None:
+    ax.set_title(text, size=size, color=color, loc="center", pad=2, weight="normal")
 
 
 def draw_face(ax: Axes, image: np.ndarray) -> None:
@@ -95,20 +97,11 @@ def mean_faces(split: Split) -> Figure:
     fig, axes = plt.subplots(2, len(names), squeeze=False, figsize=(0.94 * len(names), 2.2))
     for name, face, difference, (above, below) in zip(names, means, differences, axes.T, strict=True):
         draw_face(above, face)
-        above.set_title(name, size=8, loc="center", pad=2, weight="normal")
+        _title(above, name)
         below.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="bilinear")
     for ax in axes.flat:
         ax.set_axis_off()
     return fig
-
-
-def _told(predictions, positions):
-    """Write what the network says about some images, and how sure it is."""
-    names = np.array(predictions.classes)[predictions.predicted[positions]]
-    return [
-        f"{name} {100 * sure:.0f} %"
-        for name, sure in zip(names, predictions.confidence[positions], strict=True)
-    ]
 
 
 def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
@@ -177,9 +170,10 @@ def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, c
         columns: Faces a row.
     """
     labels = np.array(predictions.classes)[predictions.labels[positions]]
-    titles = [
-        f"label {label}\n{told}" for label, told in zip(labels, _told(predictions, positions), strict=True)
-    ]
+    told = np.array(predictions.classes)[predictions.predicted[positions]]
+    sure = 100 * predictions.confidence[positions]
+    each = zip(labels, told, sure, strict=True)
+    titles = [f"label {label}\n{answer} {share:.0f} %" for label, answer, share in each]
     rows = [
         Row(split.images[positions[start : start + columns]], titles=titles[start : start + columns])
         for start in range(0, len(positions), columns)
@@ -205,13 +199,8 @@ def voted(
         columns: Faces a row.
     """
     lines = -(-len(positions) // columns)
-    fig, axes = plt.subplots(
-        lines,
-        2 * columns,
-        squeeze=False,
-        figsize=(3.3 * columns, 0.95 * lines),
-        width_ratios=[1, 2.4] * columns,
-    )
+    look = {"figsize": (3.3 * columns, 0.95 * lines), "width_ratios": [1, 2.4] * columns}
+    fig, axes = plt.subplots(lines, 2 * columns, squeeze=False, **look)
     for ax in axes.flat:
         ax.set_axis_off()
     for (face, bars), position in zip(axes.reshape(-1, 2), positions, strict=False):
@@ -251,9 +240,8 @@ def regions(
             its own mean, up to its own extreme.
     """
     rows = list(rows)
-    fig, axes = plt.subplots(
-        len(rows), len(names), squeeze=False, figsize=(0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)
-    )
+    size = (0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)
+    fig, axes = plt.subplots(len(rows), len(names), squeeze=False, figsize=size)
     for line, (name, maps, reach) in zip(axes, rows, strict=True):
         line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
         for ax, face, one in zip(line, faces, maps, strict=True):
@@ -263,5 +251,5 @@ def regions(
             ax.imshow(one, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.6, interpolation="bilinear")
             ax.set_axis_off()
     for ax, name in zip(axes[0], names, strict=True):
-        ax.set_title(name, size=8, loc="center", pad=2, weight="normal")
+        _title(ax, name)
     return fig

@@ -72,7 +72,10 @@ def answers_in(
 ) -> list[Face | None]:
     """Run the pipeline on frames; return the `Face` found at each box, None where none is."""
     found = reading.find([Frame(frame) for frame in frames], network, detector, None)
-    return [_at(people, box) for people, box in zip(found, boxes, strict=True)]
+    return [
+        next((face for face in people if faces.overlap(face.box, box) >= tracker.SAME_FACE), None)
+        for people, box in zip(found, boxes, strict=True)
+    ]
 
 
 def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> dict[str, Case]:
@@ -128,13 +131,6 @@ def averaged(people: list[Face | None]) -> list[Face | None]:
     return shown
 
 
-def _at(people: list[Face], box: tuple) -> Face | None:
-    return next((face for face in people if faces.overlap(face.box, box) >= tracker.SAME_FACE), None)
-
-
-# --- figures ----------------------------------------------------------------------------------------
-
-
 def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
     """Draw the way of a face through the classic pipeline, and below it through the one in use, step by step.
 
@@ -188,13 +184,11 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color="#0072B2")
     left.axvline(boxes["share"].median(), color=WRONG, lw=1.5, label="median")
-    left.set(
-        xlabel="width of the box / width of the image", ylabel="images", title="Boxes in FER-2013's images"
-    )
+    left.set(xlabel="width of the box / width of the image", ylabel="images")
+    left.set_title("Boxes in FER-2013's images")
     left.legend()
-    right.errorbar(
-        table["margin"], table["accuracy"], table["standard_error"], marker="o", color="#0072B2", capsize=3
-    )
+    look = {"marker": "o", "color": "#0072B2", "capsize": 3}
+    right.errorbar(table["margin"], table["accuracy"], table["standard_error"], **look)
     right.axvline(margin, color=RIGHT, lw=1.5, ls="--", label="margin in use")
     right.set(xlabel="margin on every side / width of the box", ylabel="accuracy", title="Read with a margin")
     for axis in (right.xaxis, right.yaxis):

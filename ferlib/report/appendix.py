@@ -41,14 +41,10 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
     if not told:
         return f"Made on {date}."
     profiles = sorted({profile for chapter in told for profile in chapter.facts["profiles"]})
-    parts = [
-        f"Made on {date}",
-        *_distinct(told, lambda facts: facts["data"]),
-        *([f"profile {' and '.join(profiles)}"] if profiles else []),
-        *(f"commit {commit}" for commit in _distinct(told, lambda facts: facts["commit"])),
-        *_distinct(told, lambda facts: facts["hardware"]),
-    ]
-    return " · ".join(parts)
+    names = ("data", "commit", "hardware")
+    data, commits, hardware = (dict.fromkeys(chapter.facts[name] for chapter in told) for name in names)
+    profile = [f"profile {' and '.join(profiles)}"] if profiles else []
+    return " · ".join([f"Made on {date}", *data, *profile, *map("commit {}".format, commits), *hardware])
 
 
 def how_made(chapters: Sequence[Chapter]) -> str:
@@ -58,11 +54,9 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         chapters: All chapters of the report.
     """
     told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
+    given = [(number, "; ".join(chapter.parameters.splitlines())) for number, chapter in _numbered(chapters)]
     rows = {
-        "Parameters": _by_chapter(
-            [(number, chapter.parameters) for number, chapter in _numbered(chapters)],
-            lambda code: span("; ".join(code.splitlines())) if code else "as in the notebook",
-        ),
+        "Parameters": _by_chapter(given, lambda code: span(code) if code else "as in the notebook"),
         "Profile": _by_chapter(told, lambda facts: " and ".join(facts["profiles"]) or "no training"),
         "Data": _by_chapter(told, lambda facts: literal(facts["data"])),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
@@ -89,10 +83,6 @@ def how_made(chapters: Sequence[Chapter]) -> str:
 def _numbered(chapters: Sequence[Chapter]) -> list[tuple[int, Chapter]]:
     """Return the chapters with their numbers; an introduction has 0."""
     return list(enumerate(chapters, start=0 if chapters[0].is_introduction else 1))
-
-
-def _distinct(chapters: Sequence[Chapter], fact: Callable[[dict], str]) -> list[str]:
-    return list(dict.fromkeys(fact(chapter.facts) for chapter in chapters))
 
 
 def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:

@@ -73,9 +73,10 @@ def _shown(cells: Sequence[NotebookNode]) -> Iterator[tuple[NotebookNode, dict]]
 def _numbers(notebooks: Sequence[NotebookNode]) -> dict[str, str]:
     """Return the names of figures and tables by label, such as "Figure 3", counted through all chapters."""
     labels = [facts["label"] for one in notebooks for _, facts in _shown(one.cells) if "label" in facts]
-    counted = {kind: [label for label in labels if label.startswith(kind)] for kind in _KINDS}
     return {
-        label: f"{_KINDS[kind]} {number}" for kind in _KINDS for number, label in enumerate(counted[kind], 1)
+        label: f"{name} {number}"
+        for kind, name in _KINDS.items()
+        for number, label in enumerate((label for label in labels if label.startswith(kind)), 1)
     }
 
 

@@ -101,11 +101,8 @@ def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%"
         raise FerlibError(f"figure {name!r}: the width is a share of the text such as '80%', not {width!r}")
     picture = save_figure(fig, name).read_text(encoding="utf-8")
     facts = {"role": "figure", "label": _label("fig", name), "caption": caption, "alt": alt, "width": width}
-    display(
-        {"image/svg+xml": picture, "text/plain": f"<Figure {name}>"},
-        metadata={"ferlib": facts},
-        raw=True,
-    )
+    data = {"image/svg+xml": picture, "text/plain": f"<Figure {name}>"}
+    display(data, metadata={"ferlib": facts}, raw=True)
     show_markdown(f"**Figure.** {caption}", {"role": "caption"})
     plt.close(fig)
 
@@ -135,11 +132,8 @@ def table(
             f"table {name!r} has no column {sorted(unknown)[0]!r}; it has {', '.join(frame.columns)}"
         )
     facts = {"role": "table", "label": _label("tbl", name), "caption": caption}
-    display(
-        {"text/html": _as_html(frame, formats), "text/plain": frame.to_string(index=False)},
-        metadata={"ferlib": facts},
-        raw=True,
-    )
+    data = {"text/html": _as_html(frame, formats), "text/plain": frame.to_string(index=False)}
+    display(data, metadata={"ferlib": facts}, raw=True)
     show_markdown(f"**Table.** {caption}", {"role": "caption"})
 
 
@@ -212,16 +206,12 @@ def _heading(column) -> str:
 
 
 def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
-    columns, styles = [], []
-    for position, heading in enumerate(frame.columns):
-        values = frame.iloc[:, position]
-        cells = _cells(values, formats.get(heading))
-        columns.append(cells)
-        styles.append(f' style="text-align: {"right" if _are_numbers(cells) else "left"}"')
-    head = "".join(
-        f'<th scope="col"{style}>{html.escape(heading)}</th>'
-        for heading, style in zip(frame.columns, styles, strict=True)
-    )
+    columns, styles, head = [], [], ""
+    for heading, values in frame.items():
+        form = formats.get(heading) or _default_format(values)
+        columns.append([html.escape(_formatted(value, form), quote=False) for value in values])
+        styles.append(f' style="text-align: {"right" if _are_numbers(columns[-1]) else "left"}"')
+        head += f'<th scope="col"{styles[-1]}>{html.escape(heading)}</th>'
     body = "\n".join(
         "<tr>" + "".join(f"<td{style}>{cell}</td>" for cell, style in zip(row, styles, strict=True)) + "</tr>"
         for row in zip(*columns, strict=True)
@@ -232,11 +222,6 @@ def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
 def _are_numbers(cells: list[str]) -> bool:
     filled = [cell for cell in cells if cell not in ("", _MISSING)]
     return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
-
-
-def _cells(values: pd.Series, form: str | Callable | None) -> list[str]:
-    form = form or _default_format(values)
-    return [html.escape(_formatted(value, form), quote=False) for value in values]
 
 
 def _default_format(values: pd.Series) -> str | Callable:
@@ -268,10 +253,5 @@ def _origin(run) -> dict:
     """Return the few facts of a run that the report prints."""
     kept = ("device", "backend", "commit", "date", "train_seconds")
     facts = {name: run.result[name] for name in kept if name in run.result}
-    return {
-        "experiment": run.experiment.id,
-        "seed": run.seed,
-        "profile": run.profile,
-        "origin": run.origin,
-        **{name: value if isinstance(value, str) else float(value) for name, value in facts.items()},
-    }
+    told = {"experiment": run.experiment.id, "seed": run.seed, "profile": run.profile, "origin": run.origin}
+    return told | {name: value if isinstance(value, str) else float(value) for name, value in facts.items()}

@@ -99,17 +99,11 @@ def read_chapter(path: Path) -> Chapter:
     opening = re.match(r"# +(?:\d+[.:]? +)?(.+)\n?", notebook.cells[0].source if notebook.cells else "")
     if not opening:
         raise FerlibError(f"{path.name}: the first cell must begin with the chapter's title, '# Title'")
-    papermill = notebook.metadata.get("papermill", {})
-    chapter = Chapter(
-        name=path.stem,
-        title=opening[1].strip(),
-        ended=papermill.get("end_time") or "",
-    )
-    card = notebook.cells[0].source[opening.end() :]
-    blocks = []
+    ended = notebook.metadata.get("papermill", {}).get("end_time") or ""
+    chapter = Chapter(path.stem, opening[1].strip(), ended=ended)
     tags = [set(cell.metadata.get("tags", [])) for cell in notebook.cells]
     setup_end = max((position for position, some in enumerate(tags) if some & _SETUP_TAGS), default=0)
-    problems = []
+    blocks, problems = [], []
     for position, cell in enumerate(notebook.cells[1:], start=1):
         if cell.cell_type == "markdown":
             blocks.append(_markdown(cell.source))
@@ -119,16 +113,11 @@ def read_chapter(path: Path) -> Chapter:
     if problems:
         raise FerlibError("; ".join(problems))
     answers = [block for block in blocks if block.startswith("**Answer**")]
-    unnumbered = " .unnumbered" if chapter.is_introduction else ""
-    heading = f"# {chapter.title} {{#{section_label(chapter.name)}{unnumbered}}}"
-    rest = [block for block in blocks if block not in answers]
-    chapter.body = "\n\n".join([heading, *_card(_with_answer(card, answers)), *rest])
+    card = _card(_with_answer(notebook.cells[0].source[opening.end() :], answers))
+    label = "sec-" + re.sub(r"^\d+_", "", chapter.name).replace("_", "-")  # 03_deep_cnn is @sec-deep-cnn
+    heading = f"# {chapter.title} {{#{label}{' .unnumbered' if chapter.is_introduction else ''}}}"
+    chapter.body = "\n\n".join([heading, *card, *(block for block in blocks if block not in answers)])
     return chapter
-
-
-def section_label(name: str) -> str:
-    """Return the label of a chapter: ``@sec-deep-cnn`` refers to ``03_deep_cnn``."""
-    return "sec-" + re.sub(r"^\d+_", "", name).replace("_", "-")
 
 
 def literal(text: str) -> str:
@@ -143,18 +132,18 @@ def fence(text: str, kind: str) -> str:
         text: Code or output.
         kind: Class of the block, such as ``python``.
     """
-    marks = "`" * max(3, _more_backquotes(text))
+    marks = max("```", _more_backquotes(text))
     return f"{marks} {kind}\n{text}\n{marks}"
 
 
 def span(text: str) -> str:
     """Return a line of code as Markdown that no backquotes in it can end."""
-    marks = "`" * _more_backquotes(text)
+    marks = _more_backquotes(text)
     return f"{marks} {text} {marks}"
 
 
-def _more_backquotes(text: str) -> int:
-    return 1 + max((len(run) for run in re.findall("`+", text)), default=0)
+def _more_backquotes(text: str) -> str:
+    return max(re.findall("`+", text), default="") + "`"
 
 
 def as_terminal(text: str) -> str:
@@ -201,7 +190,7 @@ def _card(text: str) -> list[str]:
         return [_markdown(text)] if text.strip() else []
     pairs[-1], _, after = pairs[-1].partition("\n\n")
     definitions = "\n\n".join(
-        f"{term}\n:   {_indented(_markdown(meaning.strip()))}"
+        f"{term}\n:   " + _markdown(meaning.strip()).replace("\n", "\n    ")
         for term, meaning in zip(pairs[::2], pairs[1::2], strict=True)
         if term in CARD[:2]
     )
@@ -216,10 +205,6 @@ def _with_answer(card: str, answers: list[str]) -> str:
         before, needs, after = card.partition("**Needs**")
         card = f"{before.rstrip()}\n\n{flat}\n\n{needs}{after}"
     return card
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n    ")
 
 
 def _markdown(source: str) -> str:

@@ -9,8 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
+import papermill
+from jupyter_client import AsyncKernelManager
+
 from ferlib import paths
+from ferlib.data import fer2013
 from ferlib.labels import FerlibError
+from ferlib.report import copies, document
 from ferlib.train.experiments import TRAINED
 from ferlib.words import printable
 
@@ -100,8 +106,6 @@ def _separate_quick_folders() -> None:
 
 def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
     """Digest what every notebook depends on, runs aside: library, data, record, network, profile, seeds."""
-    from ferlib.data import fer2013
-
     dataset = fer2013.load()
     where = f" ({dataset.location})" if dataset.location else ""
     print(printable(f"Data: {dataset.source}{where}"), file=sys.stderr)
@@ -169,11 +173,6 @@ def execute(
     Raises:
         FerlibError: The notebook fails, or ends early.
     """
-    import nbformat
-    import papermill
-
-    from ferlib.report import document
-
     print(f"{place} {path.stem}", file=sys.stderr)
     start = time.perf_counter()
     with paths.written_atomically(target) as working:
@@ -206,25 +205,22 @@ def execute(
 
 def _stamp(target: Path, key: str) -> None:
     """Write into an executed notebook what it was made from."""
-    import nbformat
-
     notebook = nbformat.read(target, 4)
     notebook.metadata["ferlib"] = {"key": key}
+    _write(notebook, target)
+
+
+def _write(notebook: nbformat.NotebookNode, target: Path) -> None:
     with paths.written_atomically(target) as temporary:
         nbformat.write(notebook, temporary)
 
 
 def _copy_for_readers(executed: list[Path]) -> None:
     """Copy executed notebooks to where people read them."""
-    import nbformat
-
-    from ferlib.report import copies
-
     notebooks = [nbformat.read(path, 4) for path in executed]
     copies.for_readers(notebooks)
     for path, notebook in zip(executed, notebooks, strict=True):
-        with paths.written_atomically(paths.reports() / "notebooks" / path.name) as temporary:
-            nbformat.write(notebook, temporary)
+        _write(notebook, paths.reports() / "notebooks" / path.name)
 
 
 class _Terminal:
@@ -243,7 +239,6 @@ def _kernel_manager(log: Path) -> type:
     TensorFlow greets every process with notices that no setting silences. And where it computes several
     operations at once, the gradients of a large network differ in their last digits from process to process.
     """
-    from jupyter_client import AsyncKernelManager
 
     class LoggingKernelManager(AsyncKernelManager):
         def __init__(self, **options):  # its connection file would stay in the user's home after a kill

@@ -30,16 +30,8 @@ _TYPST = """#import "report.typ": *
 $body$
 """
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_REQUIRED = {"title", "subtitle", "authors", "course"}
-_KINDS = {
-    "title": str,
-    "subtitle": str,
-    "authors": list,
-    "course": str,
-    "institution": str,
-    "date": datetime.date,
-    "keywords": list,
-}
+_REQUIRED = {"title": str, "subtitle": str, "authors": list, "course": str}
+_KINDS = _REQUIRED | {"institution": str, "date": datetime.date, "keywords": list}
 
 
 def render(executed: Sequence[Path], out_directory: Path, *, meta: Path | None = None) -> tuple[Path, Path]:
@@ -72,13 +64,14 @@ def render(executed: Sequence[Path], out_directory: Path, *, meta: Path | None =
     for name, content in results.items():
         with paths.written_atomically(Path(out_directory) / name) as temporary:
             temporary.write_bytes(content)
-    return Path(out_directory) / "report.html", Path(out_directory) / "report.pdf"
+    return tuple(Path(out_directory) / name for name in results)
 
 
 def _settings(path: Path, chapters: Sequence[Chapter]) -> dict:
     """Return what the title page, headers and metadata say."""
     given = _title_page(path)
-    day = given.get("date") or _newest_day(chapters)
+    newest = max(filter(None, (chapter.ended for chapter in chapters)), default="1970-01-01")
+    day = given.get("date") or datetime.datetime.fromisoformat(newest).date()
     date = f"{day.day} {day:%B %Y}"
     return {
         "institution": "",
@@ -100,27 +93,20 @@ def _title_page(path: Path) -> dict:
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # of dates and nesting, too
         said = " ".join(str(error).split())
         raise FerlibError(f"{path} cannot be read as YAML for the title page: {said}; mend it") from error
-    if not isinstance(given, dict) or (missing := _REQUIRED - set(given)):
-        names = missing if isinstance(given, dict) else _REQUIRED
-        raise FerlibError(f"{path} has no {', '.join(sorted(names))}; the title page needs them")
+    if missing := set(_REQUIRED) - set(given if isinstance(given, dict) else ()):
+        raise FerlibError(f"{path} has no {', '.join(sorted(missing))}; the title page needs them")
     for name, value in given.items():
         if name not in _KINDS:
             raise FerlibError(f"{path} has an unknown entry {name!r}; it may hold {', '.join(_KINDS)}")
         if not isinstance(value, _KINDS[name]):
-            raise FerlibError(
-                f"{path}: {name} is {repr(value)}, which is not a {_KINDS[name].__name__}; mend it"
-            )
+            kind = _KINDS[name].__name__
+            raise FerlibError(f"{path}: {name} is {repr(value)}, which is not a {kind}; mend it")
         for text in value if isinstance(value, list) else [value]:
             if name != "date" and (not isinstance(text, str) or _UNWRITABLE.search(text)):
                 raise FerlibError(f"{path}: {name} holds {repr(text)}, which is not plain text; mend it")
         if name in _REQUIRED and not value:
             raise FerlibError(f"{path}: {name} is empty; the title page needs it")
     return given
-
-
-def _newest_day(chapters: Sequence[Chapter]) -> datetime.date:
-    ends = [chapter.ended for chapter in chapters if chapter.ended]
-    return datetime.datetime.fromisoformat(max(ends, default="1970-01-01")).date()
 
 
 def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> None:
@@ -139,13 +125,9 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
         appendix.printed_code(),
     ]
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
-    abstract = " ".join(chapter.abstract for chapter in chapters if chapter.abstract)
-    metadata = {
-        **{name: _literally(value) for name, value in settings.items()},
-        "abstract": abstract,
-        "link-citations": True,
-        "lang": "en",
-    }
+    metadata = {name: _literally(value) for name, value in settings.items()}
+    metadata |= {"abstract": " ".join(chapter.abstract for chapter in chapters if chapter.abstract)}
+    metadata |= {"link-citations": True, "lang": "en"}
     (work / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 
 
@@ -157,15 +139,10 @@ def _literally(value: object) -> object:
 
 
 def _pandoc(work: Path, form: str, template: str, *options: str) -> str:
-    arguments = [
-        "--standalone",
-        f"--metadata-file={work / 'metadata.json'}",
-        f"--lua-filter={work / 'report.lua'}",
-        f"--template={work / template}",
-        f"--bibliography={work / 'references.bib'}",
-        "--wrap=none",
-        *options,
-    ]
+    files = {"metadata-file": "metadata.json", "lua-filter": "report.lua", "template": template}
+    files["bibliography"] = "references.bib"
+    arguments = [f"--{name}={work / file}" for name, file in files.items()]
+    arguments += ["--standalone", "--wrap=none", *options]
     try:
         return pypandoc.convert_file(str(work / "report.md"), form, format=_MARKDOWN, extra_args=arguments)
     except RuntimeError as error:

@@ -118,7 +118,7 @@ def compare(again, copy) -> tuple[int, float, str, bool]:
     """
     now, then = _shown(again), _shown(copy)
     figures, largest, where, words = 0, 0.0, "", ""
-    for id in {**now, **then}:
+    for id in now | then:
         here = now.get(id) or _Shown(then[id].cell)
         there = then.get(id) or _Shown(here.cell)
         figures += len(here.numbers)

@@ -109,8 +109,9 @@ def finished(html: str, folder: Path) -> str:
         html: From pandoc, with an empty style sheet and a policy to fill.
         folder: Where its pictures lie.
     """
-    # Browsers stretch a hat or tilde over a letter into an arc.
-    html = re.sub('<mo accent="true">([\u0302\u0303])</mo>', _unstretched, html)
+    for mark, plain in {"\u0302": "^", "\u0303": "~"}.items():  # which browsers stretch into arcs
+        unstretched = f'<mo accent="true" stretchy="false">{plain}</mo>'
+        html = html.replace(f'<mo accent="true">{mark}</mo>', unstretched)
     soup = BeautifulSoup(html, "html.parser")
     rules: dict[str, str] = {}
     for tag in soup.find_all(style=True):
@@ -159,11 +160,6 @@ def _on_dark(colour: str) -> str:
     return "#" + "".join(
         f"{round(low + (high - low) * share):02x}" for share, (low, high) in zip(turned, ends, strict=True)
     )
-
-
-def _unstretched(mark: re.Match) -> str:
-    plain = {"\u0302": "^", "\u0303": "~"}[mark[1]]
-    return f'<mo accent="true" stretchy="false">{plain}</mo>'
 
 
 def _digest(text: str) -> str:

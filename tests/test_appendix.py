@@ -1,8 +1,12 @@
-"""The report tells how it was made, and warns where its numbers are no findings."""
+"""The report tells how it was made, warns where its numbers are no findings, and prints code by name."""
+
+import ast
 
 import pytest
 from chapters import FACTS
 
+from ferlib import paths
+from ferlib.labels import FerlibError
 from ferlib.report import appendix
 from ferlib.report.document import Chapter, literal
 
@@ -44,12 +48,58 @@ def test_chapters_say_who_made_their_runs():
     assert "| 2\\ \\ Y | – | – | – |" in page
 
 
-def test_an_introduction_is_no_numbered_chapter():
+def test_an_introduction_has_no_number_and_without_facts_there_is_a_date():
     chapters = [Chapter("00_introduction", "Introduction"), Chapter("01_x", "X")]
     page = appendix.how_made(chapters)
-    assert "| Introduction | –" in page
-    assert "| 1\\ \\ X | –" in page
+    assert "| Introduction | –" in page and "| 1\\ \\ X | –" in page
+    assert appendix.summary(chapters, "1 May 2026") == "Made on 1 May 2026."
 
 
-def test_summary_without_facts_tells_the_date():
-    assert appendix.summary([Chapter("01_x", "X")], "1 May 2026") == "Made on 1 May 2026."
+MODULE = '''
+import os
+
+@decorated
+def first(a):
+    """Say."""
+    return a
+
+
+class Kind:
+    size: int = 3
+
+    @property
+    def second(self):
+        return 2
+
+
+TABLE = (
+    1,
+)
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("first", '@decorated\ndef first(a):\n    """Say."""\n    return a'),
+        ("Kind.second", "@property\ndef second(self):\n    return 2"),
+        ("Kind.size", "size: int = 3"),
+        ("TABLE", "TABLE = (\n    1,\n)"),
+    ],
+)
+def test_code_is_found_by_name_as_it_stands(tmp_path, name, expected):
+    module = tmp_path / "some.py"
+    module.write_text(MODULE)
+    assert appendix.source(module, name) == expected
+    with pytest.raises(FerlibError, match=r"some.py has no Kind.third"):
+        appendix.source(module, "Kind.third")
+
+
+def test_the_appendix_has_networks_augmentation_training_and_experiments():
+    text = appendix.printed_code()
+    for code in ("def lean_cnn(", "def resample(", "def epoch(self)", '_row("lean"'):
+        assert code in text
+    assert "report.figure" not in text
+    for module, names in appendix.PRINTED.values():
+        for name in names.split():
+            ast.parse(appendix.source(paths.PACKAGE / module, name))
