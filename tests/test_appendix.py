@@ -39,19 +39,18 @@ def test_facts_are_told_once_or_with_their_chapters():
     assert f"Hardware\n:   {literal('A processor, 2 cores, 8 GiB memory')}\n" in page
 
 
-def test_chapters_say_who_made_their_runs():
+def test_the_report_says_who_made_its_runs_each_counted_once():
     run = FACTS["runs"][0]
     quick = {**run, "profile": "quick", "origin": "runs"}
-    runs = [run, run, quick, {**quick, "device": "A CPU"}]
-    page = appendix.how_made([chapter(runs=runs), Chapter("02_y", "Y")])
-    assert "| 4 | 2 | 1 × quick on A CPU; 2 × full, 1 × quick on A GPU |" in page
-    assert "| 2\\ \\ Y | – | – | – |" in page
+    runs = [run, {**run, "seed": 1}, quick, {**quick, "device": "A CPU"}]
+    page = appendix.how_made([chapter(runs=runs), chapter(runs=runs[:1]), Chapter("03_y", "Y")])
+    told = "4, of which 2 are from the record: 1 × quick on A CPU; 2 × full, 1 × quick on A GPU"
+    assert f"Trainings\n:   {literal(told)}\n" in page
+    assert "Trainings" not in appendix.how_made([Chapter("01_x", "X")])
 
 
-def test_an_introduction_has_no_number_and_without_facts_there_is_a_date():
+def test_without_facts_there_is_a_date():
     chapters = [Chapter("00_introduction", "Introduction"), Chapter("01_x", "X")]
-    page = appendix.how_made(chapters)
-    assert "| Introduction | –" in page and "| 1\\ \\ X | –" in page
     assert appendix.summary(chapters, "1 May 2026") == "Made on 1 May 2026."
 
 

@@ -71,10 +71,10 @@ def shown(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "claim": judged["claim"] + reported,
-            "measured": judged["measured"],
+            "measured": judged["measured"].where(judged["why"] == "", judged["why"]),
             "effect": [_effect(row) for row in judged.itertuples()],
             "p": judged["p_holm"].map(p_value),
-            "verdict": judged["verdict"] + judged["why"].map(lambda text: f" ({text})" if text else ""),
+            "verdict": judged["verdict"],
         }
     )
 

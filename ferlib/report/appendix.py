@@ -60,22 +60,21 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         "Profile": _by_chapter(told, lambda facts: " and ".join(facts["profiles"]) or "no training"),
         "Data": _by_chapter(told, lambda facts: literal(facts["data"])),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
-        "Notes": _by_chapter(told, lambda facts: literal("; ".join(facts["notes"])) or "none"),
+        "Notes": _by_chapter(told, lambda facts: literal("; ".join(facts["notes"]))),
         "Hardware": _by_chapter(told, lambda facts: literal(facts["hardware"])),
         "Versions": _by_chapter(told, lambda facts: ", ".join(map(" ".join, facts["versions"].items()))),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
-    if not any(facts["notes"] for _, facts in told):
-        del rows["Notes"]
+    runs = [tuple(sorted(run.items())) for _, facts in told for run in facts.get("runs", ())]
+    rows["Trainings"] = _trainings([dict(run) for run in dict.fromkeys(runs)])
+    rows = {term: text for term, text in rows.items() if text}
     return "\n\n".join(
         [
             "# How this report was made {#sec-how-made .unnumbered}",
             "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
             "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
-            "and splits: whoever computes the same one has the same data. @tbl-how-made tells which "
-            "trainings each chapter shows.",
+            "and splits: whoever computes the same one has the same data.",
             *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
-            _runs_table(chapters),
         ]
     )
 
@@ -98,32 +97,22 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
     )
 
 
-def _runs_table(chapters: Sequence[Chapter]) -> str:
-    lines = ["| Chapter | Trainings | Recorded | Made by |", "|:--|--:|--:|:--|"]
-    for number, chapter in _numbered(chapters):
-        runs = chapter.facts.get("runs", [])
-        title = f"{number}\\ \\ {chapter.title}" if number else chapter.title
-        recorded = sum(run["origin"] == "record" for run in runs)
-        numbers = f"{len(runs)} | {recorded}" if runs else "– | –"
-        lines.append(f"| {title} | {numbers} | {_makers(runs) or '–'} |")
-    caption = "Trainings that each chapter shows, how many of them come from the record, and what made them."
-    return "::: {#tbl-how-made .table}\n" + caption + "\n\n" + "\n".join(lines) + "\n:::"
-
-
-def _makers(runs: list[dict]) -> str:
-    """Return how many runs of each profile a device made."""
+def _trainings(runs: Sequence[dict]) -> str:
+    """Return how many runs a report shows, and how many of each profile a device made; empty without any."""
     makers: dict[str, Counter] = {}
     for run in runs:
         makers.setdefault(run.get("device", "unknown device"), Counter())[run["profile"]] += 1
-    return "; ".join(
+    made = "; ".join(
         ", ".join(f"{count} × {profile}" for profile, count in sorted(profiles.items())) + f" on {device}"
         for device, profiles in sorted(makers.items())
     )
+    recorded = sum(run["origin"] == "record" for run in runs)
+    return literal(f"{len(runs)}, of which {recorded} are from the record: {made}") if runs else ""
 
 
 PRINTED = {
     "The best network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
-    "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample relight erase"),
+    "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
         "train/experiments.py",
