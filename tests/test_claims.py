@@ -114,11 +114,6 @@ def test_batches_double_from_row_to_row():
     assert len(alike) == 1, "nothing else differs"
 
 
-def test_the_fewest_seeds_of_a_claim_are_told():
-    runs = pair("deep_both", "deep_plain")
-    assert [judged(some, "Augmentation and tuning")["seeds"] for some in (runs, runs[:4], [])] == [3, 1, 0]
-
-
 def overfitting_runs(plain, augmented):
     shares = {"deep_plain": plain, "deep_tuned": plain, "deep_augmented": augmented, "deep_both": augmented}
     return [made_up.run(id, 0.6, train_accuracy=share) for id, share in shares.items()]

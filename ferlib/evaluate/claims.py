@@ -50,9 +50,8 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
 
     Returns:
         One row a claim: ``claim``, ``reported``, ``measured``, ``test``, ``effect`` with its 95 % interval
-        ``low`` to ``high`` (shares, positive where the claim is right), ``p_holm``, ``verdict``, ``seeds``
-        (of the row that has fewest) and, where it is "not tested", ``why``. With one seed a verdict speaks
-        of the networks at hand, not of the way they were trained.
+        ``low`` to ``high`` (shares, positive where the claim is right), ``p_holm``, ``verdict`` and,
+        where it is "not tested", ``why``.
     """
     found = summary.rows(runs)
     table = pd.DataFrame([_row(claim, found, _obstacle(claim, found, dataset)) for claim in CLAIMS])
@@ -60,7 +59,6 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     table["p"] = table["p"].where(tested)
     if tested.any():
         table.loc[tested, "p"] = metrics.holm(table.loc[tested, "p"])
-    table["seeds"] = [min((len(found[id]) for id in _needed(claim, found)), default=0) for claim in CLAIMS]
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
     return table.rename(columns={"p": "p_holm"})
 

@@ -78,11 +78,11 @@ _PERCENT = ticker.FuncFormatter(lambda share, _: minus(f"{100 * share:.3g} %"))
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
-    for (group, rows), colour in zip(table.groupby("group", sort=False), GROUP_COLOURS, strict=False):
+    for (_, rows), colour in zip(table.groupby("group", sort=False), GROUP_COLOURS, strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
         look = {"color": colour, "elinewidth": 1.2, "markersize": 6}
-        ax.errorbar(rows["compute"], middle, errors, fmt="o", label=group, **look)
+        ax.errorbar(rows["compute"], middle, errors, fmt="o", **look)
     ax.set(xscale="log", xlabel="multiplications in training", ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.minorticks_off()
