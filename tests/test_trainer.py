@@ -383,6 +383,16 @@ def test_auto_takes_cpu_runs_only_without_a_gpu_and_leaves_out_seeds_of_a_smalle
     assert run.profile == "full" and counted[2:] == [("first", 0)]
 
 
+def test_rows_that_could_only_be_trained_quickly_are_left_out_beside_larger_ones(dataset, table, counted):
+    (alone,) = trainer.obtain(["second"], dataset, comparable=True)
+    assert alone.profile == "quick" and len(counted) == 1
+    record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
+    for rows in (["first", "second"], ["first", "cnn"]):  # run quickly, and not run
+        (run,) = trainer.obtain(rows, dataset, comparable=True)
+        assert (run.experiment.id, run.profile) == ("first", "full")
+    assert len(counted) == 1
+
+
 def test_the_record_serves_its_own_data_seed_and_row_only(dataset, table, counted, monkeypatch):
     record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     other = replace(dataset, fingerprint="0" * 64)

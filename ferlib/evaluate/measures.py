@@ -15,7 +15,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments
 from ferlib.train.record import Run
-from ferlib.words import percent, points
+from ferlib.words import listed, percent, points
 
 CLOSE = 0.05
 """Training and validation accuracy closer than this count as close."""
@@ -41,15 +41,13 @@ class Finding:
     """What was measured about a claim.
 
     Attributes:
-        measured: The numbers, in words.
-        test: What the effect is and how it was tested.
+        measured: The numbers and, where they don't say it, what the effect is.
         effect: Positive where the claim is right.
         sampled: Whether chance enters, so that a p-value makes sense.
         untested: Why the runs, though there, say nothing about the claim; empty where they do.
     """
 
     measured: str
-    test: str
     effect: Sampled
     sampled: bool = True
     untested: str = ""
@@ -61,7 +59,7 @@ def better(first: str, second: str):
     def measure(found: Rows) -> Finding:
         one, two = (summary.accuracy(found[id], "test") for id in (first, second))
         measured = f"{first} {percent(one.value)} against {second} {percent(two.value)}"
-        return Finding(measured, "paired difference", one - two)
+        return Finding(measured, one - two)
 
     return measure
 
@@ -93,23 +91,20 @@ def gets_stuck(found: Rows) -> Finding:
     rise = sum(rises) * (1 / len(rises))
     last = np.mean([run.history["accuracy"].iloc[-1] for run in runs])
     measured = (
-        f"training accuracy, of augmented images, ends at {percent(last)} and rises by {points(rise.value)} "
-        "in a fifth of the epochs"
+        f"accuracy on augmented images ends at {percent(last)}, rising by {points(rise.value)} in a fifth of "
+        f"the epochs; {100 * STUCK:.0f} point minus that"
     )
-    return Finding(measured, f"{points(STUCK)} minus that rise", STUCK - rise)
+    return Finding(measured, STUCK - rise)
 
 
 def overfits(found: Rows) -> Finding:
     """Measure how much larger the gap is without augmentation."""
     pairs = [("deep_plain", "deep_augmented"), ("deep_tuned", "deep_both")]
     gaps = {id: _gap(found[id]) for pair in pairs for id in pair}
-    measured = "; ".join(
-        f"{id}: training {percent(summary.training_accuracy(found[id]))}, gap {points(gaps[id].value)}, "
-        f"with augmentation {points(gaps[other].value)}"
-        for id, other in pairs
+    measured = "gaps, and those with augmentation: " + "; ".join(
+        f"{id} {points(gaps[id].value)}, {points(gaps[other].value)}" for id, other in pairs
     )
-    effect = metrics.smallest(gaps[id] - gaps[other] for id, other in pairs)
-    return Finding(measured, "smaller difference of gaps", effect)
+    return Finding(measured, metrics.smallest(gaps[id] - gaps[other] for id, other in pairs))
 
 
 def stops_early(found: Rows) -> Finding:
@@ -121,12 +116,12 @@ def stops_early(found: Rows) -> Finding:
     low, high = price.interval()
     used = np.mean([run.result["epochs"] for run in early])
     measured = (
-        f"{used:.0f} instead of {all_epochs:.0f} epochs; test accuracy changes by {points(price.value)} "
-        f"(95 % interval {points(low)} to {points(high)})"
+        f"{used:.0f} instead of {all_epochs:.0f} epochs; accuracy changes by {points(price.value)} "
+        f"({points(low)} to {points(high)}); share of epochs saved"
     )
     stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
     why = "" if stopped else "early stopping ended no run before its last epoch"
-    return Finding(measured, "share of epochs saved", metrics.ratio(saved), sampled=False, untested=why)
+    return Finding(measured, metrics.ratio(saved), sampled=False, untested=why)
 
 
 def large_batches(found: Rows) -> Finding:
@@ -143,23 +138,21 @@ def large_batches(found: Rows) -> Finding:
     by_image = metrics.ratio((away @ correct / (away**2).sum())[None])
     slope += by_image - by_image.value
     means = {id: np.mean([run.test.accuracy for run in found[id]]) for id in BATCHES}
-    listed = ", ".join(f"{experiments.find(id).batch_size}: {percent(mean)}" for id, mean in means.items())
-    measured = f"{listed}; {points(slope.value)} a doubling, from {len(trainings)} trainings"
-    return Finding(measured, "the same, negated", -slope)
+    sizes = ", ".join(f"{experiments.find(id).batch_size}: {percent(mean)}" for id, mean in means.items())
+    return Finding(f"{sizes}; loss a doubling, from {len(trainings)} trainings", -slope)
 
 
 def stay_close(found: Rows) -> Finding:
     """Measure whether gaps are small in all rows but the deep ones without augmentation."""
     close, apart = ({id: _gap(found[id]) for id in ids} for ids in (CLOSE_ROWS, OPEN_ROWS))
     widest = max(close, key=lambda id: close[id].value)
+    near = sum(gap.value < CLOSE for gap in close.values())
     measured = (
-        f"widest gap among the others: {widest}, {points(close[widest].value)}; "
-        + ", ".join(f"{id} {points(gap.value)}" for id, gap in apart.items())
-        + f"; {sum(gap.value < CLOSE for gap in close.values())} of {len(close)} others are close"
+        f"gap of {widest} {points(close[widest].value)}; {near} of {len(close)} others are close; "
+        f"distance of the worst from {100 * CLOSE:.0f} points"
     )
     effects = [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
-    test = f"distance of the worst row from a gap of {100 * CLOSE:.0f} points"
-    return Finding(measured, test, metrics.smallest(effects))
+    return Finding(measured, metrics.smallest(effects))
 
 
 def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
@@ -174,37 +167,38 @@ def _recalls(runs: Sequence[Run]) -> dict[str, Sampled]:
 
 def easiest(found: Rows) -> Finding:
     """Measure whether happy and surprise have the highest recalls."""
-    best = summary.best_row(run for runs in found.values() for run in runs)
-    recalls = _recalls(found[best])
-    ranked = sorted(recalls, key=lambda name: -recalls[name].value)
-    measured = f"recall of {best}: " + ", ".join(f"{name} {percent(recalls[name].value)}" for name in ranked)
-    easy = metrics.smallest(recalls[name] for name in ("happy", "surprise"))
-    effect = easy - metrics.largest(recalls[name] for name in set(recalls) - {"happy", "surprise"})
-    return Finding(measured, "lower of the two minus the highest other", effect)
+    recalls = _recalls(_best(found))
+    easy = {name: recalls.pop(name) for name in ("happy", "surprise")}
+    following = max(recalls, key=lambda name: recalls[name].value)
+    named = easy | {following: recalls[following]}
+    measured = "recall of " + ", ".join(f"{name} {percent(recall.value)}" for name, recall in named.items())
+    effect = metrics.smallest(easy.values()) - metrics.largest(recalls.values())
+    return Finding(f"{measured}; lower of the two minus the highest other", effect)
 
 
-def goes_to(true: Sequence[str], targets: Sequence[str]):
-    """Measure by how much mistakes on some classes go to certain others beyond what their images explain."""
-    test = "share of mistakes minus chance" + (", the smallest" if len(true) > 1 else "")
+def goes_to(*ways: tuple[str, str]):
+    """Measure by how much mistakes on one class go to another beyond what its images explain.
+
+    Args:
+        ways: A true class and the class it is mistaken for; of several ways, the smallest excess counts.
+    """
 
     def measure(found: Rows) -> Finding:
-        best = summary.best_row(run for runs in found.values() for run in runs)
-        tests = metrics.aligned([run.test for run in found[best]])
-        labels, classes = tests[0].labels, tests[0].classes
-        texts, effects = [], []
-        for name in true:
-            code, others = classes.index(name), [classes.index(one) for one in targets if one != name]
-            told = np.stack([one.predicted for one in tests])
-            wrong = (labels == code) & (told != code)
-            chance = np.isin(labels, others).sum() / (labels != code).sum()
-            share = metrics.ratio(wrong & np.isin(told, others), wrong, row=best)
-            each = [
-                f"{classes[one]} {percent((wrong & (told == one)).sum() / wrong.sum())}" for one in others
-            ]
-            among = f"{percent(share.value)} of its mistakes" + f" ({', '.join(each)})" * (len(each) > 1)
-            to = " or ".join(classes[other] for other in others)
-            texts.append(f"{name} to {to}: {among}, {percent(chance)} by chance")
-            effects.append(share - chance)
-        return Finding(f"{best}: " + "; ".join(texts), test, metrics.smallest(effects))
+        runs = _best(found)
+        tests = metrics.aligned([run.test for run in runs])
+        labels, told = tests[0].labels, np.stack([one.predicted for one in tests])
+        shares, chances = [], []
+        for way in ways:
+            true, other = map(tests[0].classes.index, way)
+            wrong = (labels == true) & (told != true)
+            shares.append(metrics.ratio(wrong & (told == other), wrong, row=runs[0].experiment.id))
+            chances.append((labels == other).sum() / (labels != true).sum())
+        measured = f"{listed([percent(share.value) for share in shares])} of the mistakes, by chance "
+        excess = metrics.smallest(share - chance for share, chance in zip(shares, chances, strict=True))
+        return Finding(measured + listed([percent(chance) for chance in chances]), excess)
 
     return measure
+
+
+def _best(found: Rows) -> Sequence[Run]:
+    return found[summary.best_row(run for runs in found.values() for run in runs)]

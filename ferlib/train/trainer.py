@@ -101,6 +101,7 @@ def obtain(
     *,
     seeds: Iterable[int] = (0,),
     profile: str = "auto",
+    comparable: bool = False,
     until: float | None = None,
     trainer: Callable | None = None,
 ) -> list[Run]:
@@ -116,6 +117,8 @@ def obtain(
         dataset: Images.
         seeds: Seeds of each row.
         profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        comparable: Leave rows out that could only be trained quickly where others were not: they could not
+            be compared.
         until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
         trainer: Trains the missing runs, given ``(row, seed)`` pairs, dataset, profile and until,
             and returns those that it finished in a dict by pair; None trains one after the other here.
@@ -130,10 +133,18 @@ def obtain(
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
             row, run = _stand_in(row, seed, dataset, profile)
         found[row, seed] = run
+    if comparable:
+        found = _comparable(found, choose_profile(profile))
     found = _of_one_scale(found, choose_profile(profile))
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), until)
     return [run for run in found.values() if run is not None]
+
+
+def _comparable(found: dict, profile: str) -> dict:
+    """Leave out runs that are quick, or would be, where others are not."""
+    quick = {pair for pair, run in found.items() if (run.profile if run else profile) == "quick"}
+    return {pair: run for pair, run in found.items() if pair not in quick or len(quick) == len(found)}
 
 
 def _of_one_scale(found: dict, profile: str) -> dict:
