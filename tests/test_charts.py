@@ -88,6 +88,18 @@ def test_two_truths_shows_counts_and_whose_side_the_network_takes():
     assert colours[0, 1] == pytest.approx(0.5) and np.ma.getmaskarray(colours)[0, 0]
 
 
+def test_reliability_is_drawn_where_there_are_images():
+    bins = pd.DataFrame({"confidence": [0.3, 0.5, 0.9], "hits": [0.2, 0.4, 0.8], "images": [29, 30, 200]})
+    ax = charts.reliability({"lean": bins, "lean_crowd": bins.assign(hits=[0.3, 0.5, 0.9])})
+    names = [text.get_text() for text in ax.get_legend().texts]
+    assert names == ["as sure as people", "lean", "lean_crowd"]
+    _, lean, people = ax.lines
+    assert lean.get_xydata().tolist() == [[0.5, 0.4], [0.9, 0.8]] and people.get_ydata().tolist() == [
+        0.5,
+        0.9,
+    ]
+
+
 def test_two_judges_stand_beside_each_other_with_their_intervals():
     columns = {"label": [0.7, 0.6], "label_low": [0.6, 0.5], "label_high": [0.8, 0.7]}
     columns |= {"crowd": [0.65, 0.85], "crowd_low": [0.6, 0.8], "crowd_high": [0.7, 0.9]}

@@ -130,6 +130,9 @@ def test_cross_entropy_and_calibration_are_to_the_shares_of_votes(judged, cast):
     assert row["cross_entropy"] == pytest.approx(np.mean(surprises))
     # All answers have the confidence 0.8, so that there is one bin.
     assert row["calibration_error"] == pytest.approx(np.mean(np.abs(gaps)), abs=1e-6)
+    (bin,) = crowd.reliability(judged[0]).to_dict("records")
+    assert bin["images"] == 2 * enough.sum(), "of two seeds"
+    assert bin["confidence"] - bin["hits"] == pytest.approx(np.mean(gaps), abs=1e-6)
 
 
 def test_labels_and_crowd_stand_in_the_table_as_readers(judged, cast):

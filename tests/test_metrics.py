@@ -28,6 +28,14 @@ def test_error_is_the_distance_in_bins_weighed_by_their_images():
     assert metrics.expected_calibration_error(metrics.with_temperature(one, 0.4)) > 0.15, "overconfident"
 
 
+def test_reliability_is_right_and_sure_in_each_bin_of_the_error():
+    one = calibrated()
+    bins = metrics.reliability(one.confidence, one.correct)
+    gaps = (bins["confidence"] - bins["hits"]).abs()
+    assert (gaps * bins["images"]).sum() / len(one) == pytest.approx(metrics.expected_calibration_error(one))
+    assert bins["images"].sum() == len(one) and bins["confidence"].is_monotonic_increasing
+
+
 def test_certainty_stands_in_the_last_bin_and_doubt_in_the_first():
     certain = np.eye(7, dtype="float32")[[0, 0, 1]]
     sure = Predictions(np.zeros(3, int), certain, np.array(list("abc")), CLASSES)

@@ -63,6 +63,12 @@ class Judged:
         return np.stack([one.predicted for one in self.predictions])
 
     @property
+    def confirmed(self) -> np.ndarray:
+        """Share of people who give the networks' answers, float (seeds, n)."""
+        shares = votes.distribution(self.cast)
+        return np.stack([shares[np.arange(len(shares)), answers] for answers in self.told])
+
+    @property
     def by_crowd(self) -> Sampled:
         """Share of images with a crowd's answer on which the networks give it, too."""
         return self.share(self.told == self.seen, self.seen >= 0)
@@ -162,7 +168,6 @@ def _summary(one: Judged) -> dict:
     seen, told, enough = one.seen, one.told, votes.enough(one.cast)
     unique, shares = seen >= 0, votes.distribution(one.cast)
     agreed, clean = unique & votes.agreed(one.cast), unique & one.clean
-    said = np.stack([np.take_along_axis(shares, answers[:, np.newaxis], axis=1)[:, 0] for answers in told])
     chances = np.maximum([network.probabilities for network in one.predictions], _LEAST, dtype="float64")
     sampled = {
         "crowd": one.by_crowd,
@@ -175,7 +180,7 @@ def _summary(one: Judged) -> dict:
         del sampled["cross_entropy"]  # infinite: a label gives nothing to what it does not name
     errors = [
         metrics.expected_calibration_error(network.take(enough), hits=hits[enough])
-        for network, hits in zip(one.predictions, said, strict=True)
+        for network, hits in zip(one.predictions, one.confirmed, strict=True)
     ]
     images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean, "voted_images": enough}
     return {
@@ -214,6 +219,13 @@ def per_class(one: Judged) -> pd.DataFrame:
             **_with_intervals(sampled),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
+
+
+def reliability(one: Judged) -> pd.DataFrame:
+    """Return which share of people give a network's answers, by how sure it is; see `metrics.reliability`."""
+    enough = votes.enough(one.cast)
+    sure = np.stack([network.confidence for network in one.predictions])
+    return metrics.reliability(sure[:, enough].ravel(), one.confirmed[:, enough].ravel())
 
 
 def agreement(one: Judged) -> pd.DataFrame:

@@ -96,6 +96,21 @@ def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None
     return float(np.abs((sure - hits) @ _in_bins(sure)).sum() / len(sure))
 
 
+def reliability(confidence: np.ndarray, hits: np.ndarray) -> pd.DataFrame:
+    """Return how right answers are by how sure they are, in the bins of `expected_calibration_error`.
+
+    Args:
+        confidence: Of each answer, float (n,), 0 to 1.
+        hits: How right each answer is, float (n,), 0 to 1.
+
+    Returns:
+        One row a bin that holds an answer: the means of ``confidence`` and ``hits``, and how many ``images``.
+    """
+    told = pd.DataFrame({"confidence": confidence, "hits": hits}, dtype="float64")
+    groups = told.groupby(_in_bins(confidence).argmax(axis=1))
+    return groups.mean().assign(images=groups.size())
+
+
 def calibration_floor(predictions: Predictions) -> float:
     """Return the calibration error that a perfectly calibrated network of these confidences would show.
 

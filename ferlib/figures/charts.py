@@ -191,6 +191,25 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     return ax
 
 
+def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
+    """Draw how many people give a network's answers against how sure it is of them.
+
+    Args:
+        networks: From ``crowd.reliability``, by name. Bins of fewer than 30 answers are left out.
+    """
+    ax = plt.subplots(figsize=(5.2, 3.6))[1]
+    ax.axline((0, 0), slope=1, color=FAINT, ls="--", label="as sure as people")
+    for (name, bins), marker in zip(networks.items(), "os^vD", strict=False):
+        shown = bins[bins["images"] >= 30]
+        ax.plot(shown["confidence"], shown["hits"], marker=marker, label=name)
+    ax.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02))
+    ax.set(xlabel="how sure the network is", ylabel="share of people who say the same")
+    ax.xaxis.set_major_formatter(_PERCENT)
+    ax.yaxis.set_major_formatter(_PERCENT)
+    ax.legend()
+    return ax
+
+
 def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
     """Draw how often networks give the label and the crowd's answer, with 95 % intervals.
 
