@@ -94,10 +94,8 @@ def test_reliability_is_drawn_where_there_are_images():
     names = [text.get_text() for text in ax.get_legend().texts]
     assert names == ["as sure as people", "lean", "lean_crowd"]
     _, lean, people = ax.lines
-    assert lean.get_xydata().tolist() == [[0.5, 0.4], [0.9, 0.8]] and people.get_ydata().tolist() == [
-        0.5,
-        0.9,
-    ]
+    assert lean.get_xydata().tolist() == [[0.5, 0.4], [0.9, 0.8]]
+    assert people.get_ydata().tolist() == [0.5, 0.9]
 
 
 def test_two_judges_stand_beside_each_other_with_their_intervals():

@@ -224,7 +224,10 @@ _SMALL = tuple(row for row in (*_CROWD, *_ROWS) if row.id in ("lean", "lean_crow
 # Again, half of what is taught being the answers of three of its kind (Hinton et al. 2015, arXiv:1503.02531).
 _DISTILLED = tuple(
     replace(
-        row, id=f"{row.id}_distilled", title=f"{row.title}, and earlier answers", teachers=(row.id, 3, 0.5)
+        row,
+        id=f"{row.id}_distilled",
+        title=f"{row.title}; three of its kind teach it, too",
+        teachers=(row.id, 3, 0.5),
     )
     for row in _SMALL
 )
