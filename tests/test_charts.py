@@ -29,6 +29,8 @@ def test_accuracy_stands_over_cost_with_its_interval(table):
     assert ax.get_xscale() == "log" and ax.get_xlabel() == "multiplications in training"
     drawn = {tuple(point) for bars in ax.containers for point in np.column_stack(bars.lines[0].get_data())}
     assert drawn == set(zip(table["compute"], table["test_accuracy"], strict=True))
+    many = pd.concat([table] * 9).assign(group=lambda rows: [str(n) for n in range(len(rows))])
+    assert len(charts.accuracy_against_compute(many).containers) == len(many) > len(charts.GROUP_COLOURS)
     segment = ax.containers[0].lines[2][0].get_segments()[0]
     assert segment[:, 1] == pytest.approx(table.iloc[0][["test_low", "test_high"]].tolist())
 
@@ -96,6 +98,7 @@ def test_reliability_is_drawn_where_there_are_images():
     _, lean, people = ax.lines
     assert lean.get_xydata().tolist() == [[0.5, 0.4], [0.9, 0.8]]
     assert people.get_ydata().tolist() == [0.5, 0.9]
+    assert len(charts.reliability({str(n): bins for n in range(9)}).lines) == 1 + 9
 
 
 def test_two_judges_stand_beside_each_other_with_their_intervals():

@@ -211,8 +211,11 @@ def test_other_seeds_would_change_what_a_network_says_and_not_what_the_labels_sa
     (lean,), labels = judged, crowd.readers(judged[0])[0]
     monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.0, 1))
     images = [one.by_crowd.interval() for one in (lean, labels)]
-    monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.05, 20))
+    monkeypatch.setattr(
+        summary, "seed_deviation", lambda split: {"valid": (0.05, 20), "test": (0.0, 1)}[split]
+    )
     seeds = [one.by_crowd.interval() for one in (lean, labels)]
+    assert replace(lean, split="test").by_crowd.interval() == images[0], "PrivateTest has its own scatter"
     assert seeds[1] == images[1] and seeds[0][0] < images[0][0] - 0.01 and seeds[0][1] > images[0][1] + 0.01
 
 

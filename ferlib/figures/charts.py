@@ -1,6 +1,7 @@
 """Numbers drawn: classes, learning curves, confusions, runs side by side. Functions draw and return."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,7 +79,7 @@ _PERCENT = ticker.FuncFormatter(lambda share, _: minus(f"{100 * share:.3g} %"))
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
-    for (_, rows), colour in zip(table.groupby("group", sort=False), GROUP_COLOURS, strict=False):
+    for (_, rows), colour in zip(table.groupby("group", sort=False), cycle(GROUP_COLOURS), strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
         look = {"color": colour, "elinewidth": 1.2, "markersize": 6}
@@ -199,7 +200,7 @@ def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
     """
     ax = plt.subplots(figsize=(5.2, 3.6))[1]
     ax.axline((0, 0), slope=1, color=FAINT, ls="--", label="as sure as people")
-    for (name, bins), marker in zip(networks.items(), "os^vD", strict=False):
+    for (name, bins), marker in zip(networks.items(), cycle("os^vD"), strict=False):
         shown = bins[bins["images"] >= 30]
         ax.plot(shown["confidence"], shown["hits"], marker=marker, label=name)
     ax.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02))

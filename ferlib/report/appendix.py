@@ -111,7 +111,7 @@ def _trainings(runs: Sequence[dict]) -> str:
 
 
 PRINTED = {
-    "The best network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
+    "The small network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
     "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
