@@ -10,6 +10,7 @@ from ferlib import cli
 from ferlib.data import audit, fer2013, votes
 from ferlib.evaluate import crowd, metrics, summary
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.tools import export
 from ferlib.train import targets
 from ferlib.train.predicting import Predictions
 
@@ -67,9 +68,9 @@ def test_a_network_is_made_as_sure_as_its_teachers_are(voted, cast):
     sharp /= sharp.sum(axis=1, keepdims=True)
     made = made_up.run("lean_crowd", images=IMAGES, tested=False)
     run = replace(made, valid=replace(made.valid, probabilities=sharp.astype("float32")))
-    assert 1.5 < crowd.temperature(run, voted) < 2.1, "squared shares are about twice as sure"
+    assert 1.5 < export.temperature(run, voted) < 2.1, "squared shares are about twice as sure"
     by_labels = replace(run, experiment=made_up.run("lean").experiment)
-    assert crowd.temperature(by_labels, voted) == metrics.fit_temperature(run.valid)
+    assert export.temperature(by_labels, voted) == metrics.fit_temperature(run.valid)
 
 
 def test_rows_of_seven_classes_meet_their_votes(judged, cast):

@@ -123,12 +123,12 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         decay, batch size, most epochs and patience (with what the row was meant to have where that is more),
         label smoothing and decay of the weights' average.
     """
-    table = {}
+    table, names = {}, {"adam": "Adam", "sgd": f"SGD, Nesterov {optimizers.MOMENTUM}"}
     for id, (run, *_) in summary.rows(runs).items():
         row, meant = run.experiment, experiments.find(id)
         table[id] = {
             "augmentation": row.policy,
-            "optimizer": row.optimizer,
+            "optimizer": names[row.optimizer],
             "learning rate": f"{row.learning_rate:.3g} {row.schedule}",
             "warm-up": f"{row.warmup:.3g}",
             "weight decay": f"{row.weight_decay:.3g}",

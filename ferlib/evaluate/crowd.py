@@ -132,18 +132,6 @@ def choose(runs: Sequence[Run], dataset: Dataset) -> str:
     return summary.choose_for_real_time(runs, {one.row: one.by_crowd.value for one in judged}, counted)
 
 
-def temperature(run: Run, dataset: Dataset) -> float:
-    """Return the temperature that makes a run as sure on PublicTest as its teachers are.
-
-    Those are ten people where it was taught by votes, else the labels; see ``metrics.fit_temperature``.
-    """
-    if run.experiment.target == "label":
-        return metrics.fit_temperature(run.valid)
-    (one,) = judge([run], dataset)
-    enough = votes.enough(one.cast)
-    return metrics.fit_temperature(one.predictions[0].take(enough), votes.distribution(one.cast)[enough])
-
-
 def readers(one: Judged) -> list[Judged]:
     """Return the labels and the votes as if they were networks, to stand beside these in `table`."""
     answers = np.eye(len(CLASSES), dtype="float32")[one.labels], votes.distribution(one.cast)
