@@ -211,10 +211,10 @@ def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
 
 
 def test_recorded_runs_go_by_the_names_that_the_table_has_now():
-    old, now = made_up.run("lean", profile="cpu"), experiments.find("lean")
+    old, now = made_up.run("lean"), experiments.find("lean")
     old = replace(old, experiment=replace(old.experiment, group="an earlier name", title="of then"))
     record.publish([old])
-    found = record.recorded(old.experiment, 0, "cpu", made_up.FINGERPRINT).experiment
+    found = record.recorded(now, 0, "full", made_up.FINGERPRINT).experiment
     assert (found.group, found.title) == (now.group, now.title)
 
 
