@@ -136,6 +136,8 @@ def test_early_stopping_saves_epochs(epochs, expected):
     row = judged(runs, "Early stopping")
     assert row["verdict"] == expected and np.isnan(row["p_holm"])
     assert f"{np.mean(epochs):.0f} instead of 60 epochs" in row["measured"]
+    shown = claims.shown(claims.claims_table([runs[0], runs[-1]], DATASET))["effect"]
+    assert f"{100 - 100 * epochs[0] / 60:+.1f}" in [*shown], "of one training there is no interval"
     assert row["why"] == ("" if expected == HOLDS else "early stopping ended no run before its last epoch")
 
 

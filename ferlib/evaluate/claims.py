@@ -82,7 +82,7 @@ def _effect(row) -> str:
     if pd.isna(row.effect):
         return "–"
     value, low, high = (minus(f"{100 * number:+.1f}") for number in (row.effect, row.low, row.high))
-    return f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})" if row.low < row.high else value
 
 
 def _row(claim, found, why):
