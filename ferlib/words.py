@@ -26,11 +26,11 @@ def minus(number: str) -> str:
     return number[1:] if re.match(r"-[0.,]+(?![\d.,e])", number) else "−" + number[1:]
 
 
-def p_value(p: float) -> str:
-    """Write a p-value with three decimals, or that it is smaller; a dash where there is none."""
+def p_value(p: float, at_most: bool = False) -> str:
+    """Write a p-value, or what it is below or at most; a dash where there is none."""
     if p != p:
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{'≤ ' * at_most}{p:.3f}"
 
 
 def short(number: float) -> str:

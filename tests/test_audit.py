@@ -2,17 +2,20 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ferlib import cli, faces, paths
+from ferlib.data import audit as rooms
 from ferlib.data import demo
 from ferlib.data.audit import audit
 from ferlib.data.fer2013 import Dataset, Split, subset
 from ferlib.labels import CLASSES
 
+ROOT = Path(__file__).parent.parent
 LEAKED = demo.PLANTED_COPIES
 NEAR = demo.PLANTED_COPIES + demo.PLANTED_MIRRORED
 
@@ -212,3 +215,12 @@ def test_a_real_leak_is_found(real_dataset, monkeypatch):
         rows = found.images[found.images["split"] == split.name]
         assert rows["leaked"].tolist() == [image.tobytes() in train for image in split.images]
         assert rows["leaked"].sum() > 5
+
+
+def test_pairs_that_people_looked_at_are_counted_as_the_audit_finds_them(real_dataset):
+    seen = pd.read_csv(ROOT / "reports" / "record" / "near_copies.csv")
+    listed = pd.DataFrame({"split": [one.name for one in real_dataset.splits for _ in one.labels]})
+    _, likeness = rooms._nearest(listed, np.concatenate([one.images[..., 0] for one in real_dataset.splits]))
+    found = [np.sum((likeness >= row.low) & (likeness < row.high)) for row in seen.itertuples()]
+    assert seen["pairs"].tolist() == pytest.approx(found, abs=2), "processors round differently"
+    assert (seen["copies"] <= seen["looked_at"]).all() and (seen["looked_at"] <= seen["pairs"]).all()

@@ -136,7 +136,7 @@ def test_recipes_tell_what_ran_and_what_was_meant():
     assert table.loc["deep_plain", ["epochs", "patience"]].tolist() == ["5 of 60", "3 of 10"]
     assert table.loc["deep_tuned"].to_dict() == {
         "augmentation": "none",
-        "optimizer": "sgd",
+        "optimizer": "SGD, Nesterov 0.9",
         "learning rate": "0.05 cosine",
         "warm-up": "0.1",
         "weight decay": "0.005",

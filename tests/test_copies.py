@@ -5,6 +5,7 @@ import pytest
 from nbformat import v4
 
 from ferlib import paths
+from ferlib.labels import FerlibError
 from ferlib.report import copies
 
 
@@ -48,6 +49,11 @@ def test_captions_have_the_numbers_of_the_report_and_references_name_them():
     ]
     assert captions[:2] == ["**Figure 1.** A face.", "**Table 1.** As Figure 2 says."]
     assert captions[2:] == ["**Figure 2.** Another."]
+
+
+def test_a_citation_of_nothing_is_told():
+    with pytest.raises(FerlibError, match="cites 'typo2020', which is not in references.bib"):
+        copies.for_readers([notebook("Older [@typo2020].", shown("x", role="prose"))])
 
 
 def test_citations_become_links():

@@ -10,6 +10,7 @@ from ferlib import cli
 from ferlib.data import audit, fer2013, votes
 from ferlib.evaluate import crowd, metrics, summary
 from ferlib.labels import CLASSES, FerlibError
+from ferlib.tools import export
 from ferlib.train import targets
 from ferlib.train.predicting import Predictions
 
@@ -67,9 +68,9 @@ def test_a_network_is_made_as_sure_as_its_teachers_are(voted, cast):
     sharp /= sharp.sum(axis=1, keepdims=True)
     made = made_up.run("lean_crowd", images=IMAGES, tested=False)
     run = replace(made, valid=replace(made.valid, probabilities=sharp.astype("float32")))
-    assert 1.5 < crowd.temperature(run, voted) < 2.1, "squared shares are about twice as sure"
+    assert 1.5 < export.temperature(run, voted) < 2.1, "squared shares are about twice as sure"
     by_labels = replace(run, experiment=made_up.run("lean").experiment)
-    assert crowd.temperature(by_labels, voted) == metrics.fit_temperature(run.valid)
+    assert export.temperature(by_labels, voted) == metrics.fit_temperature(run.valid)
 
 
 def test_rows_of_seven_classes_meet_their_votes(judged, cast):
@@ -211,8 +212,11 @@ def test_other_seeds_would_change_what_a_network_says_and_not_what_the_labels_sa
     (lean,), labels = judged, crowd.readers(judged[0])[0]
     monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.0, 1))
     images = [one.by_crowd.interval() for one in (lean, labels)]
-    monkeypatch.setattr(summary, "seed_deviation", lambda split="valid": (0.05, 20))
+    monkeypatch.setattr(
+        summary, "seed_deviation", lambda split: {"valid": (0.05, 20), "test": (0.0, 1)}[split]
+    )
     seeds = [one.by_crowd.interval() for one in (lean, labels)]
+    assert replace(lean, split="test").by_crowd.interval() == images[0], "PrivateTest has its own scatter"
     assert seeds[1] == images[1] and seeds[0][0] < images[0][0] - 0.01 and seeds[0][1] > images[0][1] + 0.01
 
 

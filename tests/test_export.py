@@ -98,7 +98,7 @@ def test_a_network_takes_the_place_of_one_with_the_same_teachers(
     monkeypatch.setattr(type(run), "model", lambda self: small_network())
     assert export.export(run, demo_dataset).parent == tmp_path / "weights" / home
     shipped = network.load_model(home)
-    assert shipped.temperature == pytest.approx(crowd.temperature(run, demo_dataset), abs=1e-6)
+    assert shipped.temperature == pytest.approx(export.temperature(run, demo_dataset), abs=1e-6)
     (judged,) = crowd.judge([run], demo_dataset)
     assert shipped.metadata["source"]["crowd_accuracy"] == pytest.approx(judged.by_crowd.value)
 

@@ -14,7 +14,7 @@ from ferlib import cli, faces, paths
 from ferlib.evaluate import live_chain
 from ferlib.faces import overlap
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live import files, media, naming, video
+from ferlib.live import files, media, naming, reading, video
 from ferlib.live.network import load_model
 
 PLACED = [("happy", (60, 90, 150, 150)), ("surprise", (330, 200, 120, 120))]
@@ -385,6 +385,18 @@ def test_the_summary_adds_up_the_seconds_of_each_face(predict, walk):
     assert (row["face"], float(row["from"]), float(row["seen"])) == ("1", 0, pytest.approx(1.6))
     assert float(row["happy"]) + float(row["angry"]) == pytest.approx(1.6) and float(row["angry"]) > 0.4
     assert {line["face"] for line in found} == {"1"} and Path("s.png").is_file()
+
+
+def test_a_film_without_summary_keeps_none_of_its_faces(predict, walk, monkeypatch):
+    monkeypatch.setattr(files, "Timeline", lambda *_: pytest.fail("kept"))
+    assert predict(walk[0], every=8)[0].frames == 40 / 8
+
+
+def test_what_is_a_face_alone_is_not_searched(predict):
+    with pytest.raises(FerlibError, match="either --crops or --roi"):
+        predict("couple.png", crops=True, roi=(0, 0, 50, 50))
+    with pytest.raises(FerlibError, match="leave roi or faces out"):
+        reading.predict("couple.png", faces="given", roi=(0, 0, 50, 50))
 
 
 def test_pictures_that_are_faces_are_read_whole(predict, capsys):

@@ -31,6 +31,12 @@ def test_states():
     assert (table["seconds"] > 0).tolist() == (table["state"] == "to train").tolist()
 
 
+def test_teachers_take_time_too():
+    table = planned(["lean_distilled"])
+    assert list(table.index) == [("lean", 0), ("lean", 1), ("lean", 2), ("lean_distilled", 0)]
+    assert (table["seconds"] > 0).all()
+
+
 def test_time_follows_from_computations():
     rows = planned(["deep_plain", "deep_no_dropout"])
     work = 3 * matrix._macs("deep_cnn", ()) * len(made_up.dataset().train) * EXPERIMENTS["deep_plain"].epochs

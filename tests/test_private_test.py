@@ -91,6 +91,10 @@ def test_the_command_tests_and_records_all_runs_but_quick_ones(trained, dataset,
     monkeypatch.setattr(fer2013, "load", lambda _: dataset)
     monkeypatch.setattr(audit, "audit", lambda _: made_up.Audit())
     made_up.saved(made_up.run("prior", profile="quick"))
+    with monkeypatch.context() as other:
+        other.setattr(fer2013, "load", lambda _: replace(dataset, is_demo=True))
+        assert cli.main(["record"]) == 1
+    assert "drawn faces are not recorded" in capsys.readouterr().err
     assert cli.main(["record"]) == 1
     assert "nothing to record in" in capsys.readouterr().err
     made_up.saved(made_up.run("deep_plain"))

@@ -301,6 +301,19 @@ def test_teachers_are_trained_first_and_what_they_answer_is_taught(dataset, monk
     assert len(seen) == 3, "a finished run needs no teachers"
 
 
+def test_teachers_are_trained_by_whoever_trains_and_before_their_pupils(dataset, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
+    monkeypatch.setitem(EXPERIMENTS, "pupil", row("pupil", teachers=("teacher", 2, 0.5)))
+    asked = []
+
+    def workers(missing, *_):
+        asked.append([(one.id, seed) for one, seed in missing])
+        return {}
+
+    trainer.obtain(["pupil"], dataset, seeds=[0, 1], profile="full", trainer=workers)
+    assert asked == [[("teacher", 0), ("teacher", 1)], [("pupil", 0), ("pupil", 1)]]
+
+
 def test_a_row_waits_for_teachers_that_time_does_not_allow(dataset, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
     monkeypatch.setattr(trainer, "_next_epoch", lambda fitting: 1e9)

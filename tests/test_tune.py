@@ -92,6 +92,22 @@ def test_own_settings_come_first_and_the_rest_lies_in_range(row, demo_dataset, t
     assert len({changed.learning_rate for changed in rows}) == 6
 
 
+def test_own_settings_come_first_after_an_interrupted_trial_too(row, demo_dataset, trained, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(tune, "_accuracy", interrupted)
+        tune.tune("tiny", demo_dataset, trials=1, profile="full")
+    tune.tune("tiny", demo_dataset, trials=1, profile="full")
+    assert trained[0] == [row]
+
+
+def test_a_row_that_others_teach_is_not_tuned(demo_dataset):
+    with pytest.raises(FerlibError, match="tune lean_crowd in its place"):
+        tune.tune("lean_crowd_distilled", demo_dataset, trials=1)
+
+
 @pytest.mark.parametrize("model", ["deep_cnn", "shallow_cnn", "mobilenet"])
 def test_settings_that_a_row_leaves_to_its_network_come_first_too(row, demo_dataset, trained, model):
     """The row says nothing of dropout, nor does it have weight decay."""

@@ -134,19 +134,26 @@ def _exact_copies(listed: pd.DataFrame, images: np.ndarray) -> dict[str, np.ndar
 
 
 def _partners(listed: pd.DataFrame, images: np.ndarray) -> np.ndarray:
-    """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,).
+    """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,)."""
+    nearest, likeness = _nearest(listed, images)
+    return np.where(likeness >= NEAR, nearest, -1)
 
-    A mirrored image is a copy, too; an image that is blank has none.
+
+def _nearest(listed: pd.DataFrame, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place in train of what is most like each image of valid and test, and how like: both (n,).
+
+    A mirrored image is a copy, too; a blank one is like nothing.
     """
     train = (listed["split"] == "train").to_numpy()
     known, known_mirrored = _reduced(images[train]), _reduced(images[train, :, ::-1])
-    positions, partners = np.flatnonzero(~train), np.full(len(listed), -1)
+    positions, nearest = np.flatnonzero(~train), np.full(len(listed), -1)
+    most = np.full(len(listed), -1, "float32")
     for start in range(0, len(positions), _BLOCK):
         block = positions[start : start + _BLOCK]
         asked = _reduced(images[block])
         likeness = np.maximum(asked @ known.T, asked @ known_mirrored.T)
-        partners[block] = np.where(likeness.max(axis=1) >= NEAR, likeness.argmax(axis=1), -1)
-    return partners
+        nearest[block], most[block] = likeness.argmax(axis=1), likeness.max(axis=1)
+    return nearest, most
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:

@@ -50,17 +50,18 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
 
     Returns:
         One row a claim: ``claim``, ``reported``, ``measured``, ``effect`` with its 95 % interval
-        ``low`` to ``high`` (shares, positive where the claim is right), ``p_holm``, ``verdict`` and,
+        ``low`` to ``high`` (shares, positive where the claim is right), ``p``, ``p_holm``, ``verdict`` and,
         where it is "not tested", ``why``.
     """
     found = summary.rows(runs)
     table = pd.DataFrame([_row(claim, found, _obstacle(claim, found, dataset)) for claim in CLAIMS])
     tested = table["p"].notna() & (table["why"] == "")
     table["p"] = table["p"].where(tested)
+    table["p_holm"] = table["p"]
     if tested.any():
-        table.loc[tested, "p"] = metrics.holm(table.loc[tested, "p"])
+        table.loc[tested, "p_holm"] = metrics.holm(table.loc[tested, "p"])
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
-    return table.rename(columns={"p": "p_holm"})
+    return table
 
 
 def shown(judged: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def shown(judged: pd.DataFrame) -> pd.DataFrame:
             "claim": judged["claim"] + reported,
             "measured": judged["measured"].where(judged["why"] == "", judged["why"]),
             "effect": [_effect(row) for row in judged.itertuples()],
-            "p": judged["p_holm"].map(p_value),
+            "p": [p_value(row.p_holm, metrics.at_most(row.p)) for row in judged.itertuples()],
             "verdict": judged["verdict"],
         }
     )
@@ -114,7 +115,7 @@ def _obstacle(claim, found, dataset):
 def _verdict(row):
     if row.why:
         return UNTESTED
-    significant = row.p < 0.05 if pd.notna(row.p) else row.low > 0 or row.high < 0
+    significant = row.p_holm < 0.05 if pd.notna(row.p_holm) else row.low > 0 or row.high < 0
     return NOISE if not significant else HOLDS if row.effect > 0 else FAILS
 
 
@@ -127,11 +128,9 @@ CLAIMS = (
     _better(
         *("shallow_tuned", "shallow_plain", "Tuning the training lifts the shallow CNN", "56.31 % to 61.1 %")
     ),
-    Claim(
-        "With augmentation the shallow CNN gets stuck",
-        "training accuracy 49.95 % and 48.62 %",
-        ("shallow_plain", "shallow_augmented"),
-        measures.gets_stuck,
+    _better(
+        *("shallow_plain", "shallow_augmented", "Augmentation holds the shallow CNN back"),
+        "training accuracy gets stuck at 49.95 % and 48.62 %",
     ),
     _better("deep_both", "deep_plain", "Augmentation and tuning lift the deep CNN", "65.55 % to 68.62 %"),
     Claim(

@@ -117,12 +117,12 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
         decay, batch size, most epochs and patience (with what the row was meant to have where that is more),
         label smoothing and decay of the weights' average.
     """
-    table = {}
+    table, names = {}, {"adam": "Adam", "sgd": f"SGD, Nesterov {optimizers.MOMENTUM}"}
     for id, (run, *_) in summary.rows(runs).items():
         row, meant = run.experiment, experiments.find(id)
         table[id] = {
             "augmentation": row.policy,
-            "optimizer": row.optimizer,
+            "optimizer": names[row.optimizer],
             "learning rate": f"{row.learning_rate:.3g} {row.schedule}",
             "warm-up": f"{row.warmup:.3g}",
             "weight decay": f"{row.weight_decay:.3g}",
@@ -147,6 +147,7 @@ PAIRS = (
     ("mini_xception", "deep_both"),
     ("mobilenet_frozen", "mobilenet_finetuned"),
     ("deep_both", "mobilenet_finetuned"),
+    ("mobilenet_finetuned", "lean"),
     ("deep_no_batch_norm", "deep_augmented"),
     ("deep_no_dropout", "deep_augmented"),
     ("deep_class_weights", "deep_augmented"),
@@ -208,7 +209,7 @@ def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "difference": pairs["difference"].map(_points),
         "95 % interval": pairs["low"].map(_points) + " to " + pairs["high"].map(_points),
-        "p": pairs["p_holm"].map(p_value),
+        "p": [p_value(row.p_holm, metrics.at_most(row.p)) for row in pairs.itertuples()],
         "McNemar": pairs["p_mcnemar"].map(p_value),
     }
     return pairs[["first", "second", "seeds"]].assign(**columns)

@@ -40,12 +40,14 @@ class Judged:
         predictions: Of each seed, on the same images, beside FER-2013's labels.
         cast: uint8 (n, 10), the votes, columns as in ``votes.COLUMNS``.
         clean: bool (n,), whether an image has no copy, exact or near, in the training split.
+        split: ``"valid"`` for PublicTest, ``"test"`` for PrivateTest.
     """
 
     row: str
     predictions: tuple[Predictions, ...]
     cast: np.ndarray
     clean: np.ndarray
+    split: str = "valid"
 
     @property
     def labels(self) -> np.ndarray:
@@ -80,7 +82,7 @@ class Judged:
 
     def share(self, hits: np.ndarray, among: np.ndarray) -> Sampled:
         """Resample the share of hits, bool (seeds, n), among images, bool (n,), as ``summary.accuracy``."""
-        return self.mean(hits, among) + summary.seed_noise(self.row, len(hits))
+        return self.mean(hits, among) + summary.seed_noise(self.row, len(hits), self.split)
 
     def mean(self, values: np.ndarray, among: np.ndarray) -> Sampled:
         """Resample over images alone the mean of values, float (seeds, n), of some images, bool (n,)."""
@@ -113,7 +115,7 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
             raise FerlibError(
                 f"{id} was tested on other images than these; train it again: ferlib train {id}"
             )
-        judged.append(Judged(id, predictions, cast[places], clean[places]))
+        judged.append(Judged(id, predictions, cast[places], clean[places], on))
     return judged
 
 
@@ -128,18 +130,6 @@ def choose(runs: Sequence[Run], dataset: Dataset) -> str:
     judged = judge(runs, dataset)
     counted = max(int((one.seen >= 0).sum()) for one in judged)
     return summary.choose_for_real_time(runs, {one.row: one.by_crowd.value for one in judged}, counted)
-
-
-def temperature(run: Run, dataset: Dataset) -> float:
-    """Return the temperature that makes a run as sure on PublicTest as its teachers are.
-
-    Those are ten people where it was taught by votes, else the labels; see ``metrics.fit_temperature``.
-    """
-    if run.experiment.target == "label":
-        return metrics.fit_temperature(run.valid)
-    (one,) = judge([run], dataset)
-    enough = votes.enough(one.cast)
-    return metrics.fit_temperature(one.predictions[0].take(enough), votes.distribution(one.cast)[enough])
 
 
 def readers(one: Judged) -> list[Judged]:

@@ -20,9 +20,6 @@ from ferlib.words import listed, percent, points
 CLOSE = 0.05
 """Training and validation accuracy closer than this count as close."""
 
-STUCK = 0.01
-"""A training whose accuracy at the end rises by less in a fifth of its epochs is stuck."""
-
 Rows = Mapping[str, Sequence[Run]]
 """Runs by the id of their row; the runs of a row differ in the seed."""
 
@@ -75,26 +72,6 @@ def _steepness(places: np.ndarray, heights: np.ndarray, row: str) -> Sampled:
     generator = np.random.default_rng(zlib.crc32(row.encode()))
     noise = line.stderr * generator.standard_t(len(places) - 2, metrics.RESAMPLES)
     return Sampled(float(line.slope), line.slope + noise)
-
-
-def gets_stuck(found: Rows) -> Finding:
-    """Measure whether, with augmentation, the training accuracy of the shallow CNN stops rising.
-
-    A line is laid through the last third of the epochs, four at least: single epochs go up and down.
-    """
-    rises, runs = [], found["shallow_augmented"]
-    for run in runs:
-        epochs = len(run.history)
-        end = run.history.tail(max(4, epochs // 3))
-        slope = _steepness(end["epoch"], end["accuracy"], f"shallow_augmented {run.seed}")
-        rises.append(slope * (epochs / 5))
-    rise = sum(rises) * (1 / len(rises))
-    last = np.mean([run.history["accuracy"].iloc[-1] for run in runs])
-    measured = (
-        f"accuracy on augmented images ends at {percent(last)}, rising by {points(rise.value)} in a fifth of "
-        f"the epochs; {100 * STUCK:.0f} point minus that"
-    )
-    return Finding(measured, STUCK - rise)
 
 
 def overfits(found: Rows) -> Finding:

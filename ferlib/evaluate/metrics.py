@@ -219,6 +219,11 @@ class Sampled:
         return float(min(1.0, 2 * (1 + min(below, above)) / (RESAMPLES + 1)))
 
 
+def at_most(p: float) -> bool:
+    """Say whether a p-value of `Sampled.p` is the smallest that so few resamples can give."""
+    return p <= 2 / (RESAMPLES + 1)
+
+
 def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row: str = "") -> Sampled:
     """Resample a ratio of sums over seeds and images.
 

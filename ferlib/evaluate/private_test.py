@@ -19,9 +19,9 @@ from ferlib.train.record import Run
 def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
     """Predict on PrivateTest what was not predicted before, and store it with each run.
 
-    The only function by which runs meet ``dataset.test``. Notebook 05 and ``ferlib record`` call it, for
-    finished runs alone: everything in them was chosen on PublicTest. Quick runs see as many images as they
-    saw of PublicTest.
+    The only function by which runs meet ``dataset.test``. Notebooks 05 and 07 and ``ferlib record`` call it,
+    for finished runs alone: everything in them was chosen on PublicTest. Quick runs see as many images as
+    they saw of PublicTest.
 
     Args:
         runs: Finished runs of this dataset.

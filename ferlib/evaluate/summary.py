@@ -49,9 +49,9 @@ COST_COLUMNS = {
     "macs": "multiplications, millions",
     "milliseconds": "ms an image",
     "epochs": "epochs",
-    "compute": "those of the training, 10¹²",
+    "compute": "multiplications of the training, 10¹²",
     "calibration_error": "calibration error %",
-    "calibration_floor": "by binning alone %",
+    "calibration_floor": "error by chance %",
     "temperature": "temperature",
     "calibration_error_scaled": "error after scaling %",
 }

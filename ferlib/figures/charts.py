@@ -1,6 +1,7 @@
 """Numbers drawn: classes, learning curves, confusions, runs side by side. Functions draw and return."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,7 +79,7 @@ _PERCENT = ticker.FuncFormatter(lambda share, _: minus(f"{100 * share:.3g} %"))
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
     ax = plt.subplots(figsize=(7, 4.6))[1]
-    for (_, rows), colour in zip(table.groupby("group", sort=False), GROUP_COLOURS, strict=False):
+    for (_, rows), colour in zip(table.groupby("group", sort=False), cycle(GROUP_COLOURS), strict=False):
         middle = rows["test_accuracy"]
         errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
         look = {"color": colour, "elinewidth": 1.2, "markersize": 6}
@@ -180,7 +181,7 @@ def two_truths(sides: pd.DataFrame) -> Axes:
         "format": _PERCENT,
     }
     look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
-    sns.heatmap(grid, ax=ax, **look)
+    sns.heatmap(grid, ax=ax, **look).collections[0].colorbar.ax.set_ylim(-1, 1)  # paler, for numbers on it
     for place, (count, share) in enumerate(zip(filled["images"], filled["with crowd"], strict=True)):
         row, column = divmod(place, len(names))
         words = f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
@@ -199,7 +200,7 @@ def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
     """
     ax = plt.subplots(figsize=(5.2, 3.6))[1]
     ax.axline((0, 0), slope=1, color=FAINT, ls="--", label="as sure as people")
-    for (name, bins), marker in zip(networks.items(), "os^vD", strict=False):
+    for (name, bins), marker in zip(networks.items(), cycle("os^vD"), strict=False):
         shown = bins[bins["images"] >= 30]
         ax.plot(shown["confidence"], shown["hits"], marker=marker, label=name)
     ax.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02))
@@ -217,16 +218,18 @@ def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
         truths: From ``crowd.table``, one network a row.
         marks: Shares to compare them with, drawn as dashed lines under their names.
     """
-    ax = plt.subplots(figsize=(6.6, 0.42 * len(truths) + 1))[1]
-    places = np.arange(len(truths), 0, -1)
+    ax = plt.subplots(figsize=(6.6, 0.5 * len(truths) + 1))[1]
+    ranks = np.arange(len(truths), 0, -1)
     judges = (("label", "by FER-2013's label", "o", "#E69F00"), ("crowd", "by ten people", "s", "#5E3C99"))
-    for column, name, marker, colour in judges:
+    for places, (column, name, marker, colour) in zip((ranks + 0.17, ranks - 0.17), judges, strict=True):
         middle, low, high = (truths[column + end].astype("float64") for end in ("", "_low", "_high"))
         ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt=marker, color=colour, label=name)
+        for share, end, place in zip(middle, high, places, strict=True):
+            ax.text(end + 0.004, place, f"{100 * share:.1f}", va="center", size=8)
     for name, share in marks.items():
         ax.axvline(share, color=FAINT, lw=1, ls="--", zorder=0)
         ax.text(share, len(truths) + 0.7, name, ha="center", va="bottom", size=8)
-    ax.set_yticks(places, truths.index)
+    ax.set_yticks(ranks, truths.index)
     ax.set(ylim=(0.4, len(truths) + 0.6), xlabel="share of the faces that have a crowd's answer")
     ax.xaxis.set_major_formatter(_PERCENT)
     ax.grid(axis="y", visible=False)

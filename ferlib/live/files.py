@@ -110,6 +110,8 @@ def predict_files(
     Raises:
         FerlibError: If nothing can be done at all: no network, no detector, results cannot be written.
     """
+    if crops and roi is not None:
+        raise FerlibError("photos of faces alone are not searched: give either --crops or --roi")
     network, start = chosen(model), time.perf_counter()
     faces.check(detector)  # an unusable detector fails here, once
     out, json_file, csv_file, summary_file = (
@@ -123,13 +125,13 @@ def predict_files(
     if out:
         naming.make_folder(out)
     wanted = _Wanted(network, detector, roi, crops, every, min_confidence, targets)
-    timeline = Timeline(network.classes, min_confidence)
+    timeline = Timeline(network.classes, min_confidence) if summary_file else None
     with _results_kept(), _bar(paths, progress) as bar:
         with Rows(network.classes, bar, csv_file, json_file, min_confidence) as rows:
             for problem in problems:
                 _complain(bar, problem)
             bad, people, frames = _write_down(_read_all(paths, wanted), wanted, rows, timeline, bar)
-        if summary_file:
+        if timeline:
             timeline.write(summary_file)
     seconds = time.perf_counter() - start
     return Summary(len(paths) - len(bad), people, len(bad) + len(problems), frames, seconds)
@@ -162,7 +164,7 @@ def _frames(path: Path) -> int:
 
 
 def _write_down(
-    results: Iterator[Read], wanted: _Wanted, rows: Rows, timeline: Timeline, bar: tqdm
+    results: Iterator[Read], wanted: _Wanted, rows: Rows, timeline: Timeline | None, bar: tqdm
 ) -> tuple[set[Path], int, int]:
     """Write down what is found; return the files that failed, the number of faces, and that of frames."""
     bad, people, frames = set(), 0, 0
@@ -177,7 +179,7 @@ def _write_down(
         video = media.is_video(path)
         nobody = "no face" if video or found else why_nobody(frame, wanted.detector, wanted.roi)
         rows.add(path, frame, found, nobody)
-        if video:
+        if video and timeline:
             timeline.add(path, frame.seconds, found)
         people, frames = people + len(found), frames + video
         bar.update(wanted.every if video else 1)

@@ -88,6 +88,8 @@ def predict(
     boxes = None if isinstance(faces, str) else faces
     if isinstance(faces, str) and faces not in ("find", "given"):
         raise FerlibError(f"there is no faces={faces!r}: use 'find', 'given', or boxes")
+    if roi is not None and (boxes is not None or faces == "given"):
+        raise FerlibError("where faces are given nothing is searched: leave roi or faces out")
     if boxes is not None and several:
         raise FerlibError("boxes belong to one photo: call predict for each photo with its own")
     frames = [_frame(photo, order) for photo in photos]

@@ -12,6 +12,8 @@ from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
 from ferlib.labels import FerlibError
 from ferlib.report.document import Chapter, fence, literal, span
+from ferlib.train import record
+from ferlib.train.experiments import CROWD_TABLE, TABLE
 
 QUICK = "quick profile: small-scale run"
 MIXED = "some numbers come from quick, small-scale runs"
@@ -111,12 +113,12 @@ def _trainings(runs: Sequence[dict]) -> str:
 
 
 PRINTED = {
-    "The best network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
+    "The small network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
     "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample"),
     "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
     "The table of experiments": (
         "train/experiments.py",
-        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN CROWD _row _ROWS",
+        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN CROWD _row _ROWS _CROWD",
     ),
 }
 """Heading to a module of ferlib and the names that are printed of it."""
@@ -124,7 +126,9 @@ PRINTED = {
 
 def printed_code() -> str:
     """Return the appendix with the library's code as Markdown."""
-    parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}"]
+    waiting = set(TABLE + CROWD_TABLE) - set(record.read_results().get("experiment", ()))
+    told = f"Not run: {', '.join(map(span, sorted(waiting)))}." if waiting else ""
+    parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}", told]
     for heading, (module, names) in PRINTED.items():
         code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())
         code = re.sub(r"^([A-Z]+ = .*)\n\n(?=[A-Z]+ = )", r"\1\n", code, flags=re.M)  # lines of a table

@@ -9,6 +9,7 @@ from pathlib import Path
 import pypandoc
 from nbformat import NotebookNode, v4
 
+from ferlib.labels import FerlibError
 from ferlib.report.document import holds_prose
 
 _REFERENCE = re.compile(r"@((?:fig|tbl)-[\w-]+)")
@@ -104,6 +105,8 @@ def _readable(text: str, numbers: dict[str, str]) -> str:
 
 
 def _link(key: str) -> str:
+    if key not in _sources():
+        raise FerlibError(f"a chapter cites {key!r}, which is not in references.bib")
     name, address = _sources()[key]
     return f"[{name}]({address})"
 

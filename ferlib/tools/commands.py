@@ -243,6 +243,8 @@ def _record(chosen) -> None:
     from ferlib.train import record
 
     dataset = fer2013.load(chosen.data)
+    if dataset.is_demo:
+        raise FerlibError("runs on drawn faces are not recorded: name FER-2013 with --data")
     finished = [run for run in record.runs(dataset) if run.profile != "quick"]
     if not finished:
         raise FerlibError(f"nothing to record in {paths.runs()}: train with --profile full first")

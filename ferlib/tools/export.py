@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ferlib import paths
 from ferlib.data import demo, votes
 from ferlib.data.fer2013 import Dataset
-from ferlib.evaluate import crowd, summary
+from ferlib.evaluate import crowd, metrics, summary
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, sealed, weights_folder
 from ferlib.paths import scratch, written_atomically
@@ -64,8 +64,20 @@ def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path
         source["crowd_accuracy"] = crowd.judge([run], dataset)[0].by_crowd.value
     by_people = run.experiment.target != "label"
     home = weights_folder(os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0 if by_people else 1])
-    temperature, classes = crowd.temperature(run, dataset), run.valid.classes
-    return export_model(run.model(), folder or home, temperature, classes=classes, source=source)
+    fitted, classes = temperature(run, dataset), run.valid.classes
+    return export_model(run.model(), folder or home, fitted, classes=classes, source=source)
+
+
+def temperature(run: Run, dataset: Dataset) -> float:
+    """Return the temperature that makes a run as sure on PublicTest as its teachers are.
+
+    Those are ten people where it was taught by votes, else the labels; see ``metrics.fit_temperature``.
+    """
+    if run.experiment.target == "label":
+        return metrics.fit_temperature(run.valid)
+    (one,) = crowd.judge([run], dataset)
+    enough = votes.enough(one.cast)
+    return metrics.fit_temperature(one.predictions[0].take(enough), votes.distribution(one.cast)[enough])
 
 
 def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: str = "auto") -> Path:

@@ -39,12 +39,15 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
 
     Returns:
         One row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
-        most, seconds to go.
+        most, seconds to go. Runs that teach come before those that they teach.
     """
     alone = [run for run in record.runs(dataset) if run.result.get("sharing", 1) == 1]
     finished = [run for run in alone if run.result["device"] == machine.name()]
     chosen, rows = trainer.choose_profile(profile), []
-    for row, seed, run in trainer.lookup(ids, seeds, dataset, profile):
+    wanted = trainer.lookup(ids, seeds, dataset, profile)
+    for id, several in trainer.teachers(row for row, _, run in wanted if run is None):
+        wanted = trainer.lookup([id], range(several), dataset, profile) + wanted
+    for row, seed, run in wanted:
         if run is not None:
             state = "finished" if run.origin == "runs" else "recorded"
             rows.append((row.id, seed, run.profile, state, run.result["epochs"], 0.0))
@@ -131,7 +134,7 @@ def train_matrix(
     """Train every row with every seed, one after the other or on workers.
 
     Workers write into the same ``runs/`` folder and read the data at the same path, so on several machines
-    both lie on shared storage. A worker that dies loses at most an epoch: another takes its run up.
+    both lie on shared storage. The run of a worker that dies is taken up by another where it was stored.
 
     Args:
         ids: Rows of the experiment table.

@@ -59,6 +59,8 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     profile = trainer.choose_profile(profile)
     row = experiments.find(experiment_id)
+    if row.teachers:
+        raise FerlibError(f"{row.id} is taught by other networks, too; tune {row.teachers[0]} in its place")
     scaled = experiments.at(row, profile)
     name = f"{row.id}-{profile}-{experiments.key(scaled)}-{dataset.fingerprint[:8]}"
     study = optuna.create_study(
@@ -71,7 +73,7 @@ def tune(
             n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, scaled.epochs // 5)
         ),
     )
-    if not study.trials:
+    if not any(trial.state.is_finished() and trial.value is not None for trial in study.trials):
         own = {name: getattr(row, name) for name in ("learning_rate", "strength")}
         # A logarithmic scale has no 0; its lower end takes next to nothing off the weights.
         own["weight_decay"] = float(np.clip(row.weight_decay, *WEIGHT_DECAY))

@@ -20,7 +20,7 @@ class Experiment:
         switches: Arguments of the model's builder, as (name, value) pairs.
         policy: Key of ``augmentation.POLICIES``.
         strength: Factor on the policy's ranges.
-        target: What is taught, and by what PublicTest judges: a key of ``targets.TARGETS``.
+        target: What is taught, and by what PublicTest judges: one of ``targets.TARGETS``.
         teachers: Another row, how many of its runs (seeds from 0) teach this one, too, and the share that the
             mean of their answers has beside the target; None teaches the target alone.
         classes: Classes that the network tells apart, the others are left out; None for all seven.

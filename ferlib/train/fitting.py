@@ -309,7 +309,7 @@ def _training_model(learner: keras.Model, experiment: Experiment, seed: int) -> 
 
 
 def _cross_entropy(predictions: predicting.Predictions, smoothing: float) -> float:
-    """Mean cross-entropy against smoothed labels, as the training loss counts it."""
+    """Mean cross-entropy against the smoothed answers that judge, which may not be what is taught."""
     logs = np.log(np.maximum(predictions.probabilities, 1e-7))
     own = logs[np.arange(len(logs)), predictions.labels]
     return float(-((1 - smoothing) * own + smoothing * logs.mean(axis=1)).mean())

@@ -6,6 +6,9 @@ import keras
 
 from ferlib.train.experiments import Experiment
 
+MOMENTUM = 0.9
+"""Of SGD, in Nesterov's form."""
+
 
 def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer of a row, its schedule and average included.
@@ -28,7 +31,7 @@ def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
         "ema_momentum": averaging(experiment, total),
     }
     if experiment.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **chosen)
+        optimizer = keras.optimizers.SGD(momentum=MOMENTUM, nesterov=True, **chosen)
     else:
         optimizer = keras.optimizers.Adam(**chosen)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

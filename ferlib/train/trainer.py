@@ -135,6 +135,8 @@ def obtain(
         found[row, seed] = run
     found = _of_one_scale(found, choose_profile(profile), comparable)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
+    for id, several in teachers(row for row, _ in missing):
+        obtain([id], dataset, seeds=range(several), profile=profile, until=until, trainer=trainer)
     found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), until)
     return [run for run in found.values() if run is not None]
 
@@ -165,6 +167,11 @@ def start(row: Experiment, seed: int, dataset: Dataset, teachers: Iterable[keras
     """Return a row, scaled to a profile, before its first epoch; the test split is not touched."""
     train, valid = targets.parts(row, seed, dataset)
     return Fitting(row, seed, train, valid, taught=targets.lessons(row, train, teachers))
+
+
+def teachers(rows: Iterable[Experiment]) -> list[tuple[str, int]]:
+    """Return the rows that teach some rows, and how many runs of each."""
+    return list(dict.fromkeys(row.teachers[:2] for row in rows if row.teachers))
 
 
 def _teachers(row: Experiment, dataset: Dataset, profile: str, until: float | None) -> list[keras.Model]:
