@@ -69,12 +69,10 @@ def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):
     assert told == known | {"size": 0.03, "interval": "−7.2 to +1.2 points"}
 
 
-def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs):
-    quick = made_up.run("lean", 0.9, profile="quick")
-    for other in ("lean", "best"):
-        unknown = comparison.difference([*runs, quick], other, "deep_plain")
-        assert unknown.above is pd.NA and unknown.below is pd.NA
-        assert unknown.fields()["interval"] is pd.NA
+def test_nothing_is_known_of_rows_that_are_missing(runs):
+    unknown = comparison.difference(runs, "best", "deep_plain")
+    assert unknown.above is pd.NA and unknown.below is pd.NA
+    assert unknown.fields()["interval"] is pd.NA
 
 
 def test_rows_of_seven_and_of_four_classes_meet_on_the_four():
@@ -157,8 +155,6 @@ def test_paired_differences_see_what_differs(runs):
     assert better["p_holm"] == pytest.approx(2 * better["p"]) and better["p"] < 0.01
     assert better["p_mcnemar"] < 0.001 and better["seeds"] == "2, 2"
     assert same["difference"] == 0 and same["p"] == 1
-    of_two_profiles = [made_up.run("deep_both"), made_up.run("deep_plain", profile="quick", images=500)]
-    assert comparison.paired_differences(of_two_profiles, [("deep_plain", "deep_both")]).empty
     assert {id for pair in comparison.PAIRS for id in pair} <= set(experiments.TABLE)
 
 
