@@ -69,10 +69,6 @@ def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
     assert row["verdict"] == UNTESTED and row["why"] == "quick runs only" and row["effect"] > 0
     assert np.isnan(row["p_holm"]) and row["reported"] == "65.55 % to 68.62 %"
     assert judged(pair("deep_both", "deep_plain"), text, made_up.dataset(is_demo=True))["why"] == "demo faces"
-    mixed = [made_up.run("deep_both"), made_up.run("deep_plain", profile="cpu")]
-    row = judged(mixed, text)
-    assert row["why"] == "profiles cpu and full mixed"
-    assert row["measured"] == "" and np.isnan(row["effect"]), "numbers of two scales are not compared"
     assert set(claims.claims_table([], DATASET)["verdict"]) == {UNTESTED}
 
 

@@ -99,11 +99,11 @@ raise SystemExit(cli.main(["data"]))
 
 
 def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
-    runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "cpu", "full")]
+    runs = [replace(made_up.run("prior"), profile=profile) for profile in ("full", "quick", "full")]
     monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
     monkeypatch.setattr(matrix, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "prior", "--seeds", "3"]) == 0, "named twice, trained once"
-    assert capsys.readouterr().out == "finished: 3 of 3 runs, profile cpu and full\n"
+    assert capsys.readouterr().out == "finished: 3 of 3 runs, profile full and quick\n"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

@@ -93,13 +93,13 @@ def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
 
 
 def test_training_does_what_was_planned(dataset, rows, monkeypatch):
-    """With the profile "auto" and no GPU a finished run of all images serves; only the rest is trained."""
+    """With the profile "auto" and no GPU a finished full run serves; only the rest is trained."""
     monkeypatch.setattr(trainer, "has_gpu", lambda: False)
-    first = trainer.train(EXPERIMENTS["first"], 0, dataset, profile="cpu")
+    first = trainer.train(EXPERIMENTS["first"], 0, dataset, profile="full")
     planned = matrix.plan(rows[:2], [0], "auto", dataset)
     assert planned["state"].tolist() == ["finished", "to train"]
     runs = matrix.train_matrix(rows[:2], [0], "auto", dataset)
-    assert [run.profile for run in runs] == planned["profile"].tolist() == ["cpu", "quick"]
+    assert [run.profile for run in runs] == planned["profile"].tolist() == ["full", "quick"]
     assert runs[0].result == first.result
 
 

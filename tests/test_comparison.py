@@ -40,7 +40,7 @@ def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(run
 
 
 def test_results_are_shown_in_percent_where_there_are_any():
-    runs = [made_up.run("deep_plain", seed=seed, epochs=7 + seed, profile="cpu") for seed in (0, 1)]
+    runs = [made_up.run("deep_plain", seed=seed, epochs=7 + seed) for seed in (0, 1)]
     table = comparison.results([*runs, made_up.run("lean")])
     row, told = table.loc["deep_plain"], shown(table)
     assert told.loc["deep_plain"].to_dict() == {
@@ -69,12 +69,10 @@ def test_a_difference_is_told_apart_where_its_interval_leaves_zero_out(runs):
     assert told == known | {"size": 0.03, "interval": "−7.2 to +1.2 points"}
 
 
-def test_nothing_is_known_of_rows_that_are_missing_or_ran_at_another_scale(runs):
-    quick = made_up.run("lean", 0.9, profile="quick")
-    for other in ("lean", "best"):
-        unknown = comparison.difference([*runs, quick], other, "deep_plain")
-        assert unknown.above is pd.NA and unknown.below is pd.NA
-        assert unknown.fields()["interval"] is pd.NA
+def test_nothing_is_known_of_rows_that_are_missing(runs):
+    unknown = comparison.difference(runs, "best", "deep_plain")
+    assert unknown.above is pd.NA and unknown.below is pd.NA
+    assert unknown.fields()["interval"] is pd.NA
 
 
 def test_rows_of_seven_and_of_four_classes_meet_on_the_four():
@@ -157,8 +155,6 @@ def test_paired_differences_see_what_differs(runs):
     assert better["p_holm"] == pytest.approx(2 * better["p"]) and better["p"] < 0.01
     assert better["p_mcnemar"] < 0.001 and better["seeds"] == "2, 2"
     assert same["difference"] == 0 and same["p"] == 1
-    of_two_profiles = [made_up.run("deep_both"), made_up.run("deep_plain", profile="quick", images=500)]
-    assert comparison.paired_differences(of_two_profiles, [("deep_plain", "deep_both")]).empty
     assert {id for pair in comparison.PAIRS for id in pair} <= set(experiments.TABLE)
 
 
@@ -205,9 +201,8 @@ def test_what_leaks_do_to_augmentation_is_a_difference_of_differences():
     assert shift.value == pytest.approx(np.mean(by_hand[1::2]) - np.mean(by_hand[::2]))
     assert shift.above and shift.low < shift.value < shift.high
     assert pairs == 4
-    mixed = [replace(rows[0], profile="cpu"), *rows[1:]]
-    shift, pairs = comparison.gain_on_leak_free(mixed, ~half)
-    assert pairs == 3, "rows of two scales are no pair"
+    shift, pairs = comparison.gain_on_leak_free(rows[1:], ~half)
+    assert pairs == 3, "a row alone is no pair"
     assert shift.value == pytest.approx(np.mean(by_hand[3::2]) - np.mean(by_hand[2::2]))
     assert comparison.gain_on_leak_free(rows[:2], ~half)[1] == 1
     nothing, pairs = comparison.gain_on_leak_free(rows[:1], ~half)

@@ -100,10 +100,6 @@ def test_full_is_the_row_itself_and_quick_is_small_and_keeps_the_recipe():
             assert quick.batch_size == row.batch_size, "the batch size is what some rows are about"
         if quick.schedule == "cosine" and not row.model.startswith("res"):
             assert quick.epochs * quick.images / quick.batch_size >= 32, "a schedule needs steps"
-    deep, frozen = EXPERIMENTS["deep_both"], EXPERIMENTS["mobilenet_frozen"]
-    cpu = experiments.at(deep, "cpu")
-    assert cpu.images is None and cpu.valid_images is None and cpu.epochs < deep.epochs
-    assert experiments.at(frozen, "cpu").epochs == frozen.epochs, "heads on frozen backbones are not capped"
 
 
 @pytest.mark.parametrize(

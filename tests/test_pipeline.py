@@ -97,7 +97,7 @@ def written(path: Path) -> None:
 
 def test_a_larger_run_is_another_input_and_a_quick_one_is_not(project):
     pipeline.build()  # two notebooks
-    for profile, executions in (("quick", 2), ("cpu", 4)):
+    for profile, executions in (("quick", 2), ("full", 4)):
         written(paths.runs() / "lean" / f"{profile}-0123-4567" / "seed0" / "run.npz")
         pipeline.build()
         assert len(executed_lines(project)) == executions

@@ -211,10 +211,10 @@ def test_runs_of_rows_that_have_changed_are_not_shown(read, monkeypatch):
 
 
 def test_recorded_runs_go_by_the_names_that_the_table_has_now():
-    old, now = made_up.run("lean", profile="cpu"), experiments.find("lean")
+    old, now = made_up.run("lean"), experiments.find("lean")
     old = replace(old, experiment=replace(old.experiment, group="an earlier name", title="of then"))
     record.publish([old])
-    found = record.recorded(old.experiment, 0, "cpu", made_up.FINGERPRINT).experiment
+    found = record.recorded(now, 0, "full", made_up.FINGERPRINT).experiment
     assert (found.group, found.title) == (now.group, now.title)
 
 
@@ -375,13 +375,13 @@ def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
         row = experiments.find(line.split("`")[1])
         runs = results[results["experiment"] == row.id]
         means = runs[["parameters", "epochs", "valid_accuracy", "test_accuracy"]].mean()
-        (profile,) = set(runs["profile"])
+        assert set(runs["profile"]) == {"full"}
         shares = [f"{100 * means[column]:.1f}" for column in ("valid_accuracy", "test_accuracy")]
         shares += [
             f"{100 * share:.1f}" if share == share else "–"
             for share in (by_people[row.id], row.reported or np.nan)
         ]
-        told = f"{means['parameters']:,.0f} | {profile}, {means['epochs']:.0f} | {len(runs)}"
+        told = f"{means['parameters']:,.0f} | {means['epochs']:.0f} | {len(runs)}"
         assert line.endswith(f"| {' | '.join([told, *shares])} |"), row.id
 
 

@@ -379,21 +379,21 @@ def test_auto_takes_full_runs_before_others(dataset, table, counted):
     assert len(counted) == 1
 
 
-def test_auto_takes_cpu_runs_only_without_a_gpu_and_leaves_out_seeds_of_a_smaller_scale(
+def test_auto_takes_quick_runs_only_without_a_gpu_and_leaves_them_out_beside_full_seeds(
     dataset, table, counted, monkeypatch, capsys
 ):
-    record.publish([made_up.run("first", profile="cpu", fingerprint=dataset.fingerprint)])
+    record.publish([made_up.run("first", fingerprint=dataset.fingerprint)])
     runs = trainer.obtain(["first", "second"], dataset, seeds=[0, 1])
     assert [(run.experiment.id, run.seed, run.profile) for run in runs] == [
-        ("first", 0, "cpu"),
+        ("first", 0, "full"),
         ("second", 0, "quick"),
         ("second", 1, "quick"),
     ]
-    assert "left out, for other seeds were run at a larger scale: first seed 1" in capsys.readouterr().err
+    assert "left out, for other seeds were run in full: first seed 1" in capsys.readouterr().err
     assert len(counted) == 2
     monkeypatch.setattr(trainer, "has_gpu", lambda: True)
-    (run,) = trainer.obtain(["first"], dataset)
-    assert run.profile == "full" and counted[2:] == [("first", 0)]
+    (run,) = trainer.obtain(["second"], dataset)
+    assert run.profile == "full" and counted[2:] == [("second", 0)]
 
 
 def test_rows_that_could_only_be_trained_quickly_are_left_out_beside_larger_ones(dataset, table, counted):

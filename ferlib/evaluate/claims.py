@@ -19,7 +19,7 @@ from ferlib.words import minus, p_value
 HOLDS, FAILS, NOISE, UNTESTED = "holds", "does not hold", "undecided", "not tested"
 """Verdicts: the effect is above zero, below zero, or neither at the 5 % level; or runs are missing."""
 
-_NOTHING_TO_MEASURE = ("no run", "profiles", "no accuracy")
+_NOTHING_TO_MEASURE = ("no run", "no accuracy")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _effect(row) -> str:
 
 
 def _row(claim, found, why):
-    """Measure one claim; missing values where its runs are missing or of several scales."""
+    """Measure one claim; missing values where its runs are missing."""
     row = {"claim": claim.text, "reported": claim.reported, "measured": "", "why": why}
     if why.startswith(_NOTHING_TO_MEASURE):
         return row | dict.fromkeys(["effect", "low", "high", "p"], np.nan)
@@ -104,22 +104,12 @@ def _obstacle(claim, found, dataset):
         return f"no run of {', '.join(missing)}"
     if not found:
         return "no run"
-    profiles = {run.profile for id in _needed(claim, found) for run in found[id]}
-    if len(profiles) > 1:
-        return f"profiles {' and '.join(sorted(profiles))} mixed"
     uncounted = sum(np.isnan(summary.training_accuracy(found[id])) for id in claim.needs)
     if claim.gap and uncounted:
         return f"no accuracy on unchanged training images of {uncounted} of {len(claim.needs)} rows"
     if dataset.is_demo:
         return "demo faces"
-    return "quick runs only" if "quick" in profiles else ""
-
-
-def _needed(claim, found):
-    """Return the rows that a claim is measured on, as far as they were run."""
-    if not claim.needs and found:
-        return (summary.best_row(run for runs in found.values() for run in runs),)
-    return [id for id in claim.needs if id in found]
+    return "quick runs only" if any(run.profile == "quick" for runs in found.values() for run in runs) else ""
 
 
 def _verdict(row):

@@ -1,6 +1,6 @@
 """Ways of training compared: on PublicTest with what seeds add, and image by image on PrivateTest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 
@@ -70,8 +70,7 @@ def difference(
     Args:
         runs: Finished runs.
         id: Row that is judged.
-        other: Row that it is compared with. Where one of them was not run, or they ran at different scales,
-            nothing is known.
+        other: Row that it is compared with. Where one of them was not run, nothing is known.
         classes: Compare on images of these classes, with no others to choose from; None takes all. Where the
             rows have no such image in common, nothing is known.
 
@@ -81,16 +80,11 @@ def difference(
     if classes:
         runs = _on_common_images(runs, (id, other), classes)
     found = summary.rows(runs)
-    if not _are_comparable(found, (id, other)):
+    if not {id, other} <= set(found):
         return Difference()
     metrics.aligned([found[one][0].valid for one in (id, other)])
     by = summary.accuracy(found[id]) - summary.accuracy(found[other])
     return Difference(by.value, *by.interval())
-
-
-def _are_comparable(found: Mapping[str, Sequence[Run]], ids: Sequence[str]) -> bool:
-    """Say whether rows were all run, and at the same scale."""
-    return set(ids) <= set(found) and len({found[id][0].profile for id in ids}) == 1
 
 
 def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[str, ...]) -> list[Run]:
@@ -175,8 +169,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
 
     Args:
         runs: Runs with test predictions.
-        pairs: Ids (first, second); pairs with a row that was not run, or that was run in another
-            profile than its partner, are left out.
+        pairs: Ids (first, second); pairs with a row that was not run are left out.
 
     Returns:
         One row a pair: ``first``, ``second``, ``seeds`` (of each), ``difference`` (second minus first,
@@ -185,7 +178,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
         which asks about two trained networks, not about two ways of training.
     """
     found, table = summary.rows(runs), []
-    for first, second in (pair for pair in pairs if _are_comparable(found, pair)):
+    for first, second in (pair for pair in pairs if set(pair) <= set(found)):
         difference = summary.accuracy(found[second], "test") - summary.accuracy(found[first], "test")
         low, high = difference.interval()
         tests = [metrics.mcnemar(a.test, b.test) for a in found[first] for b in found[second]]
@@ -235,11 +228,11 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Differenc
 
     Returns:
         The gain by augmentation on leak-free images minus that on all images, mean over those pairs in
-        `AUGMENTED_ALONE` of which both rows were run at the same scale, and its 95 % interval over images. Of
-        one network on the same images, the seed enters both in the same way. And how many pairs these are.
+        `AUGMENTED_ALONE` of which both rows were run, and its 95 % interval over images. Of one network on
+        the same images, the seed enters both in the same way. And how many pairs these are.
     """
     found = summary.rows(runs)
-    pairs = [pair for pair in AUGMENTED_ALONE if _are_comparable(found, pair)]
+    pairs = [pair for pair in AUGMENTED_ALONE if set(pair) <= set(found)]
     if not pairs:
         return Difference(), 0
     gains = [_moved(found[augmented], clean) - _moved(found[plain], clean) for plain, augmented in pairs]

@@ -67,7 +67,7 @@ _ON_PRIVATE_TEST = (
 
 
 def every_run(dataset: Dataset) -> list[Run]:
-    """Return all finished runs on a dataset, recorded ones too: of each row those of its largest profile.
+    """Return all finished runs on a dataset, recorded ones too: of each row the full ones where it has any.
 
     Raises:
         FerlibError: There are none.
@@ -75,10 +75,8 @@ def every_run(dataset: Dataset) -> list[Run]:
     found = [*record.read_record(dataset), *record.runs(dataset)]
     if not found:
         raise FerlibError("no network was trained on this data; train one with: ferlib train lean")
-    scale, largest = list(experiments.PROFILES).index, {}
-    for run in found:
-        largest[run.experiment.id] = max(run.profile, largest.get(run.experiment.id, "quick"), key=scale)
-    kept = [run for run in found if run.profile == largest[run.experiment.id]]
+    full = {run.experiment.id for run in found if run.profile == "full"}
+    kept = [run for run in found if run.profile == "full" or run.experiment.id not in full]
     return list({(_row(run), run.seed): run for run in kept}.values())  # a run of runs/ before its record
 
 
@@ -166,7 +164,7 @@ def results_table(runs: Iterable[Run], *, tested: bool = True) -> pd.DataFrame:
         tested: Whether to look at PrivateTest and at the work of the training; else these have no columns.
 
     Returns:
-        Indexed by the row's id: ``group``, ``profile``, ``classes`` and ``seeds`` (how many), ``parameters``,
+        Indexed by the row's id: ``group``, ``classes`` and ``seeds`` (how many), ``parameters``,
         ``macs``, ``milliseconds`` (see `milliseconds`), ``epochs`` (as many as ran; ``ran`` in words, with
         those it should have), ``training`` accuracy (on training images as they are), ``public`` accuracy and
         its 95 % interval over images and seeds ``low`` to ``high`` (``interval`` in words), ``gap`` (training
@@ -191,7 +189,6 @@ def _summary(runs: Sequence[Run]) -> dict:
     trained, public = training_accuracy(runs), results["valid_accuracy"].mean()
     return {
         "group": row.group,
-        "profile": ", ".join(sorted({run.profile for run in runs})),
         "classes": len(runs[0].valid.classes),
         "seeds": len(runs),
         **means,
@@ -311,8 +308,7 @@ def choose_for_real_time(runs: Iterable[Run], accuracy: Mapping[str, float], ima
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return named columns of `results_table` for people, in the units of their headings.
 
-    Empty columns and rows that were not run are left out. A dagger marks rows that were cut short where no
-    column tells how many epochs they ran of how many.
+    Empty columns and rows that were not run are left out.
 
     Args:
         table: From `results_table`.
@@ -324,8 +320,6 @@ def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFra
         for unit, factor in _FACTORS.items():
             if column in shown and heading.endswith(unit):
                 shown[column] = factor * shown[column].astype("float64")
-    cut = (table["profile"] != "full") & ("ran" not in columns)
-    shown = shown.set_axis([f"{row} †" if short else row for row, short in cut.items()])
     return shown.rename(columns=columns).rename_axis("row")
 
 

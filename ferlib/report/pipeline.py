@@ -17,7 +17,7 @@ from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.labels import FerlibError
 from ferlib.report import copies, document
-from ferlib.train.experiments import TRAINED
+from ferlib.train.experiments import PROFILES
 from ferlib.words import printable
 
 _NOTICES = re.compile(
@@ -50,8 +50,8 @@ def build(
     Raises:
         FerlibError: If a notebook fails; its executed file is kept for reading.
     """
-    if profile not in ("auto", *TRAINED):
-        raise FerlibError(f"unknown profile {profile!r}; use one of auto, {', '.join(TRAINED)}")
+    if profile not in ("auto", *PROFILES):
+        raise FerlibError(f"unknown profile {profile!r}; use one of auto, {', '.join(PROFILES)}")
     if profile == "quick":
         _separate_quick_folders()
     if fresh:

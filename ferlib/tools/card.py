@@ -15,7 +15,6 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.live.network import load_model
 from ferlib.tools import export
 from ferlib.train import record
-from ferlib.train.experiments import PROFILES
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 from ferlib.words import interval, listed, percent
@@ -46,8 +45,7 @@ def ship(id: str, dataset: Dataset) -> str:
     with_weights = [run for run in found if run.experiment.id == id and run.weights]
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
-    scale = list(PROFILES).index  # a network trained in full ships rather than one that was not
-    run = max(with_weights, key=lambda run: (scale(run.profile), run.result.get("judged_accuracy", 0)))
+    run = max(with_weights, key=lambda run: (run.profile == "full", run.result.get("judged_accuracy", 0)))
     elsewhere = os.environ.get("FERLIB_WEIGHTS")
     if not elsewhere and (reason := _unfit(run, dataset)):
         raise FerlibError(

@@ -8,7 +8,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, RawDescriptionHelpFormatter
 
 from ferlib.labels import FerlibError
-from ferlib.train.experiments import TRAINED
+from ferlib.train.experiments import PROFILES
 from ferlib.words import listed
 
 
@@ -151,7 +151,7 @@ def add_profile(parser) -> None:
     """Add the option that chooses a scale of training."""
     parser.add_argument(
         "--profile",
-        choices=("auto", *TRAINED),
+        choices=("auto", *PROFILES),
         default="auto",
         help="quick: a subset and few epochs; full: the real thing; auto: full on a GPU, else quick",
     )

@@ -111,7 +111,7 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
 
 
 def _usable(runs: list[Run], profile: str) -> list[Run]:
-    """Return the small runs for all emotions whose weights are here, those of the best profile there is."""
+    """Return the small runs for all emotions whose weights are here, full ones where there are any."""
     most, found = summary.REAL_TIME_PARAMETERS, {}
     for run in runs:
         if run.valid.classes == CLASSES and run.result["parameters"] < most and run.weights:

@@ -97,41 +97,33 @@ class Profile:
     precision: str | None = None
 
 
-# Network: images and epochs of a quick row, epochs of a cpu row. They were measured: on two CPU cores a
-# quick row takes about seven seconds, tracing included.
+# Network: images and epochs of a quick row. They were measured: on two CPU cores such a row takes about seven
+# seconds, tracing included.
 SIZES = {
-    "prior": (4096, 4, 10),
-    "logistic": (4096, 8, 60),
-    "shallow_cnn": (768, 5, 15),
-    "four_block_cnn": (256, 3, 6),
-    "deep_cnn": (640, 5, 20),
-    "lean_cnn": (384, 3, 60),
-    "residual_cnn": (64, 1, 1),
-    "mini_xception": (768, 5, 16),
-    "mobilenet": (256, 2, 4),
-    "mobilenet_scratch": (256, 2, 4),
-    "resnet50": (64, 1, 1),
-    "resnet50_scratch": (64, 1, 1),
+    "prior": (4096, 4),
+    "logistic": (4096, 8),
+    "shallow_cnn": (768, 5),
+    "four_block_cnn": (256, 3),
+    "deep_cnn": (640, 5),
+    "lean_cnn": (384, 3),
+    "residual_cnn": (64, 1),
+    "mini_xception": (768, 5),
+    "mobilenet": (256, 2),
+    "mobilenet_scratch": (256, 2),
+    "resnet50": (64, 1),
+    "resnet50_scratch": (64, 1),
 }
 PROFILES = {
     "quick": Profile(
-        images={name: images for name, (images, _, _) in SIZES.items()},
-        epochs={name: epochs for name, (_, epochs, _) in SIZES.items()},
+        images={name: images for name, (images, _) in SIZES.items()},
+        epochs={name: epochs for name, (_, epochs) in SIZES.items()},
         frozen=(512, 15),
         valid_images=256,
         precision="float32",
     ),
-    "cpu": Profile(
-        epochs={name: epochs for name, (_, _, epochs) in SIZES.items()},
-        precision="float32",
-    ),
     "full": Profile(),
 }
-"""Scales by name, the smallest first. A quick run shows in seconds that everything works; those of a cpu were
-made earlier, full ones take their place in the record."""
-
-TRAINED = ("quick", "full")
-"""Scales that runs are still made at."""
+"""Scales by name, the smaller first. A quick run shows in seconds that everything works."""
 
 
 # Recipes: what a row sets beside its network. Without one it is the naive recipe of most course reports:

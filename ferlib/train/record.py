@@ -192,12 +192,9 @@ def current(found: Iterable[Run]) -> list[Run]:
     kept = []
     for run in found:
         row = experiments.EXPERIMENTS.get(run.experiment.id)
-        if row and run.profile in experiments.TRAINED:
-            scaled = experiments.at(row, run.profile)
-            if experiments.key(scaled) == experiments.key(run.experiment):
-                kept.append(replace(run, experiment=scaled))
-        elif row:  # of an earlier scale, see `recorded`
-            kept.append(replace(run, experiment=replace(run.experiment, title=row.title, group=row.group)))
+        scaled = experiments.at(row, run.profile) if row else None
+        if scaled and experiments.key(scaled) == experiments.key(run.experiment):
+            kept.append(replace(run, experiment=scaled))
     return kept
 
 
@@ -239,9 +236,6 @@ IDENTITY = ("experiment", "seed", "profile", "fingerprint")
 
 def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it stands in the committed record, else None."""
-    if profile not in experiments.TRAINED:  # of an earlier table: its rows may have changed since
-        earlier = f"{experiment.id}-{profile}-*-{fingerprint[:8]}-seed{seed}.npz"
-        return next(iter(current(map(load_run, sorted(paths.record().glob(earlier))))), None)
     file = recorded_file(experiment, seed, profile, fingerprint)
     return replace(load_run(file), experiment=experiment) if file.exists() else None
 
@@ -249,8 +243,7 @@ def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) 
 def publish(runs: Iterable[Run]) -> Path:
     """Copy runs into the committed record and merge their results into its table.
 
-    Rows of other runs, seeds and datasets stay; a run published before is replaced, and so is one of the same
-    row and seed that was trained with fewer epochs.
+    Rows of other runs, seeds and datasets stay; a run published before is replaced.
 
     Args:
         runs: Finished runs.
@@ -269,8 +262,6 @@ def publish(runs: Iterable[Run]) -> Path:
     before = read_results()
     merged = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
     merged = merged.drop_duplicates(list(IDENTITY), keep="last").sort_values(list(IDENTITY))
-    same = merged.groupby(["experiment", "fingerprint"])["profile"]
-    merged = merged[(merged["profile"] != "cpu") | ~same.transform(lambda made: (made == "full").any())]
     with paths.written_atomically(table) as temporary:
         merged.to_csv(temporary, index=False)
     for name in set(before.get("file", ())) - set(merged["file"]):  # rows that were changed and ran again

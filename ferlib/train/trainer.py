@@ -107,10 +107,10 @@ def obtain(
 ) -> list[Run]:
     """Return finished runs, training what is missing, the first seed of all rows first.
 
-    With profile ``"auto"`` a full run of this dataset serves, made here or recorded; without a GPU also one
-    with fewer epochs from the record; what is missing is trained, full on a GPU and quick without. A named
-    profile takes and makes only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't
-    be had, its variant from random weights runs instead, under its own name.
+    With profile ``"auto"`` a full run of this dataset serves, made here or recorded, without a GPU also a
+    quick one; what is missing is trained, full on a GPU and quick without. A named profile takes and makes
+    only runs of its own in ``runs/``. Where a row needs ImageNet weights that can't be had, its variant from
+    random weights runs instead, under its own name.
 
     Args:
         ids: Rows of the experiment table.
@@ -125,17 +125,15 @@ def obtain(
 
     Returns:
         Runs in the order of seeds within ids; a variant that stands for two rows comes once. The runs of a
-        row share a profile: where some of its seeds were run at a better scale than others can be now, the
-        others are left out. So are those that `until` did not leave time for.
+        row share a profile: where some of its seeds were run in full and others can't be now, the others are
+        left out. So are those that `until` did not leave time for.
     """
     seeds, found = list(seeds), {}
     for row, seed, run in lookup(ids, seeds, dataset, profile):
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
             row, run = _stand_in(row, seed, dataset, profile)
         found[row, seed] = run
-    if comparable:
-        found = _comparable(found, choose_profile(profile))
-    found = _of_one_scale(found, choose_profile(profile))
+    found = _of_one_scale(found, choose_profile(profile), comparable)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     for id, several in teachers(row for row, _ in missing):
         obtain([id], dataset, seeds=range(several), profile=profile, until=until, trainer=trainer)
@@ -143,21 +141,14 @@ def obtain(
     return [run for run in found.values() if run is not None]
 
 
-def _comparable(found: dict, profile: str) -> dict:
-    """Leave out runs that are quick, or would be, where others are not."""
+def _of_one_scale(found: dict, profile: str, comparable: bool) -> dict:
+    """Leave out what is quick, or would be, where other seeds of its row, or rows to compare, are full."""
     quick = {pair for pair, run in found.items() if (run.profile if run else profile) == "quick"}
-    return {pair: run for pair, run in found.items() if pair not in quick or len(quick) == len(found)}
-
-
-def _of_one_scale(found: dict, profile: str) -> dict:
-    """Leave out seeds of a row that are not run, or would be trained, at the best scale of its others."""
-    order = list(experiments.PROFILES).index
-    scales = {pair: order(run.profile if run else profile) for pair, run in found.items()}
-    best = {row: max(scale for pair, scale in scales.items() if pair[0] == row) for row, _ in found}
-    kept = {pair: run for pair, run in found.items() if scales[pair] == best[pair[0]]}
-    if left := [f"{row.id} seed {seed}" for row, seed in found if (row, seed) not in kept]:
-        print(f"left out, for other seeds were run at a larger scale: {listed(left)}", file=sys.stderr)
-    return kept
+    full = {row for row, seed in found if (row, seed) not in quick}
+    if left := [f"{row.id} seed {seed}" for row, seed in found if row in full and (row, seed) in quick]:
+        print(f"left out, for other seeds were run in full: {listed(left)}", file=sys.stderr)
+    without = quick if comparable and full else {(row, seed) for row, seed in quick if row in full}
+    return {pair: run for pair, run in found.items() if pair not in without}
 
 
 def lookup(
@@ -228,15 +219,15 @@ def _finished(row: Experiment, seed: int, profile: str, dataset: Dataset) -> Run
 def _stand_in(row: Experiment, seed: int, dataset: Dataset, profile: str) -> tuple[Experiment, Run | None]:
     """Return the row, or its variant from random weights.
 
-    The variant stands in where ImageNet weights can't be had, and where it was trained at a better scale
-    than the row would be now.
+    The variant stands in where ImageNet weights can't be had, and where it was trained in full and the row
+    would be trained quickly.
     """
     variant = EXPERIMENTS[experiments.WITHOUT_WEIGHTS[row.id]]
     run = _existing(variant, seed, dataset, profile)
     better = run is not None and run.profile != choose_profile(profile)
     if not better and _weights_available(row.model):
         return row, None
-    reason = "was run at a larger scale" if better else "runs, as there are no ImageNet weights to be had"
+    reason = "was run in full" if better else "runs, as there are no ImageNet weights to be had"
     print(f"{row.id}: instead {variant.id} {reason}", file=sys.stderr)
     return variant, run
 
