@@ -3,6 +3,7 @@
 local TEXT_WIDTH, LANDSCAPE_WIDTH = 465, 700            -- points
 local SIZES = { { 9, 6 }, { 8.5, 5 }, { 8, 4 }, { 7.5, 3 }, { 7, 2.5 }, { 6.5, 2 } }  -- text size, inset
 local CHARACTER = 0.52                                  -- width in units of the text size
+local READABLE, SHORTER = 8, 0.8                        -- text size; share of the height that pays for it
 local COMFORTABLE = { 22, 14, 0 }                       -- characters at which a long text may wrap, if need be
 
 local function longest_word(text)
@@ -45,20 +46,41 @@ local function total(characters, size, inset)
   return sum
 end
 
+-- Height of the rows in points, if each text wraps in the width of its column.
+local function height_of(grid, widths, size, inset)
+  local sum = 0
+  for _, row in ipairs(body_rows(grid)) do
+    local lines = 1
+    for column, cell in ipairs(row.cells) do
+      local room = math.max(1, (widths[column] - 2 * inset) / (CHARACTER * size))
+      lines = math.max(lines, math.ceil(utf8.len(pandoc.utils.stringify(cell.contents)) / room))
+    end
+    sum = sum + lines * size
+  end
+  return sum
+end
+
+-- The largest text that fits; a smaller one, down to READABLE, where that makes the table a good deal shorter.
 local function fit_to(grid, liked, needed, available)
+  local chosen
   for _, pair in ipairs(SIZES) do
     local size, inset = pair[1], pair[2]
     local wish, need = total(liked, size, inset), total(needed, size, inset)
-    if wish <= available then return { size = size, inset = inset } end
-    if need <= available then
-      local share = (available - need) / (wish - need)
+    if need <= available and (not chosen or size >= READABLE) then
+      local share, widths = math.min(1, (available - need) / math.max(wish - need, 1)), {}
       for column, count in ipairs(needed) do
-        local width = total({ count + share * (liked[column] - count) }, size, inset)
-        grid.colspecs[column] = { grid.colspecs[column][1], width / available }
+        widths[column] = total({ count + share * (liked[column] - count) }, size, inset)
       end
-      return { size = size, inset = inset }
+      local height = height_of(grid, widths, size, inset)
+      if not chosen or height < SHORTER * chosen.height then
+        chosen = { size = size, inset = inset, height = height, widths = wish > available and widths or {} }
+      end
     end
   end
+  for column, width in ipairs(chosen and chosen.widths or {}) do
+    grid.colspecs[column] = { grid.colspecs[column][1], width / available }
+  end
+  return chosen
 end
 
 -- Choose size, inset and page, and give columns that cannot have all they like a share of the width. A page of
