@@ -176,7 +176,7 @@ def test_pdf_has_title_page_contents_captions_references_and_the_librarys_code(p
     assert "Table 1. Scores of all. Happy is best." in text
     assert "As Figure 1 and Table 1 of Chapter 2 show." in text
     assert "10.1016/j.neunet.2014.09.005" in text.replace(" ", "")
-    assert "def lean_cnn(" in text.partition("Appendix: code The small network")[2]
+    assert "def lean_cnn(" in text.partition("The small network")[2]
     assert "tabulate()" not in text, "cells of notebooks are for the notebooks' readers"
     for number, page in enumerate(pages[1:], start=2):
         assert f"{number} / {len(pages)}" in page

@@ -12,7 +12,6 @@ from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
 from ferlib.labels import FerlibError
 from ferlib.report.document import Chapter, fence, literal, span
-from ferlib.train import record
 from ferlib.train.experiments import CROWD_TABLE, TABLE
 
 QUICK = "quick profile: small-scale run"
@@ -124,10 +123,15 @@ PRINTED = {
 """Heading to a module of ferlib and the names that are printed of it."""
 
 
-def printed_code() -> str:
-    """Return the appendix with the library's code as Markdown."""
-    waiting = set(TABLE + CROWD_TABLE) - set(record.read_results().get("experiment", ()))
-    told = f"Not run: {', '.join(map(span, sorted(waiting)))}." if waiting else ""
+def printed_code(chapters: Sequence[Chapter]) -> str:
+    """Return the appendix with the library's code as Markdown, and which experiments no chapter has run.
+
+    Args:
+        chapters: All chapters of the report.
+    """
+    shown = {run["experiment"] for chapter in chapters for run in chapter.facts.get("runs", ())}
+    waiting = sorted(set(TABLE + CROWD_TABLE) - shown) if shown else []
+    told = f"Not run: {', '.join(map(span, waiting))}." if waiting else ""
     parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}", told]
     for heading, (module, names) in PRINTED.items():
         code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())

@@ -122,7 +122,7 @@ def _write_sources(work: Path, chapters: Sequence[Chapter], settings: dict) -> N
         *(chapter.body for chapter in chapters),
         appendix.how_made(chapters),
         "# References {#sec-references .unnumbered}\n\n::: {#refs}\n:::",
-        appendix.printed_code(),
+        appendix.printed_code(chapters),
     ]
     (work / "report.md").write_text("\n\n".join(parts), encoding="utf-8")
     metadata = {name: _literally(value) for name, value in settings.items()}
