@@ -178,8 +178,7 @@ def _calibration(predictions: Predictions, temperature: float, people: Judged | 
     hits, truth = None, "the labels"
     if people:
         enough, truth = votes.enough(people.cast), "the shares of people's votes"
-        predictions, shares = people.predictions[0].take(enough), votes.distribution(people.cast)[enough]
-        hits = shares[range(len(shares)), predictions.predicted]
+        predictions, hits = people.predictions[0].take(enough), people.confirmed[0, enough]
     scaled = metrics.with_temperature(predictions, temperature)
     before, after = (metrics.expected_calibration_error(each, hits) for each in (predictions, scaled))
     return {"error_before": percent(before), "error_after": percent(after), "truth": truth}

@@ -73,7 +73,7 @@ def tune(
             n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, scaled.epochs // 5)
         ),
     )
-    if not any(trial.state.is_finished() and trial.value is not None for trial in study.trials):
+    if all(trial.state == optuna.trial.TrialState.FAIL for trial in study.trials):
         own = {name: getattr(row, name) for name in ("learning_rate", "strength")}
         # A logarithmic scale has no 0; its lower end takes next to nothing off the weights.
         own["weight_decay"] = float(np.clip(row.weight_decay, *WEIGHT_DECAY))

@@ -59,7 +59,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.scale
             and self.center
-            and not (getattr(self, "renorm", False) or self.synchronized)  # the first is new in Keras 3.13
+            and not (getattr(self, "renorm", False) or self.synchronized)  # older Keras has no renorm
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
         )
 
