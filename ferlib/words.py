@@ -1,5 +1,6 @@
 """How numbers, lists and strange names are written in sentences."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -30,7 +31,9 @@ def p_value(p: float, at_most: bool = False) -> str:
     """Write a p-value, or what it is below or at most; a dash where there is none."""
     if p != p:
         return "–"
-    return "< 0.001" if p < 0.001 else f"{'≤ ' * at_most}{p:.3f}"
+    if p < 0.001:
+        return "< 0.001"
+    return f"≤ {math.ceil(1000 * p) / 1000:.3f}" if at_most else f"{p:.3f}"  # a bound is rounded up
 
 
 def short(number: float) -> str:

@@ -88,7 +88,7 @@ def test_p_values_are_corrected_for_all_claims():
     assert len(ps) > 2
     assert ps.min() == pytest.approx(len(ps) * 2 / 1001), "the smallest p that 1,000 draws can give"
     told = claims.shown(claims.claims_table(runs, DATASET))["p"]
-    assert told[told.str.startswith("≤")].unique().tolist() == [f"≤ {ps.min():.3f}"]
+    assert told[told.str.startswith("≤")].unique().tolist() == [f"≤ {np.ceil(1000 * ps.min()) / 1000:.3f}"]
 
 
 def test_batches_double_from_row_to_row():
@@ -116,18 +116,6 @@ def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
 def test_overfitting_is_a_larger_gap():
     assert verdict(overfitting_runs(0.95, 0.62), "overfits") == HOLDS
     assert verdict(overfitting_runs(0.62, 0.95), "overfits") == FAILS
-
-
-@pytest.mark.parametrize("epochs, expected", [((10, 14), HOLDS), ((60, 60), UNTESTED)])
-def test_early_stopping_saves_epochs(epochs, expected):
-    runs = [made_up.run("deep_augmented", 0.6, seed, epochs=n) for seed, n in enumerate(epochs)]
-    runs += [made_up.run("deep_fixed_epochs", 0.6, epochs=60)]
-    row = judged(runs, "Early stopping")
-    assert row["verdict"] == expected and np.isnan(row["p_holm"])
-    assert f"{np.mean(epochs):.0f} instead of 60 epochs" in row["measured"]
-    shown = claims.shown(claims.claims_table([runs[0], runs[-1]], DATASET))["effect"]
-    assert f"{100 - 100 * epochs[0] / 60:+.1f}" in [*shown], "of one training there is no interval"
-    assert row["why"] == ("" if expected == HOLDS else "early stopping ended no run before its last epoch")
 
 
 @pytest.mark.parametrize("slope, expected", [(-0.06, HOLDS), (0.06, FAILS), (0.0, NOISE)])
@@ -181,6 +169,15 @@ def test_mistakes_go_where_claimed_and_each_claim_names_one_pair():
     assert verdict([made_up.run("deep_both", 0.5, images=2000)], "Disgust is mistaken for anger") == NOISE
 
 
+def test_a_network_that_takes_everything_for_anger_does_not_confuse_it_with_disgust():
+    run = made_up.run(
+        "deep_both", 0.5, images=2000, wrong={name: "angry" for name in CLASSES if name != "angry"}
+    )
+    row = judged([run], "Disgust is mistaken for anger")
+    assert row["measured"] == "100.0 % of the mistakes, 100.0 % of those on other classes"
+    assert row["effect"] == 0 and row["verdict"] == NOISE
+
+
 def close_runs(others, plain):
     gaps = dict.fromkeys(measures.CLOSE_ROWS, others) | dict.fromkeys(measures.OPEN_ROWS, plain)
     return [made_up.run(id, 0.6, train_accuracy=0.6 + gap, images=3000) for id, gap in gaps.items()]
@@ -190,7 +187,9 @@ def test_close_accuracies_are_judged_by_the_worst_row():
     assert measures.OPEN_ROWS == ("deep_plain", "deep_tuned") and len(measures.CLOSE_ROWS) == 7
     assert verdict(close_runs(0.0, 0.2), "stay close") == HOLDS
     row = judged(close_runs(0.12, 0.2), "stay close")
-    assert row["verdict"] == FAILS and "0 of 7 others are close" in row["measured"]
+    assert row["verdict"] == FAILS and row["measured"].startswith(
+        "0 of the 7 others have a gap below 5 points"
+    )
     assert verdict(close_runs(0.0, 0.0), "stay close") == FAILS
 
 

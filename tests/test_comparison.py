@@ -27,7 +27,7 @@ def shown(results):
 def test_results_are_means_over_seeds_and_missing_for_rows_that_were_not_run(runs):
     table = comparison.results([replace(run, test=None) for run in runs])
     row, of_row = table.loc["deep_plain"], [run for run in runs if run.experiment.id == "deep_plain"]
-    assert row["seeds"] == 2 and row["classes"] == 7 and table.index.name == "row"
+    assert row["seeds"] == 2 and row["classes"] == 7 and table.index.name == "experiment"
     assert row["public"] == pytest.approx(np.mean([run.result["valid_accuracy"] for run in of_row]))
     assert row["gap"] == pytest.approx(0.7 - row["public"])
     result = {name: value for name, value in runs[-1].result.items() if name != "clean_train_accuracy"}
@@ -130,7 +130,7 @@ def test_quick_runs_are_left_out_where_there_are_others(runs):
 def test_recipes_tell_what_ran_and_what_was_meant():
     capped = made_up.run("deep_plain", profile="quick")
     table = comparison.recipes([capped, made_up.run("deep_tuned", steps_per_epoch=4)])
-    assert table.index.name == "row"
+    assert table.index.name == "experiment"
     assert table.loc["deep_plain", ["epochs", "patience"]].tolist() == ["5 of 60", "3 of 10"]
     assert table.loc["deep_tuned"].to_dict() == {
         "augmentation": "none",

@@ -241,7 +241,7 @@ def test_displayed_tables_are_in_percent():
     columns = {"test_accuracy": "test, %", "seeds": "seeds", "test_deviation": "missing with one seed"}
     shown = summary.display_table(table, columns)
     assert shown["test, %"].tolist() == pytest.approx(100 * table["test_accuracy"])
-    assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "row"
+    assert list(shown.columns) == ["test, %", "seeds"] and shown.index.name == "experiment"
     assert list(shown.index) == ["deep_both", "lean"]
 
 

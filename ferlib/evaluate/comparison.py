@@ -106,7 +106,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
     Values of rows that were not run are missing, so that what is compared with them is unknown and not false.
     """
     table = summary.results_table(runs, tested=False).reindex(list(experiments.EXPERIMENTS))
-    return table.convert_dtypes().rename_axis("row")
+    return table.convert_dtypes().rename_axis("experiment")
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def recipes(runs: Iterable[Run]) -> pd.DataFrame:
             "smoothing": f"{row.label_smoothing:.3g}",
             "averaging": f"{optimizers.averaging(row, row.epochs * run.result['steps_per_epoch']):.3g}",
         }
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("row")
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("experiment")
 
 
 PAIRS = (
@@ -151,6 +151,7 @@ PAIRS = (
     ("deep_no_batch_norm", "deep_augmented"),
     ("deep_no_dropout", "deep_augmented"),
     ("deep_class_weights", "deep_augmented"),
+    ("deep_fixed_epochs", "deep_augmented"),
 )
 """Pairs of rows whose difference says something: the second is what the report would rather use."""
 

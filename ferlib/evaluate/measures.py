@@ -40,14 +40,10 @@ class Finding:
     Attributes:
         measured: The numbers and, where they don't say it, what the effect is.
         effect: Positive where the claim is right.
-        sampled: Whether chance enters, so that a p-value makes sense.
-        untested: Why the runs, though there, say nothing about the claim; empty where they do.
     """
 
     measured: str
     effect: Sampled
-    sampled: bool = True
-    untested: str = ""
 
 
 def better(first: str, second: str):
@@ -84,23 +80,6 @@ def overfits(found: Rows) -> Finding:
     return Finding(measured, metrics.smallest(gaps[id] - gaps[other] for id, other in pairs))
 
 
-def stops_early(found: Rows) -> Finding:
-    """Measure which share of the epochs early stopping saves, and at what price."""
-    early, fixed = found["deep_augmented"], found["deep_fixed_epochs"]
-    all_epochs = np.mean([run.result["epochs"] for run in fixed])
-    saved = [[1 - run.result["epochs"] / all_epochs] for run in early]
-    price = summary.accuracy(early, "test") - summary.accuracy(fixed, "test")
-    low, high = price.interval()
-    used = np.mean([run.result["epochs"] for run in early])
-    measured = (
-        f"{used:.0f} instead of {all_epochs:.0f} epochs; accuracy changes by {points(price.value)} "
-        f"({points(low)} to {points(high)}); share of epochs saved"
-    )
-    stopped = any(run.result["epochs"] < run.experiment.epochs for run in early)
-    why = "" if stopped else "early stopping ended no run before its last epoch"
-    return Finding(measured, metrics.ratio(saved), sampled=False, untested=why)
-
-
 def large_batches(found: Rows) -> Finding:
     """Measure what every doubling of the batch costs: the slope of accuracy on log2 of the batch size.
 
@@ -125,8 +104,8 @@ def stay_close(found: Rows) -> Finding:
     widest = max(close, key=lambda id: close[id].value)
     near = sum(gap.value < CLOSE for gap in close.values())
     measured = (
-        f"gap of {widest} {points(close[widest].value)}; {near} of {len(close)} others are close; "
-        f"distance of the worst from {100 * CLOSE:.0f} points"
+        f"{near} of the {len(close)} others have a gap below {100 * CLOSE:.0f} points, {widest} one of "
+        f"{points(close[widest].value)}; distance of the worst from that limit"
     )
     effects = [CLOSE - metrics.largest(close.values()), *(gap - CLOSE for gap in apart.values())]
     return Finding(measured, metrics.smallest(effects))
@@ -154,7 +133,10 @@ def easiest(found: Rows) -> Finding:
 
 
 def goes_to(*ways: tuple[str, str]):
-    """Measure by how much mistakes on one class go to another beyond what its images explain.
+    """Measure by how much more often mistakes on one class go to another than mistakes on the rest do.
+
+    A network that is too fond of a class takes everything for it; only what goes beyond that says that two
+    classes look alike.
 
     Args:
         ways: A true class and the class it is mistaken for; of several ways, the smallest excess counts.
@@ -164,15 +146,15 @@ def goes_to(*ways: tuple[str, str]):
         runs = _best(found)
         tests = metrics.aligned([run.test for run in runs])
         labels, told = tests[0].labels, np.stack([one.predicted for one in tests])
-        shares, chances = [], []
+        shares, usual = [], []
         for way in ways:
             true, other = map(tests[0].classes.index, way)
-            wrong = (labels == true) & (told != true)
-            shares.append(metrics.ratio(wrong & (told == other), wrong, row=runs[0].experiment.id))
-            chances.append((labels == other).sum() / (labels != true).sum())
-        measured = f"{listed([percent(share.value) for share in shares])} of the mistakes, by chance "
-        excess = metrics.smallest(share - chance for share, chance in zip(shares, chances, strict=True))
-        return Finding(measured + listed([percent(chance) for chance in chances]), excess)
+            wrong = (labels != told) & (labels != other)
+            for mistakes, some in ((wrong & (labels == true), shares), (wrong & (labels != true), usual)):
+                some.append(metrics.ratio(mistakes & (told == other), mistakes, row=runs[0].experiment.id))
+        here, elsewhere = (listed([percent(share.value) for share in some]) for some in (shares, usual))
+        excess = metrics.smallest(share - rest for share, rest in zip(shares, usual, strict=True))
+        return Finding(f"{here} of the mistakes, {elsewhere} of those on other classes", excess)
 
     return measure
 

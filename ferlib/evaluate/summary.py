@@ -179,7 +179,7 @@ def results_table(runs: Iterable[Run], *, tested: bool = True) -> pd.DataFrame:
     }
     networks = [of_row[0].experiment.model.removesuffix("_scratch") for of_row in found.values()]
     table = pd.DataFrame.from_dict(summaries, orient="index")
-    return table.assign(milliseconds=milliseconds().reindex(networks).array).rename_axis("row")
+    return table.assign(milliseconds=milliseconds().reindex(networks).array).rename_axis("experiment")
 
 
 def _summary(runs: Sequence[Run]) -> dict:
@@ -262,7 +262,7 @@ def recalls(runs: Iterable[Run]) -> pd.DataFrame:
     """
     tested = [run for of_row in rows(runs).values() for run in of_row]
     table = pd.DataFrame([metrics.recall_intervals(run.test)["recall"] for run in tested])
-    return table.groupby([run.experiment.id for run in tested], sort=False).mean().rename_axis("row")
+    return table.groupby([run.experiment.id for run in tested], sort=False).mean().rename_axis("experiment")
 
 
 def at_mix(recalls: pd.DataFrame, images: pd.Series) -> pd.Series:
@@ -320,7 +320,7 @@ def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFra
         for unit, factor in _FACTORS.items():
             if column in shown and heading.endswith(unit):
                 shown[column] = factor * shown[column].astype("float64")
-    return shown.rename(columns=columns).rename_axis("row")
+    return shown.rename(columns=columns).rename_axis("experiment")
 
 
 def of_interest(table: pd.DataFrame) -> pd.DataFrame:
