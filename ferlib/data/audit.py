@@ -49,7 +49,11 @@ class Audit:
         return ~self.images.loc[self.images["split"] == split, "near_leaked"].to_numpy()
 
     def summary(self) -> pd.DataFrame:
-        """Count the images of each split by what was found; one row a finding."""
+        """Count the images of each split by what was found; one row a finding.
+
+        Returns:
+            Int64; missing where a finding says nothing of a split: only test images are leaked.
+        """
         has_copy = self.images["exact_group"] >= 0
         first_of_group = has_copy & ~self.images.duplicated(["split", "exact_group"])
         within = has_copy & self.images.duplicated(["split", "exact_group"], keep=False)
@@ -65,7 +69,9 @@ class Audit:
             "blank": self.images["blank"],
             "no face found": self.images["faceless"],
         }
-        table = pd.DataFrame(found).groupby(self.images["split"], sort=False).sum().T
+        table = pd.DataFrame(found).groupby(self.images["split"], sort=False).sum().T.astype("Int64")
+        table.loc[["exact copy in train", "exact or near copy in train"], "train"] = pd.NA
+        table.loc["exact copy in the other test split", "train"] = pd.NA
         return table.rename_axis("finding").rename_axis(columns=None)
 
     def _in_both_tests(self) -> pd.Series:
@@ -81,7 +87,7 @@ class Audit:
         """Write the summary for people to read."""
         conflicting = self.images.loc[self.images["conflicting"], "exact_group"].nunique()
         lines = [
-            self.summary().to_string(formatters=["{:,}".format] * self.images["split"].nunique()),
+            self.summary().map(lambda count: "–" if pd.isna(count) else f"{count:,}").to_string(),
             "",
             f"groups of identical images under different labels  {conflicting:,}",
             *(f"leak-free images of {name}  {self.leak_free(name).sum():,}" for name in ("valid", "test")),
