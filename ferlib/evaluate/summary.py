@@ -57,6 +57,14 @@ COST_COLUMNS = {
 }
 """Columns of `results_table` to headings of the tables that people read, for `display_table`."""
 
+COST_FORMATS = {
+    "epochs": "{:.0f}",
+    "parameters, millions": "{:.2f}",
+    "multiplications, millions": "{:.1f}",
+    "multiplications of the training, 10¹²": "{:.1f}",
+}
+"""How the costs among these are written."""
+
 _FACTORS = {"%": 100, "millions": 1e-6, "10¹²": 1e-12}
 """How a heading ends to what its values are multiplied by."""
 
