@@ -47,8 +47,10 @@ def test_flags_are_corrected_for_their_number(predictions):
     flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
     some = {"faceless": flagged, "leaked": predictions.correct, "low_contrast": np.arange(400) < 50}
     table = by_flag(predictions, False, **some)
-    tested = table[table["images"] > 0]
-    assert len(tested) == 3 and table["p_holm"].notna().sum() == 3
+    some |= {"blank": np.arange(400) < mistakes.ENOUGH - 1}
+    table = by_flag(predictions, False, **some)
+    tested = table[table["images"] >= mistakes.ENOUGH]
+    assert len(tested) == 3 and table["p_holm"].notna().sum() == 3, "of too few images nothing can be said"
     assert tested["p_holm"].tolist() == pytest.approx(metrics.holm(tested["p"]).tolist())
     assert by_flag(predictions, False)["p_holm"].isna().all()
 
@@ -62,13 +64,18 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast[no_face, -1] = 10
     cast[tied, predictions.predicted[tied]] = 8
     sides = mistakes.crowd(predictions, cast, ~predictions.correct)
-    assert sides["images"] == len(wrong)
-    counts = (sides[["prediction", "no emotion", "tied"]] * len(wrong)).tolist()
-    assert counts == pytest.approx([10, 5, 2])
-    assert mistakes.crowd(predictions, cast, predictions.correct)["label"] == 1
+    assert sides["images"].to_dict() == {
+        **{"label": len(wrong) - 17, "network": 10, "another emotion": 0, "no emotion": 5, "tied": 2}
+    }
+    network = sides.loc["network"]
+    assert network["share"] == pytest.approx(10 / len(wrong))
+    assert (network["low"], network["high"]) == pytest.approx(
+        stats.binomtest(10, len(wrong)).proportion_ci(method="wilson")
+    )
+    assert mistakes.crowd(predictions, cast, predictions.correct).at["label", "share"] == 1
     cast[100:] = 0
     everybody = np.ones(400, bool)
-    assert mistakes.crowd(predictions, cast, everybody)["images"] == 100, "the others were not voted on"
+    assert mistakes.crowd(predictions, cast, everybody)["images"].sum() == 100, "the others were not voted on"
 
 
 def test_top_four_predictions_are_joined_by_class_name():

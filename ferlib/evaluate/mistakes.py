@@ -21,6 +21,10 @@ FLAGS = {
 """Column of an audit to what it means."""
 
 
+ENOUGH = 30
+"""Images with a flag below which its accuracy is not tested: fewer cannot show anything."""
+
+
 def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy on images with each audit flag and on all others.
 
@@ -31,7 +35,7 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a flag: ``flag``, ``images`` (with it), ``accuracy`` on them with its 95 % Wilson interval
         ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
-        ``p_holm``, corrected for the number of flags that any image has (missing where none has it).
+        ``p_holm``, corrected for the number of flags that at least `ENOUGH` images have, missing of the others.
     """
     audited = images[images["split"] == "valid"].drop_duplicates(["name", "label"])
     codes = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
@@ -55,12 +59,12 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    tested = table["images"] > 0
+    tested = table["images"] >= ENOUGH
     table.loc[tested, "p_holm"] = metrics.holm(table.loc[tested, "p"]) if tested.any() else np.nan
     return table
 
 
-def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd.Series:
+def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd.DataFrame:
     """Count whom the annotators of FER+ side with.
 
     Args:
@@ -69,18 +73,20 @@ def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd
         members: bool (n,), the images to count in.
 
     Returns:
-        ``images`` that were voted on, and the shares of those in which more votes than for anything else, not
-        necessarily more than half of them, are for the ``label``, the ``prediction`` (where it differs),
-        ``another emotion``, ``no emotion`` (contempt, unknown, no face), or in which two or more answers are
-        ``tied`` for the first place.
+        Of images that were voted on, ``images`` and their ``share`` with its 95 % Wilson interval ``low`` to
+        ``high``, by what has more votes than anything else, not necessarily more than half of them: the
+        ``label``, the ``network`` (where its answer differs), ``another emotion``, ``no emotion`` (contempt,
+        unknown, no face), or ``tied`` where two or more answers share the first place.
     """
     voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
     tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1
     names = np.array(predictions.classes)
     label, told = names[predictions.labels], names[predictions.predicted]
     kinds = [tied, winner == label, winner == told, ~np.isin(winner, CLASSES)]
-    side = np.select(kinds, ["tied", "label", "prediction", "no emotion"], "another emotion")
+    side = np.select(kinds, ["tied", "label", "network", "no emotion"], "another emotion")
     sides = pd.Series(side[members & voted])
-    order = ["label", "prediction", "another emotion", "no emotion", "tied"]
-    shares = sides.value_counts(normalize=True).reindex(order, fill_value=0.0)
-    return pd.concat([pd.Series({"images": len(sides)}), shares])
+    order = ["label", "network", "another emotion", "no emotion", "tied"]
+    counts, total = sides.value_counts().reindex(order, fill_value=0), max(len(sides), 1)
+    low, high = proportion.proportion_confint(counts.to_numpy(), total, method="wilson")
+    table = pd.DataFrame({"images": counts, "share": counts / total, "low": low, "high": high})
+    return table.rename_axis("people side with")
