@@ -81,13 +81,13 @@ def test_axes_of_percentages_do_not_round_half_percents_away(table):
     ]
 
 
-def test_two_truths_shows_counts_and_whose_side_the_network_takes():
+def test_two_truths_shows_counts_and_how_often_the_network_sides_with_the_crowd():
     pairs = pd.MultiIndex.from_tuples([("fear", "fear"), ("fear", "sad")], names=["label", "crowd"])
-    columns = {"images": [30, 10], "with label": [0.9, 0.2], "with crowd": [0.9, 0.7]}
+    columns = {"images": [30, 9], "with label": [0.9, 0.2], "with crowd": [0.9, 0.7]}
     ax = charts.two_truths(pd.DataFrame(columns | {"with neither": [0.1, 0.1]}, index=pairs))
-    assert [text.get_text() for text in ax.texts] == ["30\n90 %", "10\n70 %", "", ""]
+    assert [text.get_text() for text in ax.texts] == ["30\n90 %", "9", "", ""], "of nine no share"
     colours = ax.collections[0].get_array().reshape(2, 2)
-    assert colours[0, 1] == pytest.approx(0.5) and np.ma.getmaskarray(colours)[0, 0]
+    assert colours[0, 0] == pytest.approx(0.9) and np.ma.getmaskarray(colours)[0, 1]
 
 
 def test_reliability_is_drawn_where_there_are_images():
@@ -105,12 +105,14 @@ def test_two_judges_stand_beside_each_other_with_their_intervals():
     columns = {"label": [0.7, 0.6], "label_low": [0.6, 0.5], "label_high": [0.8, 0.7]}
     columns |= {"crowd": [0.65, 0.85], "crowd_low": [0.6, 0.8], "crowd_high": [0.7, 0.9]}
     ax = charts.two_judges(pd.DataFrame(columns, index=["lean", "lean_crowd"]), {"one of ten": 0.78})
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["lean", "lean_crowd"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["lean_crowd", "lean"], (
+        "the best by the crowd first"
+    )
     label, crowd = (bars.lines[0].get_data() for bars in ax.containers)
-    assert label[0].tolist() == [0.7, 0.6] and crowd[0].tolist() == [0.65, 0.85]
+    assert label[0].tolist() == [0.6, 0.7] and crowd[0].tolist() == [0.85, 0.65]
     assert (label[1] > crowd[1]).all() and np.rint(label[1]).tolist() == np.rint(crowd[1]).tolist() == [2, 1]
-    assert {text.get_text() for text in ax.texts} == {"70.0", "60.0", "65.0", "85.0", "one of ten"}
-    ends = ax.containers[1].lines[2][0].get_segments()[1][:, 0]
+    assert {text.get_text() for text in ax.texts} == {"70.0", "60.0", "65.0", "85.0", "one of ten: 78.0"}
+    ends = ax.containers[1].lines[2][0].get_segments()[0][:, 0]
     assert ends == pytest.approx([0.8, 0.9]) and ax.texts[-1].get_position()[0] == 0.78
 
 

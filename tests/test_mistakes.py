@@ -65,7 +65,11 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast[tied, predictions.predicted[tied]] = 8
     sides = mistakes.crowd(predictions, cast, ~predictions.correct)
     assert sides["images"].to_dict() == {
-        **{"label": len(wrong) - 17, "network": 10, "another emotion": 0, "no emotion": 5, "tied": 2}
+        "label": len(wrong) - 17,
+        "network": 10,
+        "another emotion": 0,
+        "no emotion": 5,
+        "tied": 2,
     }
     network = sides.loc["network"]
     assert network["share"] == pytest.approx(10 / len(wrong))

@@ -119,6 +119,12 @@ def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judg
     return judged
 
 
+def leak_free(one: Judged) -> Judged:
+    """Leave out images that have a copy, exact or near, in the training split."""
+    kept = tuple(network.take(one.clean) for network in one.predictions)
+    return replace(one, predictions=kept, cast=one.cast[one.clean], clean=one.clean[one.clean])
+
+
 def choose(runs: Sequence[Run], dataset: Dataset) -> str:
     """Return the id of the row that watches a camera, chosen by the crowd on PublicTest.
 

@@ -213,6 +213,10 @@ class Sampled:
         low, high = np.quantile(self.samples, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
+    def fields(self) -> dict[str, float]:
+        """Return what sentences say of it: ``value``, and ``low`` and ``high`` of its 95 % interval."""
+        return {"value": self.value, **dict(zip(("low", "high"), self.interval(), strict=True))}
+
     def p(self) -> float:
         """Return the two-sided p-value against zero: twice the share of resamples on its other side."""
         below, above = (self.samples <= 0).sum(), (self.samples >= 0).sum()

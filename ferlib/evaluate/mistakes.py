@@ -35,7 +35,7 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a flag: ``flag``, ``images`` (with it), ``accuracy`` on them with its 95 % Wilson interval
         ``low`` to ``high``, ``accuracy_without``, ``p`` of Fisher's exact test that both are equal, and
-        ``p_holm``, corrected for the number of flags that at least `ENOUGH` images have, missing of the others.
+        ``p_holm``, corrected for the number of flags that `ENOUGH` images have, missing of the others.
     """
     audited = images[images["split"] == "valid"].drop_duplicates(["name", "label"])
     codes = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]

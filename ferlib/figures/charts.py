@@ -161,31 +161,25 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
 
 
 def two_truths(sides: pd.DataFrame) -> Axes:
-    """Draw labels against the crowd's answers, and whose side the network takes where these differ.
+    """Draw labels against the crowd's answers, and how often the network says what the crowd says.
 
     Args:
-        sides: From ``crowd.matrix``. Each cell has the number of images and the share of them in which the
-            network says what the crowd says; its colour says whether it sides with crowd or label.
+        sides: From ``crowd.matrix``. Each cell has the number of images and, of ten or more, the share of
+            them in which the network gives the crowd's answer, as its colour too.
     """
     ax = plt.subplots(figsize=(6.6, 5.4))[1]
     names = sorted({name for pair in sides.index for name in pair})
     whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
     filled = sides.reindex(whole).reset_index()
-    coloured = (filled["label"] != filled["crowd"]) & (filled["images"] >= 10)  # fewer say nothing
-    lean = (filled["with crowd"] - filled["with label"]).where(coloured)
-    grid = pd.DataFrame(lean.to_numpy().reshape(len(names), len(names)), names, names)
-    bar = {
-        "label": "with the crowd minus with the label",
-        "ticks": [-1, 0, 1],
-        "shrink": 0.75,
-        "format": _PERCENT,
-    }
-    look = {"cmap": "PuOr", "vmin": -1.6, "vmax": 1.6, "square": True, "linewidths": 1.5, "cbar_kws": bar}
-    sns.heatmap(grid, ax=ax, **look).collections[0].colorbar.ax.set_ylim(-1, 1)  # paler, for numbers on it
-    for place, (count, share) in enumerate(zip(filled["images"], filled["with crowd"], strict=True)):
+    filled["share"] = filled["with crowd"].where(filled["images"] >= 10)  # fewer say nothing
+    grid = pd.DataFrame(filled["share"].to_numpy().reshape(len(names), len(names)), names, names)
+    bar = {"label": "share that the network reads as the crowd does", "shrink": 0.75, "format": _PERCENT}
+    sns.heatmap(grid, ax=ax, cmap="Purples", vmin=0, vmax=1, square=True, linewidths=1.5, cbar_kws=bar)
+    for place, (count, share) in enumerate(zip(filled["images"], filled["share"], strict=True)):
         row, column = divmod(place, len(names))
-        words = f"{count:,.0f}\n{100 * share:.0f} %" if count > 0 else ""
-        ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=8, linespacing=1.2)
+        words = [f"{count:,.0f}"] * (count > 0) + [f"{100 * share:.0f} %"] * (share == share)
+        colour = "white" if share > 0.6 else "black"
+        ax.text(column + 0.5, row + 0.5, "\n".join(words), ha="center", va="center", size=9, color=colour)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)
     ax.tick_params(rotation=0)
@@ -219,19 +213,21 @@ def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
         marks: Shares to compare them with, drawn as dashed lines under their names.
     """
     ax = plt.subplots(figsize=(6.6, 0.5 * len(truths) + 1))[1]
-    ranks = np.arange(len(truths), 0, -1)
+    truths, ranks = truths.sort_values("crowd", ascending=False), np.arange(len(truths), 0, -1)
     judges = (("label", "by FER-2013's label", "o", "#E69F00"), ("crowd", "by ten people", "s", "#5E3C99"))
     for places, (column, name, marker, colour) in zip((ranks + 0.17, ranks - 0.17), judges, strict=True):
         middle, low, high = (truths[column + end].astype("float64") for end in ("", "_low", "_high"))
         ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt=marker, color=colour, label=name)
         for share, end, place in zip(middle, high, places, strict=True):
-            ax.text(end + 0.004, place, f"{100 * share:.1f}", va="center", size=8)
+            look = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # dashed lines end beside it
+            ax.text(end + 0.006, place, f"{100 * share:.1f}", va="center", size=9, bbox=look)
     for name, share in marks.items():
         ax.axvline(share, color=FAINT, lw=1, ls="--", zorder=0)
-        ax.text(share, len(truths) + 0.7, name, ha="center", va="bottom", size=8)
+        ax.text(share, len(truths) + 0.65, f"{name}: {100 * share:.1f}", ha="center", va="bottom", size=9)
     ax.set_yticks(ranks, truths.index)
     ax.set(ylim=(0.4, len(truths) + 0.6), xlabel="share of the faces that have a crowd's answer")
     ax.xaxis.set_major_formatter(_PERCENT)
+    ax.margins(x=0.09)
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
+    ax.legend(loc="lower right")
     return ax
