@@ -107,12 +107,14 @@ def test_the_figure_of_margins_marks_median_and_margin_in_use():
 
 def test_smoothing_draws_gaps_where_no_face_was_found_and_counts_changes():
     raw, smooth = [person("happy"), None, person("sad"), person("happy")], [person("happy")] * 4
-    ax, labels = showcase.smoothing(raw, smooth, "happy").axes
+    ax, labels = showcase.smoothing(raw, smooth).axes
     marks = {tuple(patch.get_xy()): patch.get_facecolor() for patch in labels.patches}
     assert len(marks) == 7, "a mark a frame and way in which the face was found"
     assert marks[-0.5, 1.1] == marks[2.5, 1.1] != marks[1.5, 1.1]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.7, np.nan, 0.05, 0.7])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), 0.7)
+    names = [text.get_text() for text in ax.get_legend().texts]
+    assert names == [f"{one}, {way}" for one in ("happy", "sad") for way in ("each frame", "running average")]
     assert ax.get_ylim() == pytest.approx((0, 0.75)), "as much of the scale as is needed"
     ax.set_ylim(0.20, 0.38)
     np.testing.assert_allclose(np.diff(ax.get_yticks()), 0.05, err_msg="not 2.5 %, written as 2 % and 3 %")

@@ -233,18 +233,24 @@ def _share(count: int, total: int) -> tuple[float, float, float]:
     return count / total, *proportion.proportion_confint(count, total, method="wilson")
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what `measure` found for people to read, in percent with intervals."""
+    columns = {
+        f"{name} %": [
+            f"{100 * row[key]:.0f} ({interval(row[f'{key}_low'], row[f'{key}_high'], 0)})"
+            for _, row in table.iterrows()
+        ]
+        for key, name in (("found", "found"), ("right", "found and read rightly"))
+    }
+    columns["false alarms %"] = (100 * table["false_alarms"]).map("{:.1f}".format)
+    return pd.DataFrame(columns, table.index)
+
+
 def describe(table: pd.DataFrame) -> str:
     """Write the table of `measure` for a terminal."""
-    about = table.iloc[0]
-    lines = [f"{'detector':8}  {'found':>22}  {'right in all':>22}  {'false alarms':>12}  {'ms':>6}"]
-    for name, row in table.iterrows():
-        shares = [
-            f"{percent(row[key])} ({interval(row[f'{key}_low'], row[f'{key}_high'], 0, ' %')})"
-            for key in ("found", "right")
-        ]
-        alarms = percent(row["false_alarms"])
-        lines.append(f"{name:8}  {shares[0]:>22}  {shares[1]:>22}  {alarms:>12}  {row['milliseconds']:>6.1f}")
-    lines += [
+    about, times = table.iloc[0], table["milliseconds"].map("{:.1f}".format)
+    lines = [
+        shown(table).assign(milliseconds=times).rename_axis(None).to_string(),
         "",
         f"{about['faces']:,d} faces in 640x480 pixels, 95 % intervals. The network alone reads "
         f"{percent(about['alone'])} rightly.",

@@ -1,5 +1,6 @@
 """Pictures and figures of the real-time chapter: the pipeline, margins, hard cases, smoothing."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from ferlib import faces
 from ferlib.evaluate.live_chain import SIZE, webcam_picture
 from ferlib.faces import DETECTORS
-from ferlib.figures.style import FAINT, RIGHT, WRONG
+from ferlib.figures.style import RIGHT, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.media import Frame
@@ -184,7 +185,7 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color="#0072B2")
     left.axvline(boxes["share"].median(), color=WRONG, lw=1.5, label="median")
-    left.set(xlabel="width of the box / width of the image", ylabel="images")
+    left.set(xlabel="longer side of the box / width of the image", ylabel="images")
     left.set_title("Boxes in FER-2013's images")
     left.legend()
     look = {"marker": "o", "color": "#0072B2", "capsize": 3}
@@ -211,34 +212,33 @@ def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) 
     return fig
 
 
-def smoothing(raw: list[Face | None], smooth: list[Face | None], emotion: str) -> Figure:
-    """Draw what is read of a face frame by frame and as a running average: one probability, and the label.
+def smoothing(raw: list[Face | None], smooth: list[Face | None]) -> Figure:
+    """Draw what is read of a face frame by frame and as a running average: its probabilities and the label.
 
     Args:
         raw: The face in each frame, classified on its own; None where it was not found.
-        smooth: Likewise, averaged.
-        emotion: Which probability to draw.
+        smooth: Likewise, averaged. Drawn are the two emotions that frames are called most often.
     """
-    fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(7, 3.6), height_ratios=(4, 1))
-    ways, drawn = {"each frame": (raw, FAINT, 1.2), "running average": (smooth, "#0072B2", 2.2)}, []
-    for way, (people, colour, width) in ways.items():
-        values = [np.nan if face is None else face.probabilities[emotion] for face in people]
-        ax.plot(values, label=way, color=colour, lw=width)
-        drawn += values
+    fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(7, 3.9), height_ratios=(4, 1))
+    ways = {"each frame": (raw, 0.8), "running average": (smooth, 2.6)}
+    counted = Counter(face.emotion for face in [*raw, *smooth] if face is not None)
+    colours = draw.palette(sorted(counted))
+    for emotion, _ in counted.most_common(2):
+        for way, (people, width) in ways.items():
+            values = [np.nan if face is None else face.probabilities[emotion] for face in people]
+            ax.plot(values, label=f"{emotion}, {way}", color=colours[emotion], lw=width)
+    drawn = np.concatenate([line.get_ydata() for line in ax.lines])
     # A face that is read in half a dozen ways stays within a few percent of the whole scale.
-    ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)))
-    ax.set(ylabel=f"probability of {emotion}")
+    ax.set(ylim=(max(0, np.nanmin(drawn) - 0.05), min(1.02, np.nanmax(drawn) + 0.05)), ylabel="probability")
     ax.yaxis.set_major_locator(ticker.MaxNLocator(**_WHOLE_STEPS))
     ax.yaxis.set_major_formatter(_PERCENT)
-    ax.legend(loc="lower right")
-    told = {face.emotion for face in [*raw, *smooth] if face is not None}
-    colours = draw.palette(sorted(told))
-    for height, (people, *_) in enumerate(reversed(ways.values())):
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    for height, (people, _) in enumerate(reversed(ways.values())):
         for frame, face in enumerate(people):
             if face is not None:
                 labels.add_patch(Rectangle((frame - 0.5, height + 0.1), 1, 0.8, color=colours[face.emotion]))
     labels.set(ylim=(0, 2), yticks=(0.5, 1.5), yticklabels=reversed(ways), xlabel="frame")
-    patches = [Patch(color=colours[name], label=name) for name in sorted(told)]
+    patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
     labels.legend(handles=patches, title="label", loc="upper center", bbox_to_anchor=(0.5, -0.7), ncols=7)
     return fig
 
