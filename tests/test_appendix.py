@@ -45,7 +45,7 @@ def test_the_report_says_who_made_its_runs_each_counted_once():
     quick = {**run, "profile": "quick", "origin": "runs"}
     runs = [run, {**run, "seed": 1}, quick, {**quick, "device": "A CPU"}]
     page = appendix.how_made([chapter(runs=runs), chapter(runs=runs[:1]), Chapter("03_y", "Y")])
-    told = "4, of which 2 are from the record: 1 × quick on A CPU; 2 × full, 1 × quick on A GPU"
+    told = "4, 2 of them from the record: 1 × quick on A CPU; 2 × full, 1 × quick on A GPU"
     assert f"Trainings\n:   {literal(told)}\n" in page
     assert "Trainings" not in appendix.how_made([Chapter("01_x", "X")])
 
@@ -96,9 +96,9 @@ def test_code_is_found_by_name_as_it_stands(tmp_path, name, expected):
 
 
 def test_the_appendix_has_networks_augmentation_training_and_experiments():
-    assert "Not run" not in appendix.printed_code([chapter(runs=[])])
+    assert "not run so far" not in appendix.printed_code([chapter(runs=[])])
     text = appendix.printed_code([chapter(runs=[{"experiment": id} for id in TABLE if id != "lean"])])
-    assert text.partition("Not run: ")[2].split("`")[1:4:2] == [" best_crowd ", " lean "]
+    assert text.partition("not run so far: ")[2].split("`")[1:4:2] == [" best_crowd ", " lean "]
     for code in ("def lean_cnn(", "def resample(", "def epoch(self)", '_row("lean"'):
         assert code in text
     assert "report.figure" not in text

@@ -52,7 +52,7 @@ def test_the_table_cites_and_says_how_each_figure_was_measured():
     assert list(told["who"]) == [f"@{source}" for source in [*seven["source"], *eight["source"]]]
     quoted = [*(seven["known"] == "quoted"), *(eight["known"] == "quoted")]
     assert list(told["how it was measured"].str.contains(r"\(as \[quoted\]\(https://\S+\)\)$")) == quoted
-    sources = told["can it be believed?"].str.contains(r" \(\[(?:code|page|issue \d+)\]\(https://\S+\)\)$")
+    sources = told["our reading"].str.contains(r" \(\[(?:code|page|issue \d+)\]\(https://\S+\)\)$")
     assert list(~sources) == quoted, "each verdict links what it rests on"
     told = told.set_index("who")
     assert told.loc["@goodfellow2013", "%"] == "65 ± 5"

@@ -57,7 +57,7 @@ def how_made(chapters: Sequence[Chapter]) -> str:
     told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
     given = [(number, "; ".join(chapter.parameters.splitlines())) for number, chapter in _numbered(chapters)]
     rows = {
-        "Parameters": _by_chapter(given, lambda code: span(code) if code else "as in the notebook"),
+        "Settings": _by_chapter(given, lambda code: span(code) if code else "as in the notebook"),
         "Profile": _by_chapter(told, lambda facts: " and ".join(facts["profiles"]) or "no training"),
         "Data": _by_chapter(told, lambda facts: literal(facts["data"])),
         "Fingerprint": _by_chapter(told, lambda facts: f"`{facts['fingerprint']}`"),
@@ -72,9 +72,10 @@ def how_made(chapters: Sequence[Chapter]) -> str:
     return "\n\n".join(
         [
             "# How this report was made {#sec-how-made .unnumbered}",
-            "Papermill executed each chapter's notebook from its first cell to its last; every number, table "
-            "and figure was written by that run. The fingerprint is a SHA-256 digest over all pixels, labels "
-            "and splits: whoever computes the same one has the same data.",
+            "The program papermill executed each chapter's notebook from its first cell to its last. That run "
+            "wrote all numbers, tables and figures but for those of other people's work, which are quoted. "
+            "Recorded trainings with other seeds than the settings name are shown, too. The fingerprint is a "
+            "SHA-256 digest over all pixels, labels and splits: whoever computes the same one has the same data.",
             *(["::: facts", *(f"{term}\n:   {text}" for term, text in rows.items()), ":::"] if told else []),
         ]
     )
@@ -92,10 +93,14 @@ def _by_chapter(told: list[tuple[int, Any]], fact: Callable[[Any], str]) -> str:
         chapters.setdefault(fact(facts), []).append(number)
     if len(chapters) == 1:
         return next(iter(chapters))
-    return "; ".join(
-        f"{text} (chapter{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))})"
-        for text, numbers in chapters.items()
-    )
+    return "; ".join(f"{text} ({_places(numbers)})" for text, numbers in chapters.items())
+
+
+def _places(numbers: list[int]) -> str:
+    """Name chapters by their numbers."""
+    rest = [str(number) for number in numbers if number]
+    named = [f"chapter{'s' if len(rest) > 1 else ''} {', '.join(rest)}"] if rest else []
+    return " and ".join(["introduction"] * (0 in numbers) + named)
 
 
 def _trainings(runs: Sequence[dict]) -> str:
@@ -108,7 +113,8 @@ def _trainings(runs: Sequence[dict]) -> str:
         for device, profiles in sorted(makers.items())
     )
     recorded = sum(run["origin"] == "record" for run in runs)
-    return literal(f"{len(runs)}, of which {recorded} are from the record: {made}") if runs else ""
+    origin = "all" if recorded == len(runs) else f"{recorded}"
+    return literal(f"{len(runs)}, {origin} of them from the record: {made}") if runs else ""
 
 
 PRINTED = {
@@ -131,7 +137,7 @@ def printed_code(chapters: Sequence[Chapter]) -> str:
     """
     shown = {run["experiment"] for chapter in chapters for run in chapter.facts.get("runs", ())}
     waiting = sorted(set(TABLE + CROWD_TABLE) - shown) if shown else []
-    told = f"Not run: {', '.join(map(span, waiting))}." if waiting else ""
+    told = f"Planned, but not run so far: {', '.join(map(span, waiting))}." if waiting else ""
     parts = ["``` {=typst}\n#show: appendix\n```", "# Appendix: code {#sec-code .unnumbered}", told]
     for heading, (module, names) in PRINTED.items():
         code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())

@@ -92,7 +92,7 @@ def _row(figure) -> dict[str, str]:
         "weights": short(figure.parameters) if pd.notna(figure.parameters) else "–",
         "how it was measured": _measured(figure),
         "other data": figure.other_data,
-        "can it be believed?": f"{figure.belief} {_read_at(figure)}".rstrip(),
+        "our reading": f"{figure.belief} {_read_at(figure)}".rstrip(),
     }
 
 
