@@ -38,6 +38,10 @@ def test_facts_are_told_once_or_with_their_chapters():
     page = appendix.how_made([chapter(commit=commit) for commit in commits])
     assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2, 3, 4); `c` (chapter 6)" in page
     assert f"Hardware\n:   {literal('A processor, 2 cores, 8 GiB memory')}\n" in page
+    first = Chapter("00_x", "X", facts={**FACTS, "commit": "a"})
+    assert "`a` (introduction and chapter 1); `b` (chapter 2)" in appendix.how_made(
+        [first, *(chapter(commit=commit) for commit in "ab")]
+    )
 
 
 def test_the_report_says_who_made_its_runs_each_counted_once():
