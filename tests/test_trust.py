@@ -1,4 +1,4 @@
-"""The README quotes what the slow tests tried as it is in the record."""
+"""The page for developers quotes what the slow tests tried as it is in the record."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import trust
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_readme_quotes_the_record():
+def test_the_page_for_developers_quotes_the_record():
     table = trust.read(ROOT / "reports" / "record" / "trust.csv")
-    readme = (ROOT / "README.md").read_text().splitlines()
+    readme = (ROOT / "tests" / "README.md").read_text().splitlines()
     wanted = trust.quoted(table)
-    assert wanted and [line for line in wanted if line not in readme] == [], "put these lines into the README"
+    assert wanted and [line for line in wanted if line not in readme] == [], "put these lines into tests/README.md"
 
 
 def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):

@@ -1,4 +1,4 @@
-"""What the slow tests tried and what of the code the tests run, in a table, and as the README quotes it.
+"""What the slow tests tried and what of the code the tests run, in a table, and as tests/README.md quotes it.
 
 Run as a program after the tests, it adds what `coverage` measured.
 """
@@ -62,7 +62,7 @@ def keep(file: Path, new: Table, whole: Iterable[str] = ()) -> None:
 
 
 def quoted(table: Table) -> list[str]:
-    """Return the lines of the README's table."""
+    """Return the lines of the table in tests/README.md."""
     kills = {kind: number for (what, kind, _), number in table.items() if what == KILLS}
     inputs = {kind for what, kind, _ in table if what == INPUTS}
     damaged = sum(number for (what, *_), number in table.items() if what == INPUTS)

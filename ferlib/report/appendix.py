@@ -72,7 +72,7 @@ def how_made(chapters: Sequence[Chapter]) -> str:
     return "\n\n".join(
         [
             "# How this report was made {#sec-how-made .unnumbered}",
-            "Papermill, a program, executed each chapter's notebook from its first cell to its last. That run "
+            "The program papermill ran each chapter's notebook from its first cell to its last. That run "
             "wrote all numbers, tables and figures but for those of other people's work, which are quoted. "
             "Recorded trainings with other seeds than the settings name are shown, too. The fingerprint is a "
             "SHA-256 digest over all pixels, labels and splits: whoever computes the same one has the same "
