@@ -13,7 +13,7 @@ def test_the_page_for_developers_quotes_the_record():
     table = trust.read(ROOT / "reports" / "record" / "trust.csv")
     readme = (ROOT / "tests" / "README.md").read_text().splitlines()
     wanted = trust.quoted(table)
-    assert wanted and [line for line in wanted if line not in readme] == [], "put these lines into tests/README.md"
+    assert wanted and [line for line in wanted if line not in readme] == [], "put these into tests/README.md"
 
 
 def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):
