@@ -32,7 +32,7 @@ def banner(chapters: Sequence[Chapter]) -> str:
 
 
 def summary(chapters: Sequence[Chapter], date: str) -> str:
-    """Return one line for the title page: date, data, profile, commit, hardware.
+    """Return one line for the title page: date, data, profile, commit.
 
     Args:
         chapters: All chapters of the report.
@@ -42,10 +42,9 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
     if not told:
         return f"Made on {date}."
     profiles = sorted({profile for chapter in told for profile in chapter.facts["profiles"]})
-    names = ("data", "commit", "hardware")
-    data, commits, hardware = (dict.fromkeys(chapter.facts[name] for chapter in told) for name in names)
+    data, commits = (dict.fromkeys(chapter.facts[name] for chapter in told) for name in ("data", "commit"))
     profile = [f"profile {' and '.join(profiles)}"] if profiles else []
-    return " · ".join([f"Made on {date}", *data, *profile, *map("commit {}".format, commits), *hardware])
+    return " · ".join([f"Made on {date}", *data, *profile, *map("commit {}".format, commits)])
 
 
 def how_made(chapters: Sequence[Chapter]) -> str:
