@@ -94,3 +94,11 @@ def test_other_images_are_refused():
     one = right_and_wrong(coin(0.5, 10))
     with pytest.raises(ValueError, match="same images"):
         metrics.accuracy([one, one.take(np.arange(9, -1, -1))])
+
+
+def test_sentences_get_a_value_and_its_interval():
+    sampled = metrics.ratio(np.arange(400)[None] % 2)
+    told = sampled.fields()
+    assert told["value"] == 0.5
+    low, _, high = told["interval"].removesuffix(" %").partition(" to ")
+    assert [float(low) / 100, float(high) / 100] == pytest.approx(sampled.interval(), abs=5e-4)

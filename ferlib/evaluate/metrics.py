@@ -19,6 +19,7 @@ from statsmodels.stats import contingency_tables, proportion
 from statsmodels.stats.multitest import multipletests
 
 from ferlib.train.predicting import Predictions
+from ferlib.words import interval
 
 BINS = 15
 """Of confidence, of equal width."""
@@ -213,9 +214,9 @@ class Sampled:
         low, high = np.quantile(self.samples, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
-    def fields(self) -> dict[str, float]:
-        """Return what sentences say of it: ``value``, and ``low`` and ``high`` of its 95 % interval."""
-        return {"value": self.value, **dict(zip(("low", "high"), self.interval(), strict=True))}
+    def fields(self) -> dict[str, float | str]:
+        """Return what sentences say of it: ``value``, and its 95 % ``interval`` in percent."""
+        return {"value": self.value, "interval": f"{interval(*self.interval())} %"}
 
     def p(self) -> float:
         """Return the two-sided p-value against zero: twice the share of resamples on its other side."""
