@@ -55,7 +55,7 @@ def root() -> Path:
         return override
     here = Path.cwd().resolve()
     for folder in (here, *here.parents):
-        if (folder / "notebooks").is_dir() and (folder / "ferlib").is_dir():
+        if all(os.path.isdir(folder / name) for name in ("notebooks", "ferlib")):
             return folder
     return here
 

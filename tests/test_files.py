@@ -245,6 +245,9 @@ def test_a_video_that_stops_keeps_its_rows_and_leaves_no_copy(here, predict, cou
     assert not list(Path("out").iterdir())
 
 
+LONG = "x" * 300
+"""A name that no file can have, and that the system refuses to look for."""
+
 OUTSIDE = "wall.png: the region 500,0,50,50 lies outside of the picture of 160x120"
 
 
@@ -253,6 +256,7 @@ OUTSIDE = "wall.png: the region 500,0,50,50 lies outside of the picture of 160x1
     [
         ("wall.png", {"roi": (500, 0, 50, 50)}, OUTSIDE),
         ("gone.jpg", {}, "gone.jpg: there is no such file"),
+        (LONG, {}, f"{LONG}: there is no such file"),
         ("empty", {}, "empty: no photo or video in it"),
         ("*.mp4", {}, "*.mp4: there is no such file"),
         ("", {}, "'': an empty name"),
@@ -289,6 +293,14 @@ def test_results_that_cannot_be_written_stop_everything_at_once(here, network, m
     with pytest.raises(FerlibError, match=sentence):
         files.predict_files(["wall.png"], model=network, **where)
     assert sorted(here.rglob("*")) == before and cv2.imread("wall.png") is not None
+
+
+def test_what_cannot_be_looked_at_costs_one_line(predict, capsys):
+    Path("folder").mkdir()
+    Path("folder", "locked.png").symlink_to(LONG)
+    assert predict(LONG, "folder", "wall.png")[0] == files.Summary(files=1, faces=0, failed=2)
+    first, second = capsys.readouterr().err.splitlines()
+    assert LONG in first and "locked.png: cannot be opened" in second
 
 
 def test_one_copy_that_cannot_be_written_costs_one_line(predict, walk, capsys):

@@ -40,6 +40,9 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     assert readers.locate(tmp_path, missing_ok=True) is None
     monkeypatch.chdir(tmp_path)
     refused(Path("~no such user"), "no such file or folder")
+    refused(Path("x" * 300), "no such file or folder")
+    Path("train").symlink_to("x" * 300)
+    refused(tmp_path, "neither train/ and test/ nor archive.zip")
 
 
 def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, table, tmp_path):

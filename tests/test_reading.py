@@ -89,12 +89,17 @@ def test_boxes_of_numpy_and_networks_by_name_are_taken(tmp_path, network, happy)
     boxes = np.array([BOX, (195, -10, 160, 280)])
     named = scenes.write_network(tmp_path)
     assert ferlib.predict(happy, faces=boxes, model=network)[0].emotion == "happy"
+    assert ferlib.predict(happy, faces=boxes[:0], model=network) == []
+    assert ferlib.predict(happy, faces=[], model=network) == []
     assert ferlib.predict(happy, model=named) == ferlib.predict(happy, model=str(named))
 
 
 def test_photos_that_cannot_be_read_get_a_sentence(tmp_path, network, happy):
-    with pytest.raises(FerlibError, match="cannot be opened .*null"):
-        ferlib.predict("a\0b.jpg", model=network)
+    for name, told in (("a\0b.jpg", "null"), ("x" * 300, "name too long")):
+        with pytest.raises(FerlibError, match=f"cannot be opened .*{told}"):
+            ferlib.predict(name, model=network)
+    with pytest.raises(FerlibError, match="there is no such file"):
+        ferlib.predict_video("x" * 300, model=network)
     Image.fromarray(happy).save(tmp_path / "a.png")
     closed = Image.open(tmp_path / "a.png")
     closed.close()

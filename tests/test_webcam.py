@@ -80,6 +80,7 @@ def test_a_file_is_recorded_whole_without_a_page(tmp_path, network, film, capsys
         ({"record": "../{film.parent.name}/film.mp4"}, r"film.mp4 is the source"),
         ({"record": "file/out.mp4"}, r"file/out.mp4: cannot be written"),
         ({"source": "gone.mp4", "record": "out.mp4"}, "there is no such file"),
+        ({"source": "x" * 300}, "there is no such file"),
         ({"detector": "eyes"}, "no face detector 'eyes'"),
     ],
 )

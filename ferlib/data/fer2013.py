@@ -123,7 +123,7 @@ def load(source: str | Path | None = None, *, own_classes: bool = False) -> Data
         return drawn()
     if source is not None:
         found = readers.locate(paths.expanded(source))
-    elif not (paths.data().is_dir() and (found := readers.locate(paths.data(), missing_ok=True))):
+    elif not (os.path.isdir(paths.data()) and (found := readers.locate(paths.data(), missing_ok=True))):
         found = (downloaded := _from_kaggle()) and readers.locate(downloaded)
     return _opened(found, own_classes) if found else drawn()
 
@@ -210,7 +210,8 @@ def _opened(path: Path, own_classes: bool) -> Dataset:
 
 def _stamp(path: Path) -> str:
     """Return a text that changes whenever the source changes."""
-    files = [path] if path.is_file() else (file for file in readers.files_below(path) if file.exists())
+    below = (file for file in readers.files_below(path) if os.path.exists(file))
+    files = [path] if os.path.isfile(path) else below
     digest = hashlib.sha256(str(_LAYOUT).encode())
     for file in files:
         status = file.stat()

@@ -64,11 +64,12 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
     Raises:
         FerlibError: Nothing, or more than one possible file or folder, stands there.
     """
-    if path.is_file():
+    if os.path.isfile(path):  # Path's own methods raise where a path can't be looked at
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise FerlibError(
-            f"{path}: no such file or folder; give archive.zip, its unpacked folder, or fer2013.csv."
+            f"{path}: no such file or folder that can be looked at; "
+            "give archive.zip, its unpacked folder, or fer2013.csv."
         )
     level = [path]
     for _ in range(DEPTH + 1):
@@ -80,7 +81,7 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
             named = [entry for name in _PREFERRED for entry in files if entry.name.casefold() == name]
             if files:
                 return named[0] if named else _only(files, path, "file")
-        level = [entry for entries in inside.values() for entry in entries if entry.is_dir()]
+        level = [entry for entries in inside.values() for entry in entries if os.path.isdir(entry)]
     if missing_ok:
         return None
     raise FerlibError(
@@ -102,7 +103,7 @@ def _refuse(problem: OSError):
 
 
 def _is_split(entry: Path) -> bool:
-    return layout.is_split(entry.name) and entry.is_dir()
+    return layout.is_split(entry.name) and os.path.isdir(entry)
 
 
 def _only(found: list[Path], path: Path, kind: str) -> Path:
@@ -114,7 +115,7 @@ def _only(found: list[Path], path: Path, kind: str) -> Path:
 
 def _is_container(entry: Path) -> bool:
     name = entry.name.casefold()
-    if name == "ferplus.csv" or not entry.is_file():
+    if name == "ferplus.csv" or not os.path.isfile(entry):
         return False
     return name.endswith(_CONTAINERS) or not entry.suffix and _looks_like_data(entry)
 

@@ -92,9 +92,9 @@ def read_photo(path: Path) -> Frame:
     Raises:
         FerlibError: If the file is missing, empty, cut off or not an image.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise FerlibError(f"{path}: a folder; pass the photos in it, or run ferlib predict {path}")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise FerlibError(f"{path}: not a file (reading a pipe or device might never end)")
     try:
         if path.stat().st_size > MOST_BYTES:

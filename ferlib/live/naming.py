@@ -51,7 +51,8 @@ def expand(
         if unread:
             problems.append(f"{pattern}: {_left_out(unread)}")
         elif not pairs:
-            problem = "no photo or video in it" if path.is_dir() else "there is no such file or folder"
+            missing = "there is no such file or folder that can be looked at"
+            problem = "no photo or video in it" if os.path.isdir(path) else missing
             problems.append(f"{pattern}: {problem}")
         for file, relative in pairs:
             found.setdefault(os.path.realpath(file), (file, relative))
@@ -72,7 +73,7 @@ def _matching(parts: tuple[str, ...]) -> set[str]:
 
 def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return the photos and videos at a path or below it, and the photos that cannot be read here."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [(path, Path(path.name))], []
     skipped = os.path.realpath(out) if out else None
     pairs, unread = [], []

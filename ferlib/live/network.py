@@ -133,10 +133,11 @@ def load_model(name: str | Path | None = None) -> Network:
     """
     folder = weights_folder(name)
     for path in (folder / GRAPH, folder / METADATA):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise FerlibError(
-                f"no trained network: {path} is missing; name one that ships ({' or '.join(SHIPPED)}) or the "
-                "folder of another, or train and export one with `ferlib train lean` and `ferlib export lean`"
+                f"no trained network: {path} is missing or can't be looked at; name one that ships "
+                f"({' or '.join(SHIPPED)}) or the folder of another, or train and export one with "
+                "`ferlib train lean` and `ferlib export lean`"
             )
     return _loaded(folder, (folder / METADATA).read_bytes())
 

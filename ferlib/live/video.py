@@ -42,8 +42,8 @@ class Video:
     """
 
     def __init__(self, path: Path):
-        if not path.is_file():
-            raise FerlibError(f"{path}: there is no such file")
+        if not os.path.isfile(path):
+            raise FerlibError(f"{path}: there is no such file that can be looked at")
         self.path = path
         self._capture = _opened(path)
         self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
