@@ -221,7 +221,8 @@ def boxes_of(values) -> np.ndarray:
     try:
         boxes = np.asarray(values, float)
     except (ValueError, TypeError, OverflowError):  # rows of different lengths, words
-        boxes = np.empty(0)
+        boxes = np.empty(1)
+    boxes = boxes.reshape(0, 4) if boxes.shape == (0,) else boxes  # of a list without a row
     good = boxes.ndim == 2 and boxes.shape[1] == 4 and np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()
     if not good:
         problem = "boxes are rows of left, top, width, height in pixels, and a region is one such row"
