@@ -99,12 +99,13 @@ def test_what_is_asked_for_elsewhere_leaves_the_shipped_card_alone(runs, dataset
     ],
 )
 def test_poor_networks_do_not_ship(runs, dataset, tmp_path, monkeypatch, model, profile, is_demo, reason):
-    monkeypatch.delenv("FERLIB_WEIGHTS")
     monkeypatch.setattr(card.export, "export", lambda *_: pytest.fail("exported"))
     row = replace(runs[0].experiment, model=model)
     runs[:] = [replace(run, profile=profile, experiment=row) for run in runs]
-    with pytest.raises(FerlibError, match=f"{reason}.*FERLIB_WEIGHTS"):
-        card.ship("logistic", replace(dataset, is_demo=is_demo))
+    for named in ("", "labels", str(tmp_path / "package" / "weights" / "crowd")):  # not another folder
+        monkeypatch.setenv("FERLIB_WEIGHTS", named)
+        with pytest.raises(FerlibError, match=f"{reason}.*FERLIB_WEIGHTS"):
+            card.ship("logistic", replace(dataset, is_demo=is_demo))
     assert not list((tmp_path / "package").rglob("*"))
 
 

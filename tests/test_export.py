@@ -89,7 +89,7 @@ def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
 def test_a_network_takes_the_place_of_one_with_the_same_teachers(
     tmp_path, monkeypatch, demo_dataset, id, home
 ):
-    monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
+    monkeypatch.setenv("FERLIB_WEIGHTS", "labels")  # which network predicts is another question
     monkeypatch.setattr(paths, "PACKAGE", tmp_path)
     run = made_up.run(id)
     said = np.random.default_rng(0).dirichlet(np.ones(7), len(demo_dataset.valid)).astype("float32")
@@ -166,6 +166,10 @@ def test_the_shipped_network_serves_for_the_data_it_learned_from(finish, demo_da
     ):
         scenes.write_network(shipped, source=source)
         assert (export.network_folder(demo_dataset, profile=profile) == shipped) == serves
+    for damaged in ("{", "{}"):
+        (shipped / network.METADATA).write_text(damaged)
+        with pytest.raises(FerlibError, match="network.json is damaged"):
+            export.network_folder(demo_dataset)
 
 
 def test_a_network_for_some_classes_keeps_their_names(tmp_path):

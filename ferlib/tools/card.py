@@ -1,6 +1,5 @@
 """The network that ships: which run it comes from, and its model card."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ def ship(id: str, dataset: Dataset) -> str:
 
     What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline; what people
     taught takes the place of what people taught, and likewise for labels. Once a run was tested, its results
-    and Keras weights go into the record, too. With ``FERLIB_WEIGHTS`` any run goes into that folder.
+    and Keras weights go into the record, too. Any run goes into another folder that ``FERLIB_WEIGHTS`` names.
 
     Args:
         id: Row of the experiment table.
@@ -46,7 +45,7 @@ def ship(id: str, dataset: Dataset) -> str:
     if not with_weights:
         raise FerlibError(f"no finished run of {id} has its weights here; train it with: ferlib train {id}")
     run = max(with_weights, key=lambda run: (run.profile == "full", run.result.get("judged_accuracy", 0)))
-    elsewhere = os.environ.get("FERLIB_WEIGHTS")
+    elsewhere = export.elsewhere()
     if not elsewhere and (reason := _unfit(run, dataset)):
         raise FerlibError(
             f"{id} does not take the place of the network that ships: {reason}; to export it nevertheless, "

@@ -23,7 +23,7 @@ from ferlib.data import demo, votes
 from ferlib.data.fer2013 import Dataset
 from ferlib.evaluate import crowd, metrics, summary
 from ferlib.labels import CLASSES, FerlibError
-from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, sealed, weights_folder
+from ferlib.live.network import GRAPH, METADATA, SHIPPED, Network, load_model, sealed, weights_folder
 from ferlib.paths import scratch, written_atomically
 from ferlib.train import experiments, record, trainer
 from ferlib.train.record import Run
@@ -44,8 +44,8 @@ def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path
     Args:
         run: A run that still has its weights.
         dataset: What it was trained on.
-        folder: Where to write; None takes ``FERLIB_WEIGHTS``, else replaces the network that ships with
-            ferlib and had the same teachers, people or labels.
+        folder: Where to write; None takes `elsewhere`, else replaces the network that ships with ferlib and
+            had the same teachers, people or labels.
 
     Returns:
         Path of the ONNX file; its metadata lies beside it.
@@ -63,9 +63,15 @@ def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path
     if run.valid.classes == CLASSES and votes.of(dataset.valid) is not None:
         source["crowd_accuracy"] = crowd.judge([run], dataset)[0].by_crowd.value
     by_people = run.experiment.target != "label"
-    home = weights_folder(os.environ.get("FERLIB_WEIGHTS") or SHIPPED[0 if by_people else 1])
+    home = elsewhere() or weights_folder(SHIPPED[0 if by_people else 1])
     fitted, classes = temperature(run, dataset), run.valid.classes
     return export_model(run.model(), folder or home, fitted, classes=classes, source=source)
+
+
+def elsewhere() -> Path | None:
+    """Return the folder that ``FERLIB_WEIGHTS`` names, unless a network ships in it."""
+    folder = weights_folder()
+    return None if folder.resolve() in [weights_folder(name).resolve() for name in SHIPPED] else folder
 
 
 def temperature(run: Run, dataset: Dataset) -> float:
@@ -94,10 +100,13 @@ def network_folder(dataset: Dataset, *, seeds: Iterable[int] = (0,), profile: st
 
     Returns:
         Folder for `ferlib.load_model`.
+
+    Raises:
+        FerlibError: The shipped network is damaged.
     """
     shipped = weights_folder()
-    if (shipped / METADATA).exists():
-        source = json.loads((shipped / METADATA).read_text(encoding="utf-8"))["source"]
+    if os.path.exists(shipped / METADATA):
+        source = load_model().metadata.get("source", {})
         if source.get("fingerprint") == dataset.fingerprint and profile in ("auto", source.get("profile")):
             return shipped
     if usable := _usable(record.runs(dataset), profile):
