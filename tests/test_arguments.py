@@ -63,4 +63,5 @@ def test_wrong_usage_is_told(words, told, capsys):
 def test_all_is_said_to_be_the_results_table(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["train", "--help"])
-    assert "--all every row of the results table" in " ".join(capsys.readouterr().out.split())
+    told = "--all every row of the results table, those taught by people's votes too"
+    assert told in " ".join(capsys.readouterr().out.split())

@@ -18,6 +18,7 @@ import ferlib
 from ferlib import cli
 from ferlib.data import fer2013
 from ferlib.tools import matrix
+from ferlib.train.experiments import CROWD_TABLE, TABLE
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,14 @@ def test_training_says_at_which_scale_its_runs_were_made(monkeypatch, capsys):
     monkeypatch.setattr(matrix, "train_matrix", lambda *_, **__: runs)
     assert cli.main(["train", "prior", "prior", "--seeds", "3"]) == 0, "named twice, trained once"
     assert capsys.readouterr().out == "finished: 3 of 3 runs, profile full and quick\n"
+
+
+def test_what_is_named_beside_all_is_trained_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
+    monkeypatch.setattr(matrix, "train_matrix", lambda ids, *_, **__: asked.extend(ids) or [])
+    assert cli.main(["train", "lean_crowd", "lean_long", "--all"]) == 0
+    assert asked == [*TABLE, *CROWD_TABLE, "lean_long"], "each once"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

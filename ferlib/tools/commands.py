@@ -104,7 +104,8 @@ def add(parsers) -> None:
 def _add_training(parsers) -> None:
     train = command(parsers, "train", _train, "train experiments, resuming what was stopped")
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
-    train.add_argument("--all", action="store_true", help="every row of the results table")
+    told = "every row of the results table, those taught by people's votes too"
+    train.add_argument("--all", action="store_true", help=told)
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     which = train.add_mutually_exclusive_group()
     add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1, at most 1,000)", count)
@@ -163,7 +164,8 @@ def _train(chosen) -> int | None:
     if chosen.list:
         print(experiments.describe())
         return 0
-    ids = experiments.TABLE if chosen.all else tuple(dict.fromkeys(chosen.ids))
+    every = experiments.TABLE + experiments.CROWD_TABLE if chosen.all else ()
+    ids = tuple(dict.fromkeys([*every, *chosen.ids]))
     if not ids:
         print("ferlib train: name experiments or say --all; --list shows them", file=sys.stderr)
         return 2

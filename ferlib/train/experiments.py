@@ -253,10 +253,10 @@ EXPERIMENTS: dict[str, Experiment] = {
 """Every row by its name. Figures reported elsewhere are of course reports and papers that trained once."""
 
 TABLE = tuple(row.id for row in _ROWS)
-"""The rows that ``--all`` trains, in the order of the results table."""
+"""The rows that are taught and judged by labels, in the order of the results table."""
 
 CROWD_TABLE = tuple(row.id for row in _CROWD)
-"""The rows that are taught and judged by the votes of ten people."""
+"""The rows of the chapter on what ten people see; ``--all`` trains them after the others."""
 
 WITHOUT_WEIGHTS = {
     row.id: f"{row.id.partition('_')[0]}{'_top4' if row.classes else ''}_scratch"
