@@ -35,6 +35,10 @@ def test_teachers_take_time_too():
     table = planned(["lean_distilled"])
     assert list(table.index) == [("lean", 0), ("lean", 1), ("lean", 2), ("lean_distilled", 0)]
     assert (table["seconds"] > 0).all()
+    record.publish([made_up.run("lean")])
+    again = planned(["lean_distilled"], "auto")
+    assert list(again.index) == list(table.index) and set(again["state"]) == {"to train"}
+    assert set(again["profile"]) == {"quick"}, "teachers of the scale of their pupil"
 
 
 def test_time_follows_from_computations():

@@ -301,17 +301,23 @@ def test_teachers_are_trained_first_and_what_they_answer_is_taught(dataset, monk
     assert len(seen) == 3, "a finished run needs no teachers"
 
 
-def test_teachers_are_trained_by_whoever_trains_and_before_their_pupils(dataset, monkeypatch):
+@pytest.mark.parametrize("profile", ["full", "auto"])
+def test_teachers_are_trained_by_whoever_trains_and_before_their_pupils(
+    dataset, monkeypatch, capsys, profile
+):
     monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
     monkeypatch.setitem(EXPERIMENTS, "pupil", row("pupil", teachers=("teacher", 2, 0.5)))
+    # At the scale of their pupils: a recorded run of another scale takes no teacher's place.
+    record.publish([made_up.run("teacher", fingerprint=dataset.fingerprint)])
     asked = []
 
     def workers(missing, *_):
         asked.append([(one.id, seed) for one, seed in missing])
         return {}
 
-    trainer.obtain(["pupil"], dataset, seeds=[0, 1], profile="full", trainer=workers)
+    trainer.obtain(["pupil"], dataset, seeds=[0, 1], profile=profile, trainer=workers)
     assert asked == [[("teacher", 0), ("teacher", 1)], [("pupil", 0), ("pupil", 1)]]
+    assert "left out" not in capsys.readouterr().err
 
 
 def test_a_row_waits_for_teachers_that_time_does_not_allow(dataset, monkeypatch):

@@ -46,7 +46,7 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
     chosen, rows = trainer.choose_profile(profile), []
     wanted = trainer.lookup(ids, seeds, dataset, profile)
     for id, several in trainer.teachers(row for row, _, run in wanted if run is None):
-        wanted = trainer.lookup([id], range(several), dataset, profile) + wanted
+        wanted = trainer.lookup([id], range(several), dataset, chosen) + wanted
     for row, seed, run in wanted:
         if run is not None:
             state = "finished" if run.origin == "runs" else "recorded"

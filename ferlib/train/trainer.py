@@ -135,9 +135,10 @@ def obtain(
         found[row, seed] = run
     found = _of_one_scale(found, choose_profile(profile), comparable)
     missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
+    chosen = choose_profile(profile)
     for id, several in teachers(row for row, _ in missing):
-        obtain([id], dataset, seeds=range(several), profile=profile, until=until, trainer=trainer)
-    found |= (trainer or _train_all)(missing, dataset, choose_profile(profile), until)
+        obtain([id], dataset, seeds=range(several), profile=chosen, until=until, trainer=trainer)
+    found |= (trainer or _train_all)(missing, dataset, chosen, until)
     return [run for run in found.values() if run is not None]
 
 
