@@ -33,6 +33,8 @@ def test_every_row_names_things_that_exist_and_what_others_report():
         assert row.optimizer in ("adam", "sgd")
         assert row.schedule in ("constant", "cosine", "plateau")
         assert set(row.classes or ()) <= set(CLASSES)
+        if row.teachers:
+            assert row.teachers[3] == experiments.key(EXPERIMENTS[row.teachers[0]])
     assert {id: row.reported for id, row in EXPERIMENTS.items() if row.reported} == REPORTED
     with pytest.raises(FerlibError, match="deep_plain"):
         experiments.find("deep_plane")
@@ -68,7 +70,7 @@ def test_each_row_of_the_search_changes_one_thing():
 def test_rows_of_the_small_network_differ_in_length_augmentation_and_what_is_taught_alone():
     crowd = experiments.find("lean_crowd")
     wanted = {f"lean_{name}": replace(crowd, target=name) for name in ("label", "majority", "cleaned")}
-    wanted["lean_crowd_distilled"] = replace(crowd, teachers=("lean_crowd", 3, 0.5))
+    wanted["lean_crowd_distilled"] = replace(crowd, teachers=("lean_crowd", 3, 0.5, experiments.key(crowd)))
     for base in (experiments.find("lean"), crowd):
         wanted[f"{base.id}_long"] = replace(base, epochs=200)
         wanted[f"{base.id}_strong"] = replace(base, epochs=200, policy="strong")

@@ -86,7 +86,7 @@ def test_epochs_are_judged_by_what_is_taught_and_that_reaches_the_network(split)
 def test_half_of_what_is_taught_may_be_what_others_answer(split):
     """The mean of two networks: one always says angry, the other always happy."""
     two = split.take([0, 1])
-    row = Experiment("x", "x", "x", "prior", target="crowd", teachers=("y", 2, 0.5))
+    row = Experiment("x", "x", "x", "prior", target="crowd", teachers=("y", 2, 0.5, "a key"))
     teachers = [models.build("prior") for _ in range(2)]
     for network, emotion in zip(teachers, (0, 3), strict=True):
         network.get_layer("logits").bias.assign(30.0 * np.eye(7)[emotion])

@@ -282,7 +282,7 @@ def test_a_checkpoint_that_is_damaged_or_of_other_code_starts_the_run_over(datas
 
 def test_teachers_are_trained_first_and_what_they_answer_is_taught(dataset, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
-    pupil = row("pupil", teachers=("teacher", 2, 1.0))
+    pupil = row("pupil", teachers=("teacher", 2, 1.0, "a key"))
     seen, original = [], trainer.Fitting
 
     def fitted(experiment, seed, train, valid, taught):
@@ -306,7 +306,7 @@ def test_teachers_are_trained_by_whoever_trains_and_before_their_pupils(
     dataset, monkeypatch, capsys, profile
 ):
     monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
-    monkeypatch.setitem(EXPERIMENTS, "pupil", row("pupil", teachers=("teacher", 2, 0.5)))
+    monkeypatch.setitem(EXPERIMENTS, "pupil", row("pupil", teachers=("teacher", 2, 0.5, "a key")))
     # At the scale of their pupils: a recorded run of another scale takes no teacher's place.
     record.publish([made_up.run("teacher", fingerprint=dataset.fingerprint)])
     asked = []
@@ -324,7 +324,7 @@ def test_a_row_waits_for_teachers_that_time_does_not_allow(dataset, monkeypatch)
     monkeypatch.setitem(EXPERIMENTS, "teacher", row("teacher"))
     monkeypatch.setattr(trainer, "_next_epoch", lambda fitting: 1e9)
     with pytest.raises(trainer.OutOfTime):
-        trained(dataset, row("pupil", teachers=("teacher", 2, 0.5)), until=time.time() + 9)
+        trained(dataset, row("pupil", teachers=("teacher", 2, 0.5, "a key")), until=time.time() + 9)
 
 
 def test_time_runs_out_with_the_state_stored(dataset, monkeypatch):

@@ -21,8 +21,9 @@ class Experiment:
         policy: Key of ``augmentation.POLICIES``.
         strength: Factor on the policy's ranges.
         target: What is taught, and by what PublicTest judges: one of ``targets.TARGETS``.
-        teachers: Another row, how many of its runs (seeds from 0) teach this one, too, and the share that the
-            mean of their answers has beside the target; None teaches the target alone.
+        teachers: Another row, how many of its runs (seeds from 0) teach this one, too, the share that the
+            mean of their answers has beside the target, and that row's `key`, so that this row becomes
+            another where that one does; None teaches the target alone.
         classes: Classes that the network tells apart, the others are left out; None for all seven.
         optimizer: ``"adam"`` (AdamW where there is weight decay) or ``"sgd"`` (Nesterov momentum 0.9).
         learning_rate: Peak learning rate.
@@ -53,7 +54,7 @@ class Experiment:
     policy: str = "none"
     strength: float = 1.0
     target: str = "label"
-    teachers: tuple[str, int, float] | None = None
+    teachers: tuple[str, int, float, str] | None = None
     classes: tuple[str, ...] | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -76,6 +77,22 @@ class Experiment:
     def frozen(self) -> bool:
         """Whether only the head on a pretrained backbone learns, from features computed once."""
         return dict(self.switches).get("trainable") == "head"
+
+
+def key(experiment: Experiment) -> str:
+    """Return eight hex digits that change with the row's fields.
+
+    What a field names, a network or a policy, must stay what it was: another one gets another name.
+    Names and notes don't count, nor do fields left at their default, so that a field may be added to the
+    table without making every finished run a stranger.
+    """
+    described = {"id", "group", "title", "reported", "reported_note"}
+    chosen = {
+        f.name: getattr(experiment, f.name)
+        for f in fields(Experiment)
+        if f.name not in described and getattr(experiment, f.name) != f.default
+    }
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -219,7 +236,7 @@ _DISTILLED = tuple(
         row,
         id=f"{row.id}_distilled",
         title=f"{row.title}; three of its kind teach it, too",
-        teachers=(row.id, 3, 0.5),
+        teachers=(row.id, 3, 0.5, key(row)),
     )
     for row in _SMALL
 )
@@ -307,22 +324,6 @@ def at(experiment: Experiment, profile: str) -> Experiment:
         learning_rate=experiment.learning_rate * (batch / experiment.batch_size),
         precision=scale.precision or experiment.precision,
     )
-
-
-def key(experiment: Experiment) -> str:
-    """Return eight hex digits that change with the row's fields.
-
-    What a field names, a network or a policy, must stay what it was: another one gets another name.
-    Names and notes don't count, nor do fields left at their default, so that a field may be added to the
-    table without making every finished run a stranger.
-    """
-    described = {"id", "group", "title", "reported", "reported_note"}
-    chosen = {
-        f.name: getattr(experiment, f.name)
-        for f in fields(Experiment)
-        if f.name not in described and getattr(experiment, f.name) != f.default
-    }
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def describe() -> str:

@@ -96,7 +96,7 @@ def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ())
     own = probabilities(split, row.target)
     if row.teachers is None:
         return own
-    id, _, share = row.teachers
+    id, _, share, _ = row.teachers
     answers = [predicting.predict_views(one, split, views="flip")[1].probabilities for one in teachers]
     if not answers:
         raise FerlibError(f"{row.id} learns from runs of {id}: train it with: ferlib train {row.id}")

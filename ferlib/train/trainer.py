@@ -179,7 +179,7 @@ def _teachers(row: Experiment, dataset: Dataset, profile: str, until: float | No
     """Return the networks that teach a row, trained first where they are missing."""
     if row.teachers is None:
         return []
-    id, seeds, _ = row.teachers
+    id, seeds, *_ = row.teachers
     runs = obtain([id], dataset, seeds=range(seeds), profile=profile, until=until)
     if len(runs) < seeds:
         raise OutOfTime
