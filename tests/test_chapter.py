@@ -89,6 +89,8 @@ def test_holes_are_filled_and_formulas_left_alone_or_it_is_an_error():
         ([True, np.True_], True),
         ([True, None], None),
         ([True, pd.NA], None),
+        ([np.nan], None),
+        ([True, np.float32("nan")], None),
         ([pd.NA, np.False_], False),
         ([False], False),
     ],

@@ -107,7 +107,7 @@ def verdict(evidence: Mapping[str, object]) -> bool | None:
     Args:
         evidence: Name of each claim to whether it holds; None or a missing value where that is unknown.
     """
-    held = [None if claim is None or claim is pd.NA else bool(claim) for claim in evidence.values()]
+    held = [None if pd.isna(claim) else bool(claim) for claim in evidence.values()]
     return False if False in held else None if None in held else True
 
 
