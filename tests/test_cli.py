@@ -1,5 +1,6 @@
 """Whatever goes wrong, the command says one sentence that names the file, and exits with 1."""
 
+import json
 import os
 import re
 import shlex
@@ -24,7 +25,7 @@ from ferlib.train.experiments import CROWD_TABLE, TABLE
 @pytest.mark.parametrize(
     "backend, told",
     [
-        ("jaxx", "KERAS_BACKEND must be tensorflow or jax"),
+        *((name, rf"\({name}\): set KERAS_BACKEND to one of them\n$") for name in ("jaxx", "numpy", "torch")),
         ("jax", r"needs jax.*pip install -e '\.\[report,jax\]'"),
     ],
 )
@@ -33,6 +34,16 @@ def test_a_backend_that_is_not_there_is_told(backend, told):
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run([sys.executable, "-c", blocked], env=environment, capture_output=True, text=True)
     assert re.search(told, done.stderr) and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jaxx"])
+def test_a_backend_of_keras_own_settings_is_told(tmp_path, backend):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": backend}))
+    code = "from ferlib import cli; cli.main(['train', 'prior'])"
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert re.search(rf"{backend}\): set KERAS_BACKEND to one of them\n$", done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 Each imports only what it needs; what is no argument of its kind is told in a sentence.
 """
 
+import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, RawDescriptionHelpFormatter
@@ -79,14 +80,25 @@ def command(parsers, name: str, run, help: str, *, data: bool = True, examples: 
 
 
 def import_keras_quietly() -> None:
-    """Import Keras without the notices that TensorFlow's native code writes whatever its settings say."""
+    """Import Keras without the notices that TensorFlow's native code writes whatever its settings say.
+
+    Raises:
+        FerlibError: Keras has, or was told, another backend than those that train here.
+    """
     from ferlib.live.media import stderr_captured
 
-    with stderr_captured():
-        try:
-            import keras  # noqa: F401
-        except ValueError as error:
-            raise FerlibError(f"KERAS_BACKEND must be tensorflow or jax: {error}") from None
+    usable, backend = ("tensorflow", "jax"), os.environ.get("KERAS_BACKEND")
+    if not backend or backend in usable:  # importing another one fails in ways of its own
+        with stderr_captured():
+            try:
+                import keras
+
+                backend = keras.backend.backend()  # as its own file of settings may say
+            except ValueError as error:
+                backend = error
+    if backend not in usable:
+        told = f"Keras must run on tensorflow or jax here, and is set otherwise ({backend})"
+        raise FerlibError(f"{told}: set KERAS_BACKEND to one of them")
 
 
 def add_number(parser, flag: str, default: int | None, help: str, kind=positive) -> None:
