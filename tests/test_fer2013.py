@@ -1,5 +1,6 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
+import http.client
 import re
 import tarfile
 import urllib.error
@@ -206,9 +207,11 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
     ("answer", "online"),
     [
         (urllib.error.URLError("no route"), False),
+        (http.client.BadStatusLine("SSH-2.0"), False),  # of a proxy that is none
         (urllib.error.HTTPError("https://www.kaggle.com", 405, "no HEAD", {}, None), True),
     ],
 )
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_no_answer_means_offline_and_a_refusal_is_an_answer(monkeypatch, answer, online):
     def ask(*_, **__):
         raise answer

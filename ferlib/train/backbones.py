@@ -1,6 +1,7 @@
 """Networks made for ImageNet that ours start from: where their weights are, and what they make of images."""
 
 import hashlib
+import http.client
 import os
 import socket
 import sys
@@ -66,7 +67,7 @@ def weights_available(name: str) -> bool:
     try:
         with urllib.request.urlopen(question, timeout=NETWORK_TIMEOUT):
             return True
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter of what answers, but not as HTTP says
         return False
 
 
