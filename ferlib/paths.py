@@ -54,10 +54,12 @@ def root() -> Path:
     if override := _chosen("ROOT"):
         return override
     here = Path.cwd().resolve()
-    for folder in (here, *here.parents):
-        if all(os.path.isdir(folder / name) for name in ("notebooks", "ferlib")):
-            return folder
-    return here
+    return next((folder for folder in (here, *here.parents) if is_project(folder)), here)
+
+
+def is_project(folder: Path) -> bool:
+    """Say whether a folder holds the project's notebooks and library."""
+    return all(os.path.isdir(folder / name) for name in ("notebooks", "ferlib"))
 
 
 def data() -> Path:

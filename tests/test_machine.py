@@ -26,6 +26,8 @@ def test_hardware_and_versions_are_those_that_run():
 
 def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path, monkeypatch):
     monkeypatch.setenv("FERLIB_ROOT", str(tmp_path))
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "ferlib").mkdir()
     assert machine.commit() == "unknown", "outside git"
     (tmp_path / "source.py").write_text("1")
     for words in (["init"], ["add", "."], ["commit", "-m", "first"]):
@@ -37,6 +39,8 @@ def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path
     assert machine.commit() == clean
     (tmp_path / "source.py").write_text("2")
     assert machine.commit() == f"{clean}-dirty"
+    (tmp_path / "ferlib").rmdir()
+    assert machine.commit() == "unknown", "of somebody else's project"
 
 
 def test_peak_memory_is_of_the_time_since_the_reset():

@@ -59,8 +59,11 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """Return the commit of the project's sources, with ``-dirty`` if they were changed since.
 
-    Reports and figures are left out: a build changes them by itself. Without git it is "unknown".
+    Reports and figures are left out: a build changes them by itself. Without git, and where ferlib is used
+    outside of its project, perhaps in another one, it is "unknown".
     """
+    if not paths.is_project(paths.root()):
+        return "unknown"
     name = _output_of("git", "rev-parse", "--short=10", "HEAD")
     if not name:
         return "unknown"
