@@ -154,19 +154,22 @@ def test_chapters_are_executed_elsewhere_and_compared(project, demo_dataset, mon
     assert "differs" in reproduce.describe(found)
 
 
-def test_chapters_find_the_data_and_no_gpu_that_would_train_anew(project, demo_dataset, monkeypatch):
-    told = []
+def test_chapters_find_the_data_and_neither_a_gpu_nor_what_the_shell_says(project, demo_dataset, monkeypatch):
+    told, seen = [], ("FERLIB_DATA", "CUDA_VISIBLE_DEVICES", "FERLIB_WEIGHTS", "KERAS_BACKEND")
 
     def execute(path, target, place):
-        told.append({name: os.environ.get(name) for name in ("FERLIB_DATA", "CUDA_VISIBLE_DEVICES")})
+        told.append({name: os.environ.get(name) for name in seen})
         target.write_bytes((paths.root() / "reports" / "notebooks" / path.name).read_bytes())
 
     monkeypatch.setattr(pipeline, "execute", execute)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("FERLIB_WEIGHTS", "labels")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.delenv("FERLIB_DATA")
     assert repeated.chapters(demo_dataset)["same"].all()
-    assert told == [{"FERLIB_DATA": "demo", "CUDA_VISIBLE_DEVICES": "-1"}] * 2
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0" and "FERLIB_DATA" not in os.environ
+    assert told == [dict(zip(seen, ("demo", "-1", None, None), strict=True))] * 2
+    after = [os.environ.get(name) for name in seen]
+    assert after == [None, "0", "labels", "jax"]
 
 
 def test_a_chapter_that_fails_or_has_no_copy_differs(project, demo_dataset):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,18 +74,27 @@ def _read(path: Path) -> nbformat.NotebookNode:
 
 @contextmanager
 def _apart(folder: Path, data: str | None) -> Iterator[None]:
-    """Let kernels write below a folder, find no runs but the record's, and no GPU, which would train anew."""
+    """Let kernels write below a folder, find no runs but the record's, and no GPU, which would train anew.
+
+    They compute as the chapters do, whatever network and backend the shell names.
+    """
     settings = {f"FERLIB_{name}": str(folder / name.lower()) for name in ("REPORTS", "FIGS", "RUNS")}
     settings |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     settings |= {"FERLIB_DATA": data} if data else {}
+    settings |= {"FERLIB_WEIGHTS": None, "KERAS_BACKEND": None}
     before = {name: os.environ.get(name) for name in settings}
-    os.environ |= settings
+    _set(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            del os.environ[name]
-            os.environ |= {} if value is None else {name: value}
+        _set(before)
+
+
+def _set(settings: Mapping[str, str | None]) -> None:
+    """Give variables of the environment values, or remove them."""
+    for name, value in settings.items():
+        os.environ.pop(name, None)
+        os.environ |= {} if value is None else {name: value}
 
 
 @dataclass(frozen=True)
