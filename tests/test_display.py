@@ -119,6 +119,9 @@ def test_table_formats_and_aligns_numbers(shown):
 def test_default_formats_suit_the_largest_number_of_a_column(shown, values, expected):
     display.table(pd.DataFrame({"x": values}), "numbers", caption="Numbers.")
     assert [row[0] for row in cells(shown)[1:]] == expected
+    shown.clear()
+    display.table(pd.DataFrame({"x": [*values, None]}).convert_dtypes(), "numbers", caption="Numbers.")
+    assert [row[0] for row in cells(shown)[1:]] == [*expected, "–"]
 
 
 def test_only_a_named_index_is_shown(shown):

@@ -231,7 +231,7 @@ def _default_format(values: pd.Series) -> str | Callable:
         return ","
     if not pd.api.types.is_float_dtype(values):
         return str
-    finite = [abs(value) for value in values if math.isfinite(value)]
+    finite = [abs(value) for value in values.dropna() if math.isfinite(value)]
     largest = max(finite, default=0)
     if all(value == round(value) for value in finite):
         return ",.0f"
@@ -239,7 +239,7 @@ def _default_format(values: pd.Series) -> str | Callable:
 
 
 def _formatted(value, form: str | Callable) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return _MISSING
     if callable(form):
         return str(form(value))
