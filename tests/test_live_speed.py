@@ -126,6 +126,8 @@ def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install)
 def test_the_command_measures_beside_fer(demo_dataset, bench_data, monkeypatch, capsys):
     assert cli.main(["bench", "--live", "--quick", "--fer", "nowhere/python"]) == 1
     assert "nowhere/python cannot be started" in capsys.readouterr().err
+    assert cli.main(["bench", "--faces", "--fer", "fer-env/bin/python"]) == 1
+    assert "--fer fer-env/bin/python is for --live alone" in capsys.readouterr().err
     table = pd.DataFrame({"ferlib": [1.0], "fer": 2.0, "ratio": 0.5}, pd.Index(["speed"], name="measure"))
     table = table.assign(fer_version="1", images=3, hardware="a machine")
     asked = []

@@ -217,6 +217,8 @@ def _evaluate(chosen) -> None:
 
 
 def _bench(chosen) -> None:
+    if chosen.fer and not chosen.live:
+        raise FerlibError(f"--fer {chosen.fer} is for --live alone: give both, or neither")
     import_keras_quietly()
     from ferlib import paths
     from ferlib.data import fer2013
