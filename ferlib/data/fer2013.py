@@ -64,10 +64,16 @@ class Split:
         """
         if missing := [name for name in classes if name not in self.classes]:
             raise FerlibError(f"this data set has no class {missing[0]}, only {listed(self.classes)}.")
-        codes = np.full(len(self.classes), -1)
-        codes[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
-        kept = self.take(np.flatnonzero(codes[self.labels] >= 0))
-        return replace(kept, labels=codes[kept.labels], classes=tuple(classes))
+        labels = recoded(self.labels, self.classes, classes)
+        kept = labels >= 0
+        return replace(self.take(kept), labels=labels[kept], classes=tuple(classes))
+
+
+def recoded(labels: np.ndarray, known: tuple[str, ...], classes: tuple[str, ...]) -> np.ndarray:
+    """Return labels, positions in the known classes, as positions in some of these, or -1: int64 (n,)."""
+    codes = np.full(len(known), -1)
+    codes[[known.index(name) for name in classes]] = np.arange(len(classes))
+    return codes[labels]
 
 
 @dataclass(frozen=True)

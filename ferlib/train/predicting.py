@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from sklearn import metrics
 
-from ferlib.data.fer2013 import Split
+from ferlib.data.fer2013 import Split, recoded
 from ferlib.labels import FerlibError
 
 VIEWS = {"single": 1, "flip": 2, "ten": 10}
@@ -98,12 +98,11 @@ class Predictions:
         Args:
             classes: Some of the classes, in the order that the result has.
         """
-        places = [self.classes.index(name) for name in classes]
-        kept = np.isin(self.labels, places)
-        labels = np.argsort(places)[np.searchsorted(np.sort(places), self.labels[kept])]
+        labels = recoded(self.labels, self.classes, classes)
+        kept, places = labels >= 0, [self.classes.index(name) for name in classes]
         chances = np.maximum(self.probabilities[kept][:, places], np.finfo("float32").tiny)
         chances /= chances.sum(axis=1, keepdims=True)
-        return Predictions(labels, chances, self.names[kept], tuple(classes))
+        return Predictions(labels[kept], chances, self.names[kept], tuple(classes))
 
 
 def predict(model: keras.Model, split: Split) -> Predictions:
