@@ -7,7 +7,7 @@ from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
 from ferlib.labels import CLASSES
 from ferlib.train import fitting, models, optimizers, predicting, record
-from ferlib.train.backbones import bottleneck_features
+from ferlib.train.backbones import bottleneck_features, split_backbone
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
 
@@ -254,7 +254,7 @@ def tiny_backbone(monkeypatch):
 
 def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, monkeypatch):
     one = started(row("tiny", switches=(("trainable", "head"),)))
-    backbone, _ = models.split_backbone(one.network)
+    backbone, _ = split_backbone(one.network)
     before = weights(one)
     one.epoch()
     changed = [not np.array_equal(a, b) for a, b in zip(before, weights(one), strict=True)]
@@ -275,7 +275,7 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
 
 
 def test_damaged_features_are_computed_again(tiny_backbone):
-    backbone, _ = models.split_backbone(models.build("tiny", 7, trainable="head"))
+    backbone, _ = split_backbone(models.build("tiny", 7, trainable="head"))
     before = np.array(bottleneck_features(backbone, split().images))
     (file,) = (paths.cache() / "features").iterdir()
     for length in (0, 60, 700):

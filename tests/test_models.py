@@ -90,7 +90,7 @@ SLOW = ("residual_cnn", "mini_xception", "mobilenet", "resnet50")
 def test_overfits_one_batch(name, images):
     keras.utils.set_random_seed(0)
     switches = {} if name in ("logistic", "mini_xception") else {"dropout": 0.0}
-    switches |= {"trainable": "all"} if name in models.PRETRAINED else {}
+    switches |= {"trainable": "all"} if name in backbones.PRETRAINED else {}
     network, labels = small(name, **switches), np.arange(7)
     # Eagerly: these few steps take less time than tracing ResNet50's graph.
     network.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", run_eagerly=True)
@@ -167,7 +167,7 @@ def test_softmax_stays_float32_under_mixed_precision(name, images):
 def test_bottleneck_features_stay_while_the_head_learns(name, images):
     keras.utils.set_random_seed(2)
     network = small(name)
-    backbone, head = models.split_backbone(network)
+    backbone, head = backbones.split_backbone(network)
     features = np.asarray(backbone(images))
     assert features.shape == (14, {"mobilenet": 1024, "resnet50": 2048}[name])
     before = probabilities(network, images)
@@ -191,7 +191,7 @@ def test_missing_weights_give_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(backbones.urllib.request, "urlopen", unreachable)
     for offline in ("1", "0"):
         monkeypatch.setenv("FERLIB_OFFLINE", offline)
-        assert not models.weights_available("mobilenet") and not models.weights_available("resnet50")
+        assert not backbones.weights_available("mobilenet") and not backbones.weights_available("resnet50")
     with pytest.raises(FerlibError, match=r"mobilenet_1_0_224_tf_no_top.h5 .* mobilenet_scratch"):
         models.build("mobilenet", image_size=32)
     random = models.build("mobilenet", image_size=32, pretrained=False)
@@ -202,7 +202,7 @@ def test_what_is_no_network_or_has_no_bottleneck_is_told():
     with pytest.raises(FerlibError, match="'vgg'.*deep_cnn"):
         models.build("vgg")
     with pytest.raises(ValueError, match="logistic"):
-        models.split_backbone(models.build("logistic"))
+        backbones.split_backbone(models.build("logistic"))
 
 
 def test_a_download_of_weights_is_announced(monkeypatch, tmp_path, capsys):

@@ -4,7 +4,7 @@ import pytest
 
 from ferlib.labels import FerlibError
 from ferlib.tools import training_speed
-from ferlib.train import models
+from ferlib.train import backbones, models
 
 torch = pytest.importorskip("torch", reason="PyTorch is only measured beside training where it is installed")
 from ferlib.tools import pytorch  # noqa: E402
@@ -26,7 +26,7 @@ def scores(network, images):
     return network(torch.tensor(images).permute(0, 3, 1, 2).float())
 
 
-@pytest.mark.parametrize("name", sorted(set(models.MODELS) - set(models.PRETRAINED)))
+@pytest.mark.parametrize("name", sorted(set(models.MODELS) - set(backbones.PRETRAINED)))
 def test_a_network_in_pytorch_gives_the_same_probabilities(name):
     network = built(name)
     with torch.no_grad():

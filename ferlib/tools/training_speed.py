@@ -23,7 +23,7 @@ from ferlib import paths
 from ferlib.data import demo, fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
 from ferlib.labels import KAGGLE_SPLITS, FerlibError
-from ferlib.train import experiments, machine, models, predicting, trainer
+from ferlib.train import backbones, experiments, machine, models, predicting, trainer
 from ferlib.train.augmentation import POLICIES, Augment
 from ferlib.train.experiments import Experiment
 from ferlib.train.fitting import Fitting
@@ -73,7 +73,7 @@ def run(
     if unknown := set(parts) - set(PARTS):
         raise FerlibError(f"there is no part {unknown.pop()!r} to measure; choose from {', '.join(PARTS)}")
     if networks is None:
-        networks = [name for name in models.MODELS if name not in models.PRETRAINED]
+        networks = [name for name in models.MODELS if name not in backbones.PRETRAINED]
         networks = [name for name in networks if not quick or models.macs(models.build(name)) <= LARGE]
     tasks = ((part, *task) for part in parts for task in PARTS[part](dataset, list(networks), quick))
     measured = pd.DataFrame(tqdm(tasks, "measuring", unit=" tasks"), columns=list(COLUMNS[:-1]))

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
-from ferlib.train.backbones import PRETRAINED, load_weights, split_backbone, weights_available
+from ferlib.train.backbones import PRETRAINED, load_weights, split_backbone
 from ferlib.train.layers import make_fast
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
@@ -27,8 +27,9 @@ def build(name: str, classes: int = len(CLASSES), *, pretrained: bool = True, **
         classes: Number of classes, at least 2.
         pretrained: Load ImageNet weights where the network starts from them (`PRETRAINED`). False gives
             the same layers with random weights, which is all one needs to load a finished run into them.
-        **switches: Arguments of the builder: `batch_norm` (bool), `dropout` (rate, 0..1), `width`
-            (factor on all widths), `image_size` (pixels) and `trainable` ("head" or "all"), where they apply.
+        **switches: Arguments of the builder: `batch_norm` and `residual` (bool), `dropout` (rate, 0..1),
+            `width` (factor on all widths), `image_size` (pixels) and `trainable` ("head" or "all"), where
+            they apply.
 
     Returns:
         Network from `images`, float32 (n, 48, 48, 1) in 0..255 (uint8 is converted), to `probabilities`,
@@ -212,7 +213,7 @@ def transfer(
     return _network(backbone, images, x, classes)
 
 
-__all__ = ["MODELS", "PRETRAINED", "build", "macs", "same_layers", "split_backbone", "weights_available"]
+__all__ = ["MODELS", "build", "macs", "same_layers", "split_backbone"]
 
 MODELS = {
     "prior": prior,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
-from ferlib.train import experiments, machine, models, predicting, record, targets
+from ferlib.train import backbones, experiments, machine, models, predicting, record, targets
 from ferlib.train.experiments import EXPERIMENTS, Experiment
 from ferlib.train.fitting import Fitting
 from ferlib.train.record import Run
@@ -233,7 +233,7 @@ def _stand_in(row: Experiment, seed: int, dataset: Dataset, profile: str) -> tup
     return variant, run
 
 
-_weights_available = cache(models.weights_available)
+_weights_available = cache(backbones.weights_available)
 
 
 def _train_all(
