@@ -73,6 +73,13 @@ def test_a_new_export_to_the_same_place_is_noticed(tmp_path):
     assert network.load_model(tmp_path).temperature == 3.0
 
 
+def test_the_temperature_does_what_it_was_fitted_to_do(tmp_path):
+    raw = np.array([[1 - 2e-4, 1e-4, 1e-4, 1e-12, 0, 0, 0]], "float32")
+    fitted = with_temperature(Predictions(np.zeros(1, int), raw, np.array(["a"]), CLASSES), 3.0)
+    warm = network.load_model(scenes.write_network(tmp_path, temperature=3.0))
+    np.testing.assert_allclose(warm._calibrated(raw), fitted.probabilities, rtol=1e-5)
+
+
 def test_a_run_is_exported_with_its_facts(tmp_path, monkeypatch):
     run = made_up.run("deep_both", seed=1)
     monkeypatch.setattr(type(run), "model", lambda self: small_network())

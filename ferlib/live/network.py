@@ -20,6 +20,10 @@ SHIPPED = ("crowd", "labels")
 GRAPH, METADATA = "network.onnx", "network.json"
 """File names of a shipped network: the graph with its weights, and what is known about it."""
 
+LEAST = 1e-8
+"""Smaller probabilities count as this one, as they do where temperatures are fitted: there they come from
+records in float16, which rounds the smallest to zero."""
+
 BATCH = 64
 """Most images that go through the network at once; more would only cost memory."""
 
@@ -86,7 +90,7 @@ class Network:
 
     def _calibrated(self, raw: np.ndarray) -> np.ndarray:
         """Divide log-probabilities by the temperature (Guo et al. 2017)."""
-        scaled = np.log(np.maximum(raw, 1e-12)) / self.temperature
+        scaled = np.log(np.maximum(raw, LEAST)) / self.temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
