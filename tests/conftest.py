@@ -36,7 +36,10 @@ def isolated(tmp_path, monkeypatch):
         monkeypatch.setenv(f"FERLIB_{name}", str(tmp_path / name.lower()))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
     monkeypatch.setenv("FERLIB_OFFLINE", "1")
-    monkeypatch.delenv("FERLIB_DATA", raising=False)
+    for name in ("FERLIB_DATA", "FERLIB_ROOT", "FERLIB_SHARING", "FERLIB_WEIGHTS", "KERAS_BACKEND"):
+        monkeypatch.delenv(
+            name, raising=False
+        )  # Keras was imported already, on the backend that runs all tests
 
 
 @pytest.fixture(scope="module", autouse=True)

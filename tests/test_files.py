@@ -152,8 +152,7 @@ def test_the_command_tells_the_rate_of_films_and_that_copies_are_silent(command,
         assert line.startswith("40 frames analysed, ") and line.endswith(told)
 
 
-def test_people_of_fer2013_are_found_and_read_in_a_video(here, real_dataset, monkeypatch):
-    monkeypatch.delenv("FERLIB_WEIGHTS", raising=False)
+def test_people_of_fer2013_are_found_and_read_in_a_video(here, real_dataset):
     some = real_dataset.valid.take(np.arange(12))
     images = some.images[live_chain.find_boxes(some)["index"]][:8]  # in some, no face is found
     frames, boxes = [], []

@@ -12,7 +12,6 @@ from ferlib.labels import FerlibError
 
 
 def test_the_project_is_the_nearest_folder_with_notebooks_and_ferlib(tmp_path, monkeypatch):
-    monkeypatch.delenv("FERLIB_ROOT", raising=False)
     deep = tmp_path / "project" / "notebooks" / "deep"
     deep.mkdir(parents=True)
     monkeypatch.chdir(deep)
