@@ -102,6 +102,15 @@ def test_modules_are_short(path):
     )
 
 
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_functions_are_short(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = node.body[0] if ast.get_docstring(node) else None
+            told = told.end_lineno - told.lineno + 1 if told else 0
+            assert node.end_lineno - node.lineno + 1 - told <= 40, f"{node.name} is too long: split it"
+
+
 def test_no_module_imports_tensorflow_or_jax_when_loaded():
     for path in modules():
         for node in ast.parse(path.read_text()).body:

@@ -81,16 +81,8 @@ class Fitting:
         self._targets = targets.probabilities(train, experiment.target) if taught is None else taught
         self._truth = targets.truth(valid, experiment.target)
         self._create_variables()
-        self._class_weights = self._scan = self._evaluation = None
-        if experiment.class_weights:
-            counts = np.maximum(1, np.bincount(train.labels, minlength=len(train.classes)))
-            weights = len(train) / (len(counts) * counts)
-            self._class_weights = dict(enumerate(weights.tolist()))
-        if scanned:
-            weights = self._class_weights and np.take(list(self._class_weights.values()), train.labels)
-            arrays = [array for array in (train.images, self._targets, weights) if array is not None]
-            self._scan = compiled.scan(self._training, arrays, experiment.batch_size)
-            self._evaluation = compiled.evaluation(self._learner, valid.images)
+        self._class_weights = _class_weights(train) if experiment.class_weights else None
+        self._scan, self._evaluation = self._compiled() if scanned else (None, None)
 
     @property
     def finished(self) -> bool:
@@ -174,6 +166,13 @@ class Fitting:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.history = history
+
+    def _compiled(self) -> tuple:
+        """Return an epoch of training and the evaluation after it, each a program as a whole."""
+        weights = self._class_weights and np.take(list(self._class_weights.values()), self._train.labels)
+        arrays = [array for array in (self._train.images, self._targets, weights) if array is not None]
+        scan = compiled.scan(self._training, arrays, self.experiment.batch_size)
+        return scan, compiled.evaluation(self._learner, self._valid.images)
 
     def _fit(self, order: np.ndarray) -> dict[str, float]:
         """Train one epoch with Keras' own loop and return loss and accuracy."""
@@ -306,6 +305,12 @@ def _training_model(learner: keras.Model, experiment: Experiment, seed: int) -> 
     inputs = keras.Input(learner.input_shape[1:])
     changed = inputs if experiment.policy == "none" else Augment(policy, seed)(inputs)
     return keras.Model(inputs, learner(changed))
+
+
+def _class_weights(split: Split) -> dict[int, float]:
+    """Return by class what each of its images weighs, so that all classes weigh the same."""
+    counts = np.maximum(1, np.bincount(split.labels, minlength=len(split.classes)))
+    return dict(enumerate((len(split) / (len(counts) * counts)).tolist()))
 
 
 def _cross_entropy(predictions: predicting.Predictions, smoothing: float) -> float:
