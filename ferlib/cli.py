@@ -14,6 +14,13 @@ from ferlib.tools import commands
 from ferlib.tools.commands import add_number, add_profile, command, count, index, region, share
 from ferlib.words import printable
 
+_KEPT = {
+    "train": "; finished work is kept, the same command goes on from here",
+    "report": "; finished work is kept, the same command goes on from here",
+    "tune": "; finished trials are kept, --trials says how many more to add",
+}
+"""What is said of a command that is stopped."""
+
 
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code.
@@ -39,9 +46,7 @@ def main(words: list[str] | None = None) -> int:
     except BaseException as error:
         # Imports that are interrupted raise errors of many kinds.
         if asked or isinstance(error, KeyboardInterrupt):
-            goes_on = chosen.command in ("train", "tune", "report")
-            kept = "; finished work is kept, the same command goes on from here" if goes_on else ""
-            print(f"ferlib: stopped{kept}", file=sys.stderr)
+            print(f"ferlib: stopped{_KEPT.get(chosen.command, '')}", file=sys.stderr)
             return 128 + (asked or [signal.SIGINT])[0]
         if not isinstance(error, (FerlibError, ModuleNotFoundError, OSError)):
             raise

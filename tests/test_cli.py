@@ -69,8 +69,9 @@ def test_a_request_to_stop_is_one_sentence(monkeypatch, capsys, number, trouble)
             raise trouble or KeyboardInterrupt from None
 
     monkeypatch.setattr(fer2013, "load", stopped)
-    assert cli.main(["data"]) == 128 + number
-    assert capsys.readouterr().err == "ferlib: stopped\n"
+    for command, kept in (("data", ""), ("train prior", "; .* goes on.*"), ("tune lean", "; .*--trials.*")):
+        assert cli.main(command.split()) == 128 + number
+        assert re.fullmatch(f"ferlib: stopped{kept}\n", capsys.readouterr().err)
     monkeypatch.undo()
     assert signal.getsignal(number) == before
 
