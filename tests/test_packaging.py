@@ -1,5 +1,6 @@
 """The environments agree: pyproject.toml, the locks and environment.yml name the same packages."""
 
+import ast
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import cv2
@@ -50,6 +52,18 @@ def test_every_pin_has_a_hash(lock):
     """So that pip refuses files that are not those of the day the lock was made."""
     for pin, hashes in locked(lock).items():
         assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), pin
+
+
+def test_what_the_library_imports_is_declared():
+    declared = direct_dependencies(*PROJECT["optional-dependencies"])
+    distributions = packages_distributions()
+    for path in (ROOT / "ferlib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for package in {name.partition(".")[0] for name in names} - {"ferlib"}:
+                makers = {canonical(maker) for maker in distributions.get(package, ())}
+                assert not makers or makers & declared, f"{path.name} imports {package}"
 
 
 def test_environment_yml_lists_exactly_the_direct_dependencies():
