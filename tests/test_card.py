@@ -125,6 +125,9 @@ def test_the_committed_card_describes_the_committed_network(name):
     text = (network.weights_folder(name) / "MODEL_CARD.md").read_text()
     assert network.load_model(name).metadata["sha256"] in text
     assert "By ten people: " in text and "By FER-2013's labels: " in text
+    fixed = [line for line in card.TEMPLATE.read_text().splitlines() if "$" not in line]
+    assert set(fixed) <= set(text.splitlines()), "what is said of every network is said of this one"
+    assert any("Wilson's" in line and "bootstrapped" in line for line in fixed)
 
 
 def test_the_command_names_what_can_not_be_shipped(demo_dataset, monkeypatch, capsys):
