@@ -201,6 +201,8 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
     for offline in ("1", "true", ""):
         monkeypatch.setenv("FERLIB_OFFLINE", offline)
         assert fer2013._from_kaggle() is None and bool(asked) == (not offline)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", "x" * 300)  # the system does not even look for it
+    assert fer2013._from_kaggle() is None
 
 
 @pytest.mark.parametrize(

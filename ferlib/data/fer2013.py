@@ -298,7 +298,8 @@ def _from_kaggle() -> Path | None:
     owner, name, _, version = KAGGLE.split("/")
     cache = Path(os.environ.get("KAGGLEHUB_CACHE") or paths.expanded("~/.cache/kagglehub"))
     folder = cache / "datasets" / owner / name
-    if (folder / f"{version}.complete").is_file() and (folder / "versions" / version).is_dir():
+    is_whole = os.path.isfile(folder / f"{version}.complete")
+    if is_whole and os.path.isdir(folder / "versions" / version):
         return folder / "versions" / version
     if paths.offline() or not _is_online():
         return None

@@ -59,7 +59,7 @@ def weights_available(name: str) -> bool:
         name: A key of `PRETRAINED`. The Keras cache is `KERAS_HOME` or `~/.keras`; with `FERLIB_OFFLINE=1`
             the network is not asked.
     """
-    if _weights_file(name).exists():
+    if os.path.exists(_weights_file(name)):
         return True
     if paths.offline():
         return False
