@@ -116,16 +116,25 @@ def seed_deviation(split: str = "valid") -> tuple[float, int]:
     """Return by how much the accuracy of one way of training varies from seed to seed.
 
     Returns:
-        Standard deviation of the accuracy (0..1), pooled over all recorded rows with several seeds, and its
-        degrees of freedom; 0 and 1 where no row has several.
+        Standard deviation of the accuracy (0..1), pooled over all recorded rows that learn throughout and
+        have several seeds, and its degrees of freedom; 0 and 1 where no row has several.
     """
     table = record.read_results()
     if not len(table):
         return 0.0, 1
-    learned = table[table["experiment"] != "prior"]  # which is the same for every seed
+    learned = table[table["experiment"].map(_learns_throughout)]
     groups = learned.groupby(["experiment", "profile", "fingerprint", "key"])[f"{split}_accuracy"]
     squares, freedom = groups.var() * (groups.size() - 1), int((groups.size() - 1).sum())
     return (float(np.sqrt(squares.sum() / freedom)), freedom) if freedom else (0.0, 1)
+
+
+def _learns_throughout(id: str) -> bool:
+    """Say whether a row is a network that learns in all its layers.
+
+    Others, a constant answer, a regression on pixels or a head on frozen features, vary less from seed to seed.
+    """
+    row = experiments.EXPERIMENTS.get(id)
+    return row is not None and row.model not in ("prior", "logistic") and not row.frozen
 
 
 def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:

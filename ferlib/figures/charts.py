@@ -25,7 +25,7 @@ def class_counts(counts: pd.DataFrame) -> Axes:
     Args:
         counts: Classes as rows, splits as columns (``total`` is left out); numbers of images.
     """
-    ax = plt.subplots()[1]
+    ax = plt.subplots(figsize=(5.8, 3.2))[1]
     counts = counts.drop(columns="total", errors="ignore").drop(index="total", errors="ignore")
     colours = [SPLIT_COLOURS.get(name, FAINT) for name in counts.columns]
     counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colours, width=0.8, rot=0, legend=False)
@@ -44,7 +44,7 @@ def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
     Args:
         seeds: Predictions on the same images, whose shares are averaged.
     """
-    ax = plt.subplots(figsize=(6.2, 5.2))[1]
+    ax = plt.subplots(figsize=(4.9, 4.1))[1]
     shares = sum(metrics.confusion(one) for one in seeds) / len(seeds)
     images = metrics.confusion(seeds[0], normalize=False).sum(axis=1)
     _heat_map(ax, shares, "share of the true class")
@@ -55,7 +55,7 @@ def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
 
 def recalls(table: pd.DataFrame) -> Axes:
     """Draw ``summary.recalls``, the class that the networks know best at the left."""
-    ax = plt.subplots(figsize=(6.2, 0.32 * len(table) + 1))[1]
+    ax = plt.subplots(figsize=(5.8, 0.29 * len(table) + 0.9))[1]
     order = table.mean().sort_values(ascending=False).index
     _heat_map(ax, table[order], "recall", square=False)
     ax.set(xlabel="", ylabel="")
@@ -70,20 +70,14 @@ def _heat_map(ax, shares, label, *, square=True):
     ax.tick_params(rotation=0)
 
 
-GROUP_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#000000")
-"""Colours of groups of rows, in the order of the table."""
-
 _PERCENT = ticker.FuncFormatter(lambda share, _: minus(f"{100 * share:.3g} %"))
 
 
 def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     """Draw accuracy in ``summary.results_table`` against ``compute``, on a logarithmic axis."""
-    ax = plt.subplots(figsize=(7, 4.6))[1]
-    for (_, rows), colour in zip(table.groupby("group", sort=False), cycle(GROUP_COLOURS), strict=False):
-        middle = rows["test_accuracy"]
-        errors = np.clip([middle - rows["test_low"], rows["test_high"] - middle], 0, None)
-        look = {"color": colour, "elinewidth": 1.2, "markersize": 6}
-        ax.errorbar(rows["compute"], middle, errors, fmt="o", **look)
+    ax, middle = plt.subplots(figsize=(5.8, 3.9))[1], table["test_accuracy"]
+    errors = np.clip([middle - table["test_low"], table["test_high"] - middle], 0, None)
+    ax.errorbar(table["compute"], middle, errors, fmt="o", elinewidth=1.2, markersize=5)
     ax.set(xscale="log", xlabel="multiplications in training", ylabel="accuracy on PrivateTest")
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.minorticks_off()
@@ -105,7 +99,7 @@ def _label_points(ax, xs, ys, lows, highs):
     taken += [Bbox.from_extents(*(low - scale), *(high + scale)) for low, high in ends]
     for index in np.argsort(-pixels[:, 1]):
         point = (xs.iloc[index], ys.iloc[index])
-        text = ax.annotate(xs.index[index], point, size=8)
+        text = ax.annotate(xs.index[index], point, size=9)
         width, height = text.get_window_extent().size
         text.remove()
         boxes = {
@@ -115,7 +109,7 @@ def _label_points(ax, xs, ys, lows, highs):
         place = next((one for one in inside if not boxes[one].count_overlaps(taken)), _PLACES[0])
         taken.append(boxes[place])
         line = {"arrowprops": {"arrowstyle": "-", "color": FAINT, "lw": 0.7}} if np.hypot(*place) > 12 else {}
-        look = {"size": 8, "va": "center", "ha": _SIDES[np.sign(place[0])]}
+        look = {"size": 9, "va": "center", "ha": _SIDES[np.sign(place[0])]}
         ax.annotate(xs.index[index], point, place, textcoords="offset points", **look, **line)
 
 
@@ -138,7 +132,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
 
     A dashed line stands at the epoch whose weights were kept.
     """
-    size = (1.75 * len(runs) + 0.3, 3.3)
+    size = (1.65 * len(runs) + 0.3, 3.3)
     fig, axes = plt.subplots(2, len(runs), figsize=size, squeeze=False, sharex="col", sharey="row")
     for column, (id, of_row) in zip(axes.T, runs.items(), strict=True):
         for ax, measure in zip(column, ("loss", "accuracy"), strict=True):
@@ -146,13 +140,13 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
                 for split, name in (("train", measure), ("valid", f"valid_{measure}")):
                     ax.plot(run.history["epoch"], run.history[name], color=SPLIT_COLOURS[split], lw=1.1)
                 ax.axvline(run.result["best_epoch"], color=FAINT, lw=0.8, ls="--", zorder=0)
-            ax.tick_params(labelsize=8)
-        column[0].set_title(id, size=9)
+            ax.tick_params(labelsize=9)
+        column[0].set_title(id, size=10)
         column[1].xaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
     for ax, measure in zip(axes[:, 0], ("loss", "accuracy"), strict=True):
-        ax.set_ylabel(measure, size=9)
+        ax.set_ylabel(measure, size=10)
     axes[1, 0].yaxis.set_major_formatter(_PERCENT)
-    fig.supxlabel("epoch", size=9)
+    fig.supxlabel("epoch", size=10)
     names = {"train": "training", "valid": "PublicTest"}
     handles = [plt.Line2D([], [], color=SPLIT_COLOURS[split], label=name) for split, name in names.items()]
     handles.append(plt.Line2D([], [], color=FAINT, ls="--", label="the epoch that is kept"))
@@ -167,7 +161,7 @@ def two_truths(sides: pd.DataFrame) -> Axes:
         sides: From ``crowd.matrix``. Each cell has the number of images and, of ten or more, the share of
             them in which the network gives the crowd's answer, as its colour too.
     """
-    ax = plt.subplots(figsize=(6.6, 5.4))[1]
+    ax = plt.subplots(figsize=(5.4, 4.5))[1]
     names = sorted({name for pair in sides.index for name in pair})
     whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
     filled = sides.reindex(whole).reset_index()
@@ -178,7 +172,7 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     for place, (count, share) in enumerate(zip(filled["images"], filled["share"], strict=True)):
         row, column = divmod(place, len(names))
         words = [f"{count:,.0f}"] * (count > 0) + [f"{100 * share:.0f} %"] * (share == share)
-        colour = "white" if share > 0.6 else "black"
+        colour = "white" if share > 0.5 else "black"
         ax.text(column + 0.5, row + 0.5, "\n".join(words), ha="center", va="center", size=9, color=colour)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)
@@ -192,7 +186,7 @@ def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
     Args:
         networks: From ``crowd.reliability``, by name. Bins of fewer than 30 answers are left out.
     """
-    ax = plt.subplots(figsize=(5.2, 3.6))[1]
+    ax = plt.subplots(figsize=(4.5, 3.2))[1]
     ax.axline((0, 0), slope=1, color=FAINT, ls="--", label="as sure as people")
     for (name, bins), marker in zip(networks.items(), cycle("os^vD"), strict=False):
         shown = bins[bins["images"] >= 30]
@@ -212,7 +206,7 @@ def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
         truths: From ``crowd.table``, one network a row.
         marks: Shares to compare them with, drawn as dashed lines under their names.
     """
-    ax = plt.subplots(figsize=(6.6, 0.5 * len(truths) + 1))[1]
+    ax = plt.subplots(figsize=(5.5, 0.46 * len(truths) + 1))[1]
     truths, ranks = truths.sort_values("crowd", ascending=False), np.arange(len(truths), 0, -1)
     judges = (("label", "by FER-2013's label", "o", "#E69F00"), ("crowd", "by ten people", "s", "#5E3C99"))
     for places, (column, name, marker, colour) in zip((ranks + 0.17, ranks - 0.17), judges, strict=True):

@@ -81,7 +81,7 @@ def sample_faces(split: Split, *, per_class: int = 8) -> Figure:
         members = np.flatnonzero(split.labels == split.classes.index(name))
         chosen = generator.choice(members, min(per_class, len(members)), replace=False)
         rows.append(Row(split.images[np.sort(chosen)], name))
-    return gallery(rows)
+    return gallery(rows, size=0.62)
 
 
 def mean_faces(split: Split) -> Figure:
@@ -138,7 +138,8 @@ def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
             *row("its copy in train", partners, True),
             *row("low contrast", some(images[images["low_contrast"] & ~images["blank"]])),
             *row("no face", some(images[images["faceless"]])),
-        ]
+        ],
+        size=0.72,
     )
 
 
@@ -178,7 +179,7 @@ def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, c
         Row(split.images[positions[start : start + columns]], titles=titles[start : start + columns])
         for start in range(0, len(positions), columns)
     ]
-    return gallery(rows, size=1.0)
+    return gallery(rows, size=0.84)
 
 
 def voted(
@@ -220,12 +221,12 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
     colours = [COLOURS.get(name, FAINT) for name in shown]
     ax.barh([f"{name} {counts[name]}" for name in shown], [counts[name] for name in shown], color=colours)
     for line, name in enumerate(shown):
-        ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=7, va="center")
+        ax.text(counts[name] + 0.4, line, ", ".join(said.get(name, [])), size=8, va="center")
     ax.set(xlim=(0, 26), ylim=(max(len(shown), 4) - 0.5, -0.5))
     ax.xaxis.set_visible(False)
     ax.grid(visible=False)
     ax.spines["bottom"].set_visible(False)
-    ax.tick_params(axis="y", labelsize=7)
+    ax.tick_params(axis="y", labelsize=8)
 
 
 def regions(

@@ -139,7 +139,7 @@ def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
         picture: uint8 (height, width, 3), blue, green, red.
         found: ``"haar"`` and ``"yunet"`` to the face that each found in it.
     """
-    fig, axes = plt.subplots(2, 5, figsize=(10, 3.6), width_ratios=(4, 4, 3, 3, 4))
+    fig, axes = plt.subplots(2, 5, figsize=(8.2, 3), width_ratios=(4, 4, 3, 3, 4))
     grey = cv2.cvtColor(faces.as_grey(picture), cv2.COLOR_GRAY2BGR)
     ways = {
         "haar": (grey, ("grey", "Haar finds", "cut out", "resized", "blue window")),
@@ -182,7 +182,7 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
         table: From ``live_chain.accuracy_by_margin``.
         margin: The margin in use, marked.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.9))
     left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color="#0072B2")
     left.axvline(boxes["share"].median(), color=WRONG, lw=1.5, label="median")
     left.set(xlabel="longer side of the box / width of the image", ylabel="images")
@@ -201,7 +201,7 @@ def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
 
 def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) -> Figure:
     """Draw each case with the faces found in it; missed and invented faces are titled in red."""
-    fig, axes = plt.subplots(-(-len(cases) // 4), 4, figsize=(10, 4.6), squeeze=False)
+    fig, axes = plt.subplots(-(-len(cases) // 4), 4, figsize=(7.8, 4), squeeze=False)
     for ax in axes.flat[len(cases) :]:
         ax.remove()
     for ax, (name, case) in zip(axes.flat, cases.items(), strict=False):
@@ -219,7 +219,7 @@ def smoothing(raw: list[Face | None], smooth: list[Face | None]) -> Figure:
         raw: The face in each frame, classified on its own; None where it was not found.
         smooth: Likewise, averaged. Drawn are the two emotions that frames are called most often.
     """
-    fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(7, 3.9), height_ratios=(4, 1))
+    fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(5.8, 3.6), height_ratios=(4, 1))
     ways = {"each frame": (raw, 0.8), "running average": (smooth, 2.6)}
     counted = Counter(face.emotion for face in [*raw, *smooth] if face is not None)
     colours = draw.palette(sorted(counted))
