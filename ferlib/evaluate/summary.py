@@ -131,7 +131,7 @@ def seed_deviation(split: str = "valid") -> tuple[float, int]:
 def _learns_throughout(id: str) -> bool:
     """Say whether a row is a network that learns in all its layers.
 
-    Others, a constant answer, a regression on pixels or a head on frozen features, vary less from seed to seed.
+    Others vary less from seed to seed: a constant answer, a regression on pixels, a head on frozen features.
     """
     row = experiments.EXPERIMENTS.get(id)
     return row is not None and row.model not in ("prior", "logistic") and not row.frozen
