@@ -161,7 +161,7 @@ def test_the_report_says_how_it_was_made(html):
         "A processor, 2 cores",
         "keras 3.15.1",
         "0a1b2c3d4e (chapter 1); ffffffffff-dirty (chapter 2)",
-        "1, of which 1 are from the record: 1 × full on A GPU",
+        "1, all of them from the record: 1 × full on A GPU",
     ):
         assert text in made
 
