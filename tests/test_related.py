@@ -51,9 +51,9 @@ def test_the_table_cites_and_says_how_each_figure_was_measured():
     told = shown.drop(index=heads)
     assert list(told["who"]) == [f"@{source}" for source in [*seven["source"], *eight["source"]]]
     quoted = [*(seven["known"] == "quoted"), *(eight["known"] == "quoted")]
-    assert list(told["how it was measured"].str.contains(r"\(as \[quoted\]\(https://\S+\)\)$")) == quoted
-    sources = told["our reading"].str.contains(r" \(\[(?:code|page|issue \d+)\]\(https://\S+\)\)$")
-    assert list(~sources) == quoted, "each verdict links what it rests on"
+    assert list(told["how it was measured"].str.endswith("(as quoted)")) == quoted
+    sources = told["our reading"].str.contains(r" \((?:code|page|issue \d+)\)$")
+    assert list(~sources) == quoted, "each verdict names what it rests on"
     told = told.set_index("who")
     assert told.loc["@goodfellow2013", "%"] == "65 ± 5"
     assert told.loc["@khaireddin2021", "how it was measured"].endswith("; chosen on PrivateTest")

@@ -92,15 +92,14 @@ def _row(figure) -> dict[str, str]:
         "weights": short(figure.parameters) if pd.notna(figure.parameters) else "–",
         "how it was measured": _measured(figure),
         "other data": figure.other_data,
-        "our reading": f"{figure.belief} {_read_at(figure)}".rstrip(),
+        "our reading": f"{figure.belief} {_rests_on(figure)}".rstrip(),
     }
 
 
-def _read_at(figure) -> str:
-    """Link what the judgement rests on: the repository's issue that tells it, its code or its page."""
+def _rests_on(figure) -> str:
+    """Name what the judgement rests on: an issue of the authors' repository, their code or their page."""
     issue = figure.where.partition("/issues/")[2]
-    name = f"issue {issue}" if issue else figure.known
-    return f"([{name}]({figure.where}))" if figure.known != "quoted" else ""
+    return f"(issue {issue})" if issue else f"({figure.known})" if figure.known != "quoted" else ""
 
 
 def _measured(figure) -> str:
@@ -110,4 +109,4 @@ def _measured(figure) -> str:
     chosen_on = "it" if figure.chosen_on == figure.split else figure.chosen_on
     parts += [f"chosen on {chosen_on}"] if pd.notna(chosen_on) else []
     parts += [f"{figure.trainings} trainings"] if pd.notna(figure.trainings) and figure.trainings > 1 else []
-    return "; ".join(parts) + (f" (as [quoted]({figure.where}))" if figure.known == "quoted" else "")
+    return "; ".join(parts) + (" (as quoted)" if figure.known == "quoted" else "")
