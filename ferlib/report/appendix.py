@@ -72,8 +72,8 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         [
             "# How this report was made {#sec-how-made .unnumbered}",
             "The program papermill ran each chapter's notebook from its first cell to its last. That run "
-            "wrote all numbers, tables and figures but for what others report, which is quoted, and for copies "
-            "that were counted by eye. "
+            "wrote all numbers, tables and figures but for what others report, which is quoted, and for "
+            "copies that were counted by eye. "
             "Recorded trainings with other seeds than the settings name are shown, too. The fingerprint is a "
             "SHA-256 digest over all pixels, labels and splits: whoever computes the same one has the same "
             "data.",
