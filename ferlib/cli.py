@@ -11,30 +11,24 @@ from contextlib import contextmanager
 from ferlib import __version__, paths
 from ferlib.labels import FerlibError
 from ferlib.tools import commands
-from ferlib.tools.commands import add_number, add_profile, command, count, index, region, share
+from ferlib.tools.commands import COUNT, INDEX, add_number, add_profile, command, region, share
 from ferlib.words import printable
 
 _KEPT = {
-    "train": "; finished work is kept, the same command goes on from here",
-    "report": "; finished work is kept, the same command goes on from here",
+    **dict.fromkeys(("train", "report"), "; finished work is kept, the same command goes on from here"),
     "tune": "; finished trials are kept, --trials says how many more to add",
 }
 """What is said of a command that is stopped."""
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Run one command, of these words or of ``sys.argv``, and return its exit code.
 
-    Args:
-        words: Words of the command line; None takes ``sys.argv``.
-
-    Returns:
-        0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when
-        the user interrupts, 143 when the system asks it to end.
+    It is 0 on success, 1 for a problem said in one sentence on stderr, 2 for wrong usage, 130 when the user
+    interrupts, 143 when the system asks it to end.
     """
     _open_closed()
-    parser = _parser()
-    chosen = parser.parse_args(words)
+    chosen = _parser().parse_args(words)
     # Keras and TensorFlow write notices of their own to stderr; the user asked for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     asked = []
@@ -61,9 +55,8 @@ def _open_closed() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 @contextmanager
@@ -133,7 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ferlib {__version__}")
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_data_commands(parsers)
-    commands.add(parsers)
+    commands.add_training(parsers)
+    commands.add_measuring(parsers)
     _add_live_commands(parsers)
     _add_report_commands(parsers)
     return parser
@@ -202,10 +196,10 @@ def _add_live_commands(parsers) -> None:
     told = "name emotions live, in a page on 127.0.0.1"
     webcam = command(parsers, "webcam", _webcam, told, data=False, examples=WEBCAM_EXAMPLES)
     add = webcam.add_argument
-    add_number(webcam, "--camera", 0, "which camera (default 0)", index)
+    add_number(webcam, "--camera", 0, "which camera (default 0)", INDEX)
     add("--source", metavar="FILE_OR_URL", help="a video file or stream instead of a camera")
     add("--record", metavar="FILE", help="MP4 file to keep what is shown")
-    add_number(webcam, "--port", 0, "port of the page (default: any)", index)
+    add_number(webcam, "--port", 0, "port of the page (default: any)", INDEX)
     _add_network_and_detector(webcam)
 
 
@@ -247,7 +241,7 @@ def _webcam(chosen) -> None:
 
 def _add_report_commands(parsers) -> None:
     report = command(parsers, "report", _report, "run outdated notebooks and render HTML and PDF")
-    add_number(report, "--seeds", 1, "seeds of each run (default 1, at most 1,000)", count)
+    add_number(report, "--seeds", 1, "seeds of each run (default 1, at most 1,000)", COUNT)
     told = "forget executed notebooks (and quick runs) first"
     report.add_argument("--fresh", action="store_true", help=told)
     add_profile(report)

@@ -85,13 +85,6 @@ def test_a_running_scheduler_takes_the_runs_and_what_fails_there_is_told(dataset
     assert capsys.readouterr().err.count("first seed 1 (full): PublicTest") == 1
 
 
-def test_without_workers_it_trains_here(dataset, rows, monkeypatch):
-    asked = []
-    monkeypatch.setattr(trainer, "obtain", lambda *arguments, **options: asked.append((arguments, options)))
-    matrix.train_matrix(rows, [0, 1], "quick", dataset)
-    assert asked == [((rows, dataset), {"seeds": [0, 1], "profile": "quick", "until": None})]
-
-
 def test_training_does_what_was_planned(dataset, rows, monkeypatch):
     """With the profile "auto" and no GPU a finished full run serves; only the rest is trained."""
     monkeypatch.setattr(trainer, "has_gpu", lambda: False)

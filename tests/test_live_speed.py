@@ -15,13 +15,13 @@ from ferlib.tools import live_speed
 PHOTO = scenes.scene([(scenes.face("happy"), (240, 160, 150, 150))])
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return scenes.write_network(tmp_path_factory.mktemp("network"))
+@pytest.fixture
+def own_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERLIB_WEIGHTS", str(scenes.write_network(tmp_path / "network")))
 
 
-def test_every_stage_of_the_live_view_is_timed(folder):
-    table = live_speed.latencies(load_model(folder), PHOTO, frames=20)
+def test_every_stage_of_the_live_view_is_timed(network):
+    table = live_speed.latencies(network, PHOTO, frames=20)
     assert table.loc["detection", "frames"] == 20
     kinds = table.loc[["detection, whole picture", "detection, around known faces"], "frames"]
     assert kinds.sum() == 20 and 2 <= kinds.iloc[0] < kinds.iloc[1]
@@ -31,8 +31,8 @@ def test_every_stage_of_the_live_view_is_timed(folder):
     assert table.loc["all", "p50"] >= table.loc["network", "p50"]
 
 
-def test_a_fresh_process_answers_soon(folder):
-    measured = live_speed.start_up(PHOTO, folder, frames=3)
+def test_a_fresh_process_answers_soon(own_network):
+    measured = live_speed.start_up(PHOTO, frames=3)
     assert measured["faces"] == 1
     assert 0 < measured["first answer, s"] < 20 and measured["a 640x480 frame, ms"] > 0
     assert 50 < measured["memory, MB"] < 600, "neither TensorFlow nor pandas was loaded"
@@ -74,20 +74,16 @@ def install(tmp_path, monkeypatch):
     return install
 
 
-@pytest.mark.parametrize(
-    ("name", "usage"),
-    [("valid", "PublicTest"), pytest.param("test", "PrivateTest", marks=pytest.mark.slow)],
-)
-def test_beside_fer_the_better_has_the_larger_ratio(folder, demo_dataset, install, name, usage):
+def test_beside_fer_the_better_has_the_larger_ratio(own_network, demo_dataset, install):
     install(FAKE)
     cast = votes.of(demo_dataset.valid).copy()
     cast[:5] = cast[:5, ::-1] + cast[:5]  # no answer leads
-    split = replace(demo_dataset.valid, name=name, votes=cast)
-    table = live_speed.live(split, PHOTO, folder=folder, quick=True)
-    predicted = load_model(folder).probabilities(split.images).argmax(axis=1)
+    split = replace(demo_dataset.valid, votes=cast)
+    table = live_speed.live(split, PHOTO, quick=True)
+    predicted = load_model().probabilities(split.images).argmax(axis=1)
     seen = votes.majority(votes.of(split))
     for truth, of in (("its labels", split.labels), ("ten people", seen)):
-        accuracy = table.loc[f"accuracy on {usage}, by {truth}"]
+        accuracy = table.loc[f"accuracy on PublicTest, by {truth}"]
         assert accuracy["ferlib"] == pytest.approx((predicted == of)[of >= 0].mean())
         assert accuracy["fer"] == pytest.approx((of[of >= 0] == 3).mean())
     assert (seen < 0).any(), "some images have no answer of the people"
@@ -116,11 +112,11 @@ def test_the_readme_shows_the_table_of_the_record():
     assert label["ferlib"].item() < label["fer"].item() < labels, "as the README says above the table"
 
 
-def test_without_fer_one_learns_how_to_install_it(folder, demo_dataset, install):
+def test_without_fer_one_learns_how_to_install_it(own_network, demo_dataset, install):
     install("import moviepy_that_nobody_has")
     told = r"(?s)moviepy_that_nobody_has.*--no-deps fer.*bench --live --fer fer-env"
     with pytest.raises(FerlibError, match=told):
-        live_speed.live(demo_dataset.valid, PHOTO, folder=folder)
+        live_speed.live(demo_dataset.valid, PHOTO)
 
 
 def test_the_command_measures_beside_fer(demo_dataset, bench_data, monkeypatch, capsys):

@@ -29,16 +29,7 @@ def ship(id: str, dataset: Dataset) -> str:
     What ships with ferlib is trained on real faces, at more than quick scale, and is no baseline; what people
     taught takes the place of what people taught, and likewise for labels. Once a run was tested, its results
     and Keras weights go into the record, too. Any run goes into another folder that ``FERLIB_WEIGHTS`` names.
-
-    Args:
-        id: Row of the experiment table.
-        dataset: What it was trained on.
-
-    Returns:
-        A sentence that says what was written where.
-
-    Raises:
-        FerlibError: No run of that row has its weights here, or it is not to ship, or can't be exported.
+    Returns a sentence that says what was written where.
     """
     found = [*record.read_record(dataset), *record.runs(dataset)]
     with_weights = [run for run in found if run.experiment.id == id and run.weights]
@@ -82,11 +73,6 @@ def model_card(run: Run, metadata: Mapping, dataset: Dataset) -> str:
     """Describe an exported network in Markdown, with the figures of its run by both truths.
 
     PrivateTest speaks where it was opened for this run, PublicTest where not.
-
-    Args:
-        run: What was exported.
-        metadata: Of the exported network.
-        dataset: What it was trained on.
     """
     on, split = ("valid", "PublicTest") if run.test is None else ("test", "PrivateTest")
     predictions, by_people = getattr(run, on), run.experiment.target != "label"

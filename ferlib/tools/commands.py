@@ -12,26 +12,11 @@ from ferlib.labels import FerlibError
 from ferlib.train.experiments import PROFILES
 from ferlib.words import listed
 
+INDEX = (0, 65_535)
+"""Least and most number of a camera, port or seed."""
 
-def positive(text: str) -> int:
-    """Read a number from 1 to a thousand million."""
-    return _whole(text, 1, 10**9)
-
-
-def count(text: str) -> int:
-    """Read a number from 1 to 1,000, such as of seeds or processes."""
-    return _whole(text, 1, 1_000)
-
-
-def index(text: str) -> int:
-    """Read a number from 0 to 65,535, such as of a camera, port or seed."""
-    return _whole(text, 0, 65_535)
-
-
-def _whole(text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or len(text) > 99 or not least <= int(text) <= most:
-        raise ArgumentTypeError(f"{text[:99]!r} is not a number from {least} to {most:,}")
-    return int(text)
+COUNT = (1, 1_000)
+"""Likewise of seeds or processes."""
 
 
 def region(text: str) -> tuple[int, ...]:
@@ -45,26 +30,14 @@ def region(text: str) -> tuple[int, ...]:
 
 def share(text: str) -> float:
     """Read a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = float(text)  # argparse tells what is none
     if not 0 <= number <= 1:
         raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
 
 
 def command(parsers, name: str, run, help: str, *, data: bool = True, examples: str = "") -> ArgumentParser:
-    """Add a command.
-
-    Args:
-        parsers: What ``add_subparsers`` returned.
-        name: As the user types it.
-        run: Does it, given the parsed words; returns an exit code or None.
-        help: What it does, in a line.
-        data: Whether it takes ``--data``.
-        examples: Lines that its help ends with, as they are.
-    """
+    """Add a command; ``run`` does it, given the parsed words, and returns an exit code or None."""
     form = RawDescriptionHelpFormatter if examples else HelpFormatter
     about = {"help": help, "description": help[0].upper() + help[1:] + ".", "epilog": examples}
     parser = parsers.add_parser(name, **about, formatter_class=form)
@@ -90,42 +63,39 @@ def import_keras_quietly() -> None:
     usable, backend = ("tensorflow", "jax"), os.environ.get("KERAS_BACKEND")
     if not backend or backend in usable:  # importing another one fails in ways of its own
         with stderr_captured():
-            try:
-                import keras
-
-                backend = keras.backend.backend()  # as its own file of settings may say
-            except ValueError as error:
-                backend = error
+            import keras
+        backend = keras.backend.backend()  # as its own file of settings may say
     if backend not in usable:
         told = f"Keras must run on tensorflow or jax here, and is set otherwise ({backend})"
         raise FerlibError(f"{told}: set KERAS_BACKEND to one of them")
 
 
-def add_number(parser, flag: str, default: int | None, help: str, kind=positive) -> None:
-    """Add an option that takes a number."""
-    parser.add_argument(flag, type=kind, default=default, metavar="N", help=help)
+def add_number(parser, flag: str, default: int | None, help: str, limits=(1, 10**9)) -> None:
+    """Add an option that takes a whole number from the first limit to the second."""
+    least, most = limits
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ArgumentTypeError(f"{text!r} is not a number from {least} to {most:,}")
+        return int(text)
+
+    parser.add_argument(flag, type=number, default=default, metavar="N", help=help)
 
 
-def add(parsers) -> None:
-    """Add the commands that train, measure and record networks to what ``add_subparsers`` returned."""
-    _add_training(parsers)
-    _add_measuring(parsers)
-    _add_recording(parsers)
-
-
-def _add_training(parsers) -> None:
+def add_training(parsers) -> None:
+    """Add the commands that train networks to what ``add_subparsers`` returned."""
     train = command(parsers, "train", _train, "train experiments, resuming what was stopped")
     train.add_argument("ids", nargs="*", metavar="ID", help="experiments; --list shows them")
     told = "every row of the results table, those taught by people's votes too"
     train.add_argument("--all", action="store_true", help=told)
     train.add_argument("--list", action="store_true", help="list the experiments and stop")
     which = train.add_mutually_exclusive_group()
-    add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1, at most 1,000)", count)
-    add_number(which, "--seed", None, "train seed N alone", index)
+    add_number(which, "--seeds", 1, "train seeds 0 to N-1 (default 1, at most 1,000)", COUNT)
+    add_number(which, "--seed", None, "train seed N alone", INDEX)
     told = "say what would run and how long it takes, then stop"
     train.add_argument("--dry-run", action="store_true", help=told)
     add_number(train, "--seconds", None, "stop after N seconds; unfinished runs go on later")
-    add_number(train, "--workers", None, "share the runs among N local processes", count)
+    add_number(train, "--workers", None, "share the runs among N local processes", COUNT)
     train.add_argument("--scheduler", metavar="ADDRESS", help="share the runs through a dask scheduler")
     add_profile(train)
     told = "search learning rate, weight decay, dropout and augmentation strength"
@@ -137,7 +107,8 @@ def _add_training(parsers) -> None:
     add_profile(tune)
 
 
-def _add_measuring(parsers) -> None:
+def add_measuring(parsers) -> None:
+    """Add those that measure and record networks."""
     told = "hold finished networks against labels and ten people's votes"
     evaluate = command(parsers, "evaluate", _evaluate, told)
     evaluate.add_argument("ids", nargs="*", metavar="ID", help="experiments to tell class by class, too")
@@ -151,9 +122,6 @@ def _add_measuring(parsers) -> None:
     what.add_argument("--faces", action="store_true", help="measure how many faces are found and read")
     what.add_argument("--race", action="store_true", help="measure how soon networks are as good as reported")
     bench.add_argument("--fer", metavar="PYTHON", help="Python of an environment with fer, for --live")
-
-
-def _add_recording(parsers) -> None:
     command(parsers, "record", _record, "test finished runs on PrivateTest and copy them into the record")
     command(parsers, "reproduce", _reproduce, "recompute the figures of the record and of the chapters")
     export = command(parsers, "export", _export, "make a finished run the network that ferlib ships")
@@ -191,8 +159,8 @@ def _train(chosen) -> int | None:
         print(matrix.describe_plan(matrix.plan(ids, seeds, chosen.profile, dataset)))
         return 0
     until = None if chosen.seconds is None else time.time() + chosen.seconds
-    options = {"workers": chosen.workers, "scheduler": chosen.scheduler, "until": until}
-    runs = matrix.train_matrix(ids, seeds, chosen.profile, dataset, **options)
+    where = {"workers": chosen.workers, "scheduler": chosen.scheduler}
+    runs = matrix.train_matrix(ids, seeds, chosen.profile, dataset, until=until, **where)
     made = listed(sorted({run.profile for run in runs})) or "none"
     print(f"finished: {len(runs)} of {len(ids) * len(seeds)} runs, profile {made}")
     return 0
@@ -245,7 +213,7 @@ def _bench(chosen) -> None:
     else:
         from ferlib.tools import training_speed as bench
 
-        measured = bench.run(dataset, parts=["race"] if chosen.race else None, quick=chosen.quick)
+        measured = bench.run(dataset, race=chosen.race, quick=chosen.quick)
     print(bench.describe(measured))
     if chosen.save:
         print(f"kept in {bench.save(measured)}")

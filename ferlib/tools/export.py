@@ -38,20 +38,11 @@ LARGEST_CONSTANT_KEPT = 16
 """Constants of at most so many numbers stay float32: halving them saves nothing and some are divisors."""
 
 
-def export(run: Run, dataset: Dataset, folder: str | Path | None = None) -> Path:
-    """Write the network of a finished run for `ferlib.load_model`, calibrated on PublicTest.
+def export(run: Run, dataset: Dataset, folder: Path | None = None) -> Path:
+    """Write the network of a run that still has its weights, calibrated on PublicTest; return its ONNX file.
 
-    Args:
-        run: A run that still has its weights.
-        dataset: What it was trained on.
-        folder: Where to write; None takes `elsewhere`, else replaces the network that ships with ferlib and
-            had the same teachers, people or labels.
-
-    Returns:
-        Path of the ONNX file; its metadata lies beside it.
-
-    Raises:
-        FerlibError: If the run has no weights, or export is not possible here (see `export_model`).
+    Without a folder it goes `elsewhere`, else in place of the network that ships with ferlib and had the same
+    teachers, people or labels.
     """
     kept = ("valid_accuracy", "parameters", "fingerprint", "commit", "date")
     source = {
@@ -131,27 +122,16 @@ def _usable(runs: list[Run], profile: str) -> list[Run]:
 
 def export_model(
     model: keras.Model,
-    folder: str | Path,
+    folder: Path,
     temperature: float = 1.0,
     *,
     classes: tuple[str, ...] = CLASSES,
     source: dict | None = None,
 ) -> Path:
-    """Write a Keras network as ONNX with float16 weights, and its metadata as JSON.
+    """Write a Keras network as ONNX with float16 weights, and its metadata as JSON; return the ONNX file.
 
-    Args:
-        model: From images, float32 (n, 48, 48, 1) in 0..255, to probabilities (n, classes).
-        folder: Where to write ``network.onnx`` and ``network.json``.
-        temperature: What log-probabilities are divided by, above 0.
-        classes: Names of the outputs.
-        source: What to write down about the origin of the weights.
-
-    Returns:
-        Path of the ONNX file.
-
-    Raises:
-        FerlibError: If Keras does not run on TensorFlow, tf2onnx is missing, a weight does not fit
-            float16, or onnxruntime computes something else than Keras.
+    The network goes from images, float32 (n, 48, 48, 1) in 0..255, to probabilities (n, classes). What is
+    known of its weights' origin is the source.
     """
     model = _portable(model)
     drawn = [demo.face(number, np.random.default_rng(number)) for number in range(len(CLASSES))]
@@ -182,9 +162,9 @@ def export_model(
     }
     about = json.dumps(sealed(metadata), indent=2) + "\n"
     for name, written in ((GRAPH, contents), (METADATA, about.encode())):
-        with written_atomically(Path(folder, name)) as temporary:
+        with written_atomically(folder / name) as temporary:
             temporary.write_bytes(written)
-    return Path(folder, GRAPH)
+    return folder / GRAPH
 
 
 def _portable(model: keras.Model) -> keras.Model:
@@ -213,10 +193,7 @@ def _converted(model: keras.Model) -> onnx.ModelProto:
     with scratch() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx touches NumPy aliases that are going away
         path = str(folder / GRAPH)
-        try:
-            model.export(path, format="onnx", verbose=False)
-        except ImportError as error:
-            raise FerlibError(f"exporting needs tf2onnx ({error}): pip install tf2onnx") from None
+        model.export(path, format="onnx", verbose=False)
         return onnx.load(path)
 
 

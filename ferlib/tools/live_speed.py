@@ -17,7 +17,7 @@ from ferlib import paths
 from ferlib.data import votes
 from ferlib.data.fer2013 import Split
 from ferlib.evaluate import live_chain
-from ferlib.labels import KAGGLE_SPLITS, FerlibError
+from ferlib.labels import FerlibError
 from ferlib.live import draw
 from ferlib.live.network import Network, load_model, weights_folder
 from ferlib.live.tracker import Tracker
@@ -33,7 +33,7 @@ INSTALL_FER = """
 """How to get the package fer without the 8 GB that its plain installation takes. It needs an environment of
 its own: it wants another OpenCV than ferlib and imports only with an old setuptools."""
 
-ROUNDS, QUICK_ROUNDS = 5, 1
+ROUNDS = 5
 """How often ferlib and fer are measured, in turns, so that whatever else the machine does slows both."""
 
 PHOTOS, FILM_FRAMES = 24, 150
@@ -169,19 +169,18 @@ def start_up(photo: np.ndarray, folder: Path | None = None, frames: int = 30) ->
         ``a 640x480 frame, ms`` (median, whole picture searched, for a photo of that size) and
         ``memory, MB`` (resident at the end).
     """
-    folder = str(folder or weights_folder())
-    return _timed(_OURS, photo, frames, sys.executable, {"FERLIB_WEIGHTS": folder})
+    return _timed(_OURS, photo, frames, sys.executable, FERLIB_WEIGHTS=str(folder or weights_folder()))
 
 
-def _timed(prepare: str, photo: np.ndarray, frames: int, python: str, environment: dict | None = None):
+def _timed(prepare: str, photo: np.ndarray, frames: int, python: str, **environment: str):
     with paths.scratch() as folder:
         path = str(folder / "photo.png")
         cv2.imwrite(path, photo)
         code = _MEASURE.format(prepare=prepare.format(photo=path), frames=frames)
-        return _in_fresh_process(code, python, environment)
+        return _in_fresh_process(code, python, **environment)
 
 
-def _files(prepare: str, photo: np.ndarray, python: str, environment: dict, share: float) -> dict[str, float]:
+def _files(prepare: str, photo: np.ndarray, python: str, share: float) -> dict[str, float]:
     """Measure a folder of photos and a film with its annotated copy: photos and frames a second."""
     photos, frames = round(PHOTOS * share), round(FILM_FRAMES * share)
     with paths.scratch() as folder:
@@ -194,13 +193,13 @@ def _files(prepare: str, photo: np.ndarray, python: str, environment: dict, shar
                 append(np.roll(photo, number % 20, axis=1))
         places = {"folder": folder / "photos", "film": folder / "film.mp4", "copies": folder / "copies"}
         code = _MEASURE_FILES.format(prepare=prepare, **{name: str(path) for name, path in places.items()})
-        took = _in_fresh_process(code, python, environment)
+        took = _in_fresh_process(code, python)
     return {"folder": photos / took["photos, s"], "film": frames / took["film, s"]}
 
 
-def _in_fresh_process(code: str, python: str, environment: dict | None = None) -> dict:
+def _in_fresh_process(code: str, python: str, **environment: str) -> dict:
     """Run code that prints JSON in its last line; add the memory of the process at that moment."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         try:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": complaints}
@@ -219,14 +218,7 @@ def _in_fresh_process(code: str, python: str, environment: dict | None = None) -
         raise FerlibError(f"the measured process failed: {told[-1] if told else 'it said nothing'}")
 
 
-def live(
-    split: Split,
-    photo: np.ndarray,
-    *,
-    fer: str | None = None,
-    folder: Path | None = None,
-    quick: bool = False,
-) -> pd.DataFrame:
+def live(split: Split, photo: np.ndarray, *, fer: str | None = None, quick: bool = False) -> pd.DataFrame:
     """Compare ferlib with the package fer: accuracy, frames and photos a second, start and memory.
 
     Both are used as their makers offer them: fer with its defaults, the Haar cascade and a quantized network.
@@ -234,39 +226,34 @@ def live(
     speed owes nothing to a narrower search.
 
     Args:
-        split: FER-2013's PublicTest, or PrivateTest where it may be opened; its images are the crops.
+        split: FER-2013's PublicTest; its images are the crops.
         photo: uint8 (480, 640, 3), blue, green, red, with one face.
         fer: Interpreter of an environment with the package fer; None takes the one that runs.
-        folder: Folder of ferlib's network; None takes the shipped one.
         quick: Measure once instead of `ROUNDS` times.
 
     Returns:
         Indexed by ``measure``: ``ferlib``, ``fer``, ``ratio`` (above 1 where ferlib is better), then the same
         in every row: ``fer_version``, ``images``, ``hardware``, ``commit`` and ``date``.
-
-    Raises:
-        FerlibError: The package fer is not there; the error says how to install it.
     """
-    python, network = fer or sys.executable, load_model(folder)
+    python, network = fer or sys.executable, load_model()
     try:
         told = _answers_of_fer(split.images, python)
     except FerlibError as error:
         remedy = f"install it and name its interpreter:{INSTALL_FER}"
         raise FerlibError(f"the package fer cannot be measured ({error}); {remedy}") from None
     ours, theirs, share = [], [], 1 / 8 if quick else 1
-    environment = {"FERLIB_WEIGHTS": str(folder or weights_folder())}
-    for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+    for _ in range(1 if quick else ROUNDS):
         # The mean, for the median is a frame in which the whole picture was not searched.
         followed = latencies(network, photo).loc["detection and network", "mean"]
-        files = _files(_OUR_FILES, photo, sys.executable, environment, share)
-        ours.append({**start_up(photo, folder), "followed, ms": followed, **files})
+        files = _files(_OUR_FILES, photo, sys.executable, share)
+        ours.append({**start_up(photo), "followed, ms": followed, **files})
         searched = _timed(_FER, photo, 30, python)
         followed = searched["a 640x480 frame, ms"]  # it follows nothing
-        files = _files(_FILES_OF_FER, photo, python, {}, share)
+        files = _files(_FILES_OF_FER, photo, python, share)
         theirs.append({**searched, "followed, ms": followed, **files})
     answers = network.probabilities(split.images).argmax(axis=1), np.array(told["answers"])
     columns = [
-        {**_accuracies(answered, split), **_summary(pd.DataFrame(rows).median())}
+        {**_accuracies(answered, split), **_speeds(pd.DataFrame(rows).median())}
         for rows, answered in zip((ours, theirs), answers, strict=True)
     ]
     table = pd.DataFrame(dict(zip(("ferlib", "fer"), columns, strict=True))).rename_axis("measure")
@@ -277,15 +264,14 @@ def live(
 
 def _accuracies(answers: np.ndarray, split: Split) -> dict[str, float]:
     """Return how often answers are the label, and what most of ten people see where there is such a thing."""
-    original = {name: usage for usage, name in KAGGLE_SPLITS.items()}[split.name]
-    right = {f"accuracy on {original}, by its labels": (answers == split.labels).mean()}
+    right = {"accuracy on PublicTest, by its labels": (answers == split.labels).mean()}
     if (cast := votes.of(split)) is not None:
         seen = votes.majority(cast)
-        right[f"accuracy on {original}, by ten people"] = (answers == seen)[seen >= 0].mean()
+        right["accuracy on PublicTest, by ten people"] = (answers == seen)[seen >= 0].mean()
     return right
 
 
-def _summary(measured: pd.Series) -> dict[str, float]:
+def _speeds(measured: pd.Series) -> dict[str, float]:
     return {
         "frames a second, camera": 1000 / measured["followed, ms"],
         "frames a second, film read and written": measured["film"],

@@ -31,15 +31,8 @@ def plan(ids: Iterable[str], seeds: Iterable[int], profile: str, dataset: Datase
     batches trained now. Runs that shared the device with others tell nothing. Rows without ImageNet weights
     to be had count as they stand.
 
-    Args:
-        ids: Rows of the experiment table.
-        seeds: Seeds of each row.
-        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
-        dataset: Images.
-
-    Returns:
-        One row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
-        most, seconds to go. Runs that teach come before those that they teach.
+    Returns one row a run: experiment, seed, profile, state ("finished", "recorded" or "to train"), epochs at
+    most, seconds to go. Runs that teach come before those that they teach.
     """
     alone = [run for run in record.runs(dataset) if run.result.get("sharing", 1) == 1]
     finished = [run for run in alone if run.result["device"] == machine.name()]
@@ -131,25 +124,10 @@ def train_matrix(
     scheduler: str | None = None,
     until: float | None = None,
 ) -> list[Run]:
-    """Train every row with every seed, one after the other or on workers.
+    """Train as ``trainer.obtain`` does, here, or on so many workers, or on those of a running scheduler.
 
     Workers write into the same ``runs/`` folder and read the data at the same path, so on several machines
     both lie on shared storage. The run of a worker that dies is taken up by another where it was stored.
-
-    Args:
-        ids: Rows of the experiment table.
-        seeds: Seeds of each row.
-        profile: ``"auto"`` or a key of ``experiments.PROFILES``, see ``trainer.obtain``.
-        dataset: Images.
-        workers: Processes to start on this machine; they share its cores.
-        scheduler: Address of a running scheduler, such as ``"tcp://10.0.0.1:8786"``; overrides `workers`.
-        until: Seconds since 1970 at which to stop; what is unfinished then is kept and goes on next time.
-
-    Returns:
-        The finished runs, see ``trainer.obtain``.
-
-    Raises:
-        FerlibError: dask.distributed is missing, the scheduler does not answer, or a run failed.
     """
     options = {"seeds": seeds, "profile": profile, "until": until}
     if workers is None and scheduler is None:
@@ -231,7 +209,7 @@ def _train_remotely(
 ) -> bool:
     """Train one run on a worker and say whether it was finished; it lies in the folder `runs` then."""
     os.environ["FERLIB_RUNS"] = runs
-    dataset = _dataset(source)
+    dataset = fer2013.load(source, own_classes=True)
     if dataset.fingerprint != fingerprint:
         raise FerlibError(f"{source} holds other images on this worker than where the command was given")
     try:
@@ -239,8 +217,3 @@ def _train_remotely(
     except trainer.OutOfTime:
         return False
     return True
-
-
-@cache
-def _dataset(source: str) -> Dataset:
-    return fer2013.load(source, own_classes=True)

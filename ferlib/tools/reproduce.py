@@ -27,18 +27,9 @@ CLOSE = 0.01
 def reproduce(dataset: Dataset, audit: Audit, shipped: Iterable[Network]) -> pd.DataFrame:
     """Recompute what the record says of a dataset.
 
-    Args:
-        dataset: The images.
-        audit: Its audit, for the accuracy without leaked images.
-        shipped: The networks that ferlib ships.
-
-    Returns:
-        One row a recorded run, then one for each split that weights predict again: ``what``, ``figures`` (how
-        many were compared), ``difference`` (the largest; missing where there is nothing to compare with),
-        ``of`` (its name) and ``same`` (bool).
-
-    Raises:
-        FerlibError: The record holds no run of these images.
+    Returns one row a recorded run, then one for each split that weights predict again: ``what``, ``figures``
+    (how many were compared), ``difference`` (the largest; missing where there is nothing to compare with),
+    ``of`` (its name) and ``same`` (bool).
     """
     runs = record.read_record(dataset)
     if not runs:

@@ -6,7 +6,7 @@ the machine does slows both.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ferlib import paths
 from ferlib.data import demo, fer2013, readers
 from ferlib.data.fer2013 import Dataset, Split
-from ferlib.labels import KAGGLE_SPLITS, FerlibError
+from ferlib.labels import KAGGLE_SPLITS
 from ferlib.train import backbones, experiments, machine, models, predicting, trainer
 from ferlib.train.augmentation import POLICIES, Augment
 from ferlib.train.experiments import Experiment
@@ -46,36 +46,28 @@ LARGE = 2 * 10**8
 cores ResNet50 takes ten seconds for 64 faces."""
 
 
-def run(
-    dataset: Dataset,
-    *,
-    parts: Iterable[str] | None = None,
-    networks: Iterable[str] | None = None,
-    quick: bool = False,
-) -> pd.DataFrame:
-    """Measure this machine: on two CPU cores about ten minutes, or one if quick.
+NETWORKS = tuple(name for name in models.MODELS if name not in backbones.PRETRAINED)
+"""Those that start from random weights."""
 
-    Args:
-        dataset: Images; PrivateTest is not read.
-        parts: Keys of `PARTS`; None takes all but ``"race"``, which trains whole networks.
-        networks: Keys of ``models.MODELS``; None takes all that start from random weights, if quick without
-            those above `LARGE`.
-        quick: Fewer images and rounds.
 
-    Returns:
-        Columns `COLUMNS`, then device, backend, commit and date. A ratio above 1 says that ours is better;
-        where there is nothing to compare with it is missing.
+def run(dataset: Dataset, *, race: bool = False, quick: bool = False) -> pd.DataFrame:
+    """Measure this machine: on two CPU cores about ten minutes, or one if quick; PrivateTest is not read.
 
-    Raises:
-        FerlibError: There is no such part.
+    A race trains whole networks, and is measured alone. Quick are fewer images and rounds, and no networks
+    above `LARGE`. Returns columns `COLUMNS`, then device, backend, commit and date. A ratio above 1 says that
+    ours is better; where there is nothing to compare with it is missing.
     """
-    parts = [part for part in PARTS if part != "race"] if parts is None else list(parts)
-    if unknown := set(parts) - set(PARTS):
-        raise FerlibError(f"there is no part {unknown.pop()!r} to measure; choose from {', '.join(PARTS)}")
-    if networks is None:
-        networks = [name for name in models.MODELS if name not in backbones.PRETRAINED]
-        networks = [name for name in networks if not quick or models.macs(models.build(name)) <= LARGE]
-    tasks = ((part, *task) for part in parts for task in PARTS[part](dataset, list(networks), quick))
+    if race:
+        parts = {"race": _race(dataset, quick)}
+    else:
+        networks = [name for name in NETWORKS if not quick or models.macs(models.build(name)) <= LARGE]
+        parts = {
+            "networks": _networks(dataset, networks, quick),
+            "latency": _latency(dataset, networks, quick),
+            "reading": _reading(dataset, quick),
+            "augmentation": _augmentation(dataset, quick),
+        }
+    tasks = ((part, *task) for part, lines in parts.items() for task in lines)
     measured = pd.DataFrame(tqdm(tasks, "measuring", unit=" tasks"), columns=list(COLUMNS[:-1]))
     value, other = measured["value"], measured["other"]
     measured["ratio"] = (value / other).where(measured["unit"] == "images/s", other / value)
@@ -106,13 +98,10 @@ def save(measured: pd.DataFrame) -> Path:
     return table
 
 
-def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
+def _seconds_to(history: pd.DataFrame, accuracy: float) -> float:
     """Return the seconds of training until an accuracy on PublicTest, infinite where it was not reached.
 
-    Args:
-        history: Of a run, see ``record.HISTORY``. Its first epoch, which also compiles, counts as one of
-            median length.
-        accuracy: 0..1.
+    The first epoch, which also compiles, counts as one of median length.
     """
     reached = np.flatnonzero(history["valid_accuracy"] >= accuracy)
     if len(reached) == 0:
@@ -123,11 +112,7 @@ def seconds_to(history: pd.DataFrame, accuracy: float) -> float:
 
 
 def _seconds(tasks: Mapping[str, Callable[[], object]], rounds: int, of=np.median) -> dict[str, float]:
-    """Return the median seconds of each task, or another statistic ``of`` them, by its own watch if it
-    returns a float.
-
-    A first round warms up and does not count.
-    """
+    """Return the median of the seconds that a task takes, or says that it took; a first round warms up."""
     seconds = {name: [] for name in tasks}
     for _ in range(rounds + 1):
         for name, task in tasks.items():
@@ -186,7 +171,7 @@ def _latency(dataset: Dataset, networks: list[str], quick: bool):
         yield f"one image with {name}", 1000 * taken, "ms", "", np.nan
 
 
-def _reading(dataset: Dataset, networks: list[str], quick: bool):
+def _reading(dataset: Dataset, quick: bool):
     """Read the same images from files and from a table."""
     some = fer2013.subset(dataset.train, 700 if quick else 7000, 0)
     with paths.scratch() as place, patch.dict(os.environ, FERLIB_CACHE=str(place)):
@@ -224,7 +209,7 @@ def _ways_to_read(split: Split, where: Path) -> dict[str, Callable[[], object]]:
     return tasks | ({"image_dataset_from_directory": by_keras} if find_spec("tensorflow") else {})
 
 
-def _augmentation(dataset: Dataset, networks: list[str], quick: bool):
+def _augmentation(dataset: Dataset, quick: bool):
     """Flip, rotate, zoom and shift in one resample, and in one layer after the other."""
     some = fer2013.subset(dataset.train, 512 if quick else 2048, 0)
     images, policy = np.asarray(some.images, "float32"), POLICIES["standard"]
@@ -245,22 +230,12 @@ def _augmentation(dataset: Dataset, networks: list[str], quick: bool):
     yield "augment", rates["ours"], "images/s", "Keras' layers stacked", rates["stacked"]
 
 
-def _race(dataset: Dataset, networks: list[str], quick: bool):
+def _race(dataset: Dataset, quick: bool):
     """Train rows anew, in fewer epochs, until they are as good as others report or we want."""
     for id, accuracy, epochs, limit in RACES["GPU" if machine.gpus() else "processor"]:
         row = replace(experiments.find(id), epochs=epochs)
         fitting = trainer.start(experiments.at(row, "quick" if quick else "full"), 0, dataset)
         while not fitting.finished and fitting.epoch()["valid_accuracy"] < accuracy:
             pass
-        taken = seconds_to(pd.DataFrame(fitting.history), accuracy)
+        taken = _seconds_to(pd.DataFrame(fitting.history), accuracy)
         yield f"{id} to {accuracy:.2%} of PublicTest", taken, "s", "limit", limit
-
-
-PARTS = {
-    "networks": _networks,
-    "latency": _latency,
-    "reading": _reading,
-    "augmentation": _augmentation,
-    "race": _race,
-}
-"""What can be measured; each yields task, value, unit, what it is compared with, and its value."""

@@ -15,40 +15,17 @@ from ferlib.train.experiments import Experiment
 WEIGHT_DECAY = (1e-5, 1e-1)
 """Range that is searched, on a logarithmic scale."""
 
-DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""Package that brings a database's driver, where its name is another; SQLAlchemy asks for the driver."""
-
 STARTUP_TRIALS = 5
 """Trials that are drawn at random and not ended early; later ones learn from all before."""
 
 
-def tune(
-    experiment_id: str,
-    dataset: Dataset,
-    *,
-    trials: int = 30,
-    storage: str | None = None,
-    profile: str = "auto",
-) -> str:
-    """Search learning rate, weight decay, dropout and augmentation strength for PublicTest accuracy.
+def tune(experiment_id: str, dataset: Dataset, *, trials: int, storage: str | None, profile: str) -> str:
+    """Search for settings with the best PublicTest accuracy; return them as an experiment row.
 
-    Trials and their results are kept in the storage, so a study goes on where it was stopped, and the same
-    command on several machines with one database shares the work. The row's own settings are tried first,
-    its weight decay raised to the least that is searched. Only the training split and PublicTest are read.
-
-    Args:
-        experiment_id: Row to start from.
-        dataset: Images.
-        trials: Trials to add.
-        storage: URL of a database, such as ``"postgresql://user@host/name"``; None keeps a file in
-            ``runs/tune/``.
-        profile: ``"auto"`` (full on a GPU, else quick) or a key of ``experiments.PROFILES``.
-
-    Returns:
-        The best settings, written as an experiment row, and what they reached.
-
-    Raises:
-        FerlibError: Optuna or the database's driver is missing, or no row or storage has that name.
+    Trials and their results are kept in the storage, a file in ``runs/tune/`` or the database of this URL, so
+    a study goes on where it was stopped, and the same command on several machines with one database shares
+    the work. The row's own settings are tried first, its weight decay raised to the least that is searched.
+    Only the training split and PublicTest are read.
     """
     try:
         import optuna
@@ -128,9 +105,7 @@ def _storage(optuna, url: str | None):
     try:
         return optuna.storages.RDBStorage(url)
     except Exception as error:  # whatever the database's driver raises, or that there is none
-        reason, cause = str(error).partition("\n")[0], error.__cause__ or error.__context__
-        if isinstance(cause, ModuleNotFoundError):
-            reason = f"its driver is missing, run: pip install '{DRIVERS.get(cause.name, cause.name)}'"
+        reason = str(error.__cause__ or error).partition("\n")[0]  # such as which driver is missing
         raise FerlibError(f"the storage {url} can't be opened: {reason}") from error
 
 
