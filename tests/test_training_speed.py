@@ -1,6 +1,5 @@
 import re
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from ferlib.train.experiments import EXPERIMENTS
 ALTERNATIVES = {
     *("a plain Keras fit", "Keras' layers stacked"),
     *("Pillow", "image_dataset_from_directory", "pandas"),
-    *(("PyTorch",) if find_spec("torch") else ()),
 }
 
 
