@@ -36,10 +36,9 @@ def isolated(tmp_path, monkeypatch):
         monkeypatch.setenv(f"FERLIB_{name}", str(tmp_path / name.lower()))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
     monkeypatch.setenv("FERLIB_OFFLINE", "1")
+    # Keras was imported already, on the backend that runs all tests.
     for name in ("FERLIB_DATA", "FERLIB_ROOT", "FERLIB_SHARING", "FERLIB_WEIGHTS", "KERAS_BACKEND"):
-        monkeypatch.delenv(
-            name, raising=False
-        )  # Keras was imported already, on the backend that runs all tests
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,13 +89,12 @@ def read_only(tmp_path):
     folder = tmp_path / "read-only"
     folder.mkdir()
     folder.chmod(0o555)
-    if not os.access(folder, os.W_OK):
-        yield folder
-    elif mounted(folder, "ro"):
-        yield folder
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-    else:
+    is_root = os.access(folder, os.W_OK)
+    if is_root and not mounted(folder, "ro"):
         pytest.skip("nothing is read-only for this user")
+    yield folder
+    if is_root:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
     folder.chmod(0o755)
 
 
@@ -122,10 +120,9 @@ def demo_dataset(shared_cache):
 @pytest.fixture(scope="session")
 def real_dataset(shared_cache):
     """Return FER-2013 where FERLIB_DATA or data/ has it."""
-    if REAL and REAL != "demo":
-        return _load(shared_cache, lambda: fer2013.load(REAL))
-    found = readers.locate(data_folder(), missing_ok=True) if data_folder().is_dir() else None
-    if found is None:
+    here = data_folder().is_dir() and readers.locate(data_folder(), missing_ok=True)
+    found = REAL if REAL and REAL != "demo" else here
+    if not found:
         pytest.skip("FER-2013 is neither at FERLIB_DATA nor in data/")
     return _load(shared_cache, lambda: fer2013.load(found))
 
@@ -163,9 +160,11 @@ def shown(monkeypatch):
     from ferlib.report import display
 
     displayed = []
-    monkeypatch.setattr(
-        display, "display", lambda data, *, metadata, raw: displayed.append((data, metadata["ferlib"]))
-    )
+
+    def keep(data, *, metadata, raw):
+        displayed.append((data, metadata["ferlib"]))
+
+    monkeypatch.setattr(display, "display", keep)
     return displayed
 
 

@@ -3,7 +3,6 @@
 `make mutants` pipes in what `mutmut results --all true` says.
 """
 
-import csv
 import subprocess
 import sys
 from collections import Counter
@@ -23,9 +22,8 @@ Change = tuple[str, str, str]
 def survivors(said: Iterable[str], shown: Callable[[str], str]) -> tuple[trust.Table, list[Change]]:
     """Return how many changes of each module were noticed, and which were not.
 
-    Args:
-        said: Lines such as ``ferlib.data.readers.x_read__mutmut_7: survived``.
-        shown: Returns the difference that a change makes.
+    What is said are lines such as ``ferlib.data.readers.x_read__mutmut_7: survived``; shown for such a name
+    is the difference that a change makes.
     """
     noticed, others = Counter(), []
     for name, _, status in (line.strip().rpartition(": ") for line in said if ": " in line):
@@ -39,21 +37,10 @@ def survivors(said: Iterable[str], shown: Callable[[str], str]) -> tuple[trust.T
     return dict(noticed), others
 
 
-def looked_at(file: Path) -> dict[Change, str]:
-    """Return the changes in a file, each with why no test need notice it."""
-    if not file.exists():
-        return {}
-    with file.open(newline="") as opened:
-        return {tuple(row[name] for name in COLUMNS[:3]): row["why"] for row in csv.DictReader(opened)}
-
-
 def keep(file: Path, record: Path, noticed: trust.Table, others: list[Change]) -> list[Change]:
     """Write survivors into a file, figures into the record; return survivors that nobody has looked at."""
-    known = looked_at(file)
-    with file.open("w", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((*change, known.get(change, "")) for change in sorted(set(others)))
+    known = trust.rows(file)
+    trust.write(file, COLUMNS, ((*change, known.get(change, "")) for change in set(others)))
     outcomes = ("looked at" if known.get(change) else "not looked at" for change in others)
     counts = Counter((trust.MUTANT, change[0], said) for change, said in zip(others, outcomes, strict=True))
     trust.keep(record, noticed | dict(counts))

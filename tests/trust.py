@@ -25,65 +25,66 @@ Table = dict[tuple[str, str, str], float]
 
 def tried() -> Table:
     """Return what the tests of this process tried so far."""
-    kills = {(KILLS, kind, "survived"): number for kind, number in SURVIVED.items()}
-    pages = {
-        (PAGE, f"{width} pixels, {colours}", "in order"): number for (width, colours), number in PAGES.items()
-    }
-    backends = {(BACKEND, name, "passed"): number for name, number in BACKENDS.items()}
-    return kills | pages | backends | {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
+    found = {(INPUTS, *kind): number for kind, number in OUTCOMES.items()}
+    found |= {(KILLS, kind, "survived"): number for kind, number in SURVIVED.items()}
+    found |= {(PAGE, f"{width} pixels, {mode}", "in order"): n for (width, mode), n in PAGES.items()}
+    return found | {(BACKEND, name, "passed"): number for name, number in BACKENDS.items()}
 
 
-def read(file: Path) -> Table:
-    """Return the table as it stands in a file, empty where there is none."""
+def rows(file: Path) -> dict[tuple[str, str, str], str]:
+    """Return the rows of a file, their first three columns to the last; none where it is not there."""
     if not file.exists():
         return {}
     with file.open(newline="") as opened:
-        return {
-            tuple(row[name] for name in COLUMNS[:3]): float(row["number"]) for row in csv.DictReader(opened)
-        }
+        _, *lines = csv.reader(opened)
+    return {tuple(key): last for *key, last in lines}
+
+
+def write(file: Path, columns: Iterable[str], lines: Iterable[Iterable]) -> None:
+    """Write such rows, sorted."""
+    with file.open("w", newline="") as opened:
+        csv.writer(opened, lineterminator="\n").writerows([columns, *sorted(lines)])
+
+
+def read(file: Path) -> Table:
+    """Return the table as it stands in a file."""
+    return {key: float(number) for key, number in rows(file).items()}
 
 
 def keep(file: Path, new: Table, whole: Iterable[str] = ()) -> None:
     """Write a table; rows of other kinds stay, for a part of the tests may have run alone.
 
-    Args:
-        file: The table.
-        new: What was tried now.
-        whole: What was tried in full, so that nothing older stays of it.
+    Of what is named in `whole` nothing older stays, for it was tried in full.
     """
-    measured, whole = {key[:2] for key in new}, set(whole)
-    kept = {
-        key: number for key, number in read(file).items() if key[:2] not in measured and key[0] not in whole
-    }
-    with file.open("w", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((*key, f"{number:g}") for key, number in sorted((kept | new).items()))
+    kinds = {key[:2] for key in new}
+    old = {key: n for key, n in read(file).items() if key[:2] not in kinds and key[0] not in whole}
+    write(file, COLUMNS, ((*key, f"{number:g}") for key, number in (old | new).items()))
 
 
 def quoted(table: Table) -> list[str]:
     """Return the lines of the table in tests/README.md."""
-    kills = {kind: number for (what, kind, _), number in table.items() if what == KILLS}
-    inputs = {kind for what, kind, _ in table if what == INPUTS}
-    damaged = sum(number for (what, *_), number in table.items() if what == INPUTS)
-    each = ", ".join(f"{kind} {number:.0f}" for kind, number in kills.items())
-    pages = [kind.split(" pixels, ") for what, kind, _ in table if what == PAGE]
+
+    def of(what: str) -> Table:
+        return {key: number for key, number in table.items() if key[0] == what}
+
+    kills, damaged = of(KILLS), sum(of(INPUTS).values())
+    each = ", ".join(f"{kind} {number:.0f}" for (_, kind, _), number in kills.items())
+    least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
+    pages = [kind.split(" pixels, ") for _, kind, _ in of(PAGE)]
     widths, colours = sorted({width for width, _ in pages}, key=int), sorted({colour for _, colour in pages})
     seen = f"{' and '.join(colours)}, {', '.join(widths)} pixels wide"
     well = "nothing serious found by axe, no link lost, nothing cut off or loaded"
-    on_jax = sum(number for (what, *_), number in table.items() if what == BACKEND)
-    wings = {wing: number for (what, wing, _), number in table.items() if what == COVERAGE}
-    shares = ", ".join(f"{wing} {number:.1f} %" for wing, number in wings.items())
-    least = f"{damaged // 100 * 100:,.0f}"  # inputs are drawn, and some of them twice
-    mutants = {key: number for key, number in table.items() if key[0] == MUTANT}
+    on_jax = sum(of(BACKEND).values())
+    shares = ", ".join(f"{wing} {number:.1f} %" for (_, wing, _), number in of(COVERAGE).items())
+    kinds = len({kind for _, kind, _ in of(INPUTS)})
     lines = {
-        f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |": kills,
-        f"| damaged inputs of {len(inputs)} kinds, more than {least} | each read right or refused |": inputs,
-        f"| the report in a browser, {seen} | {well} |": pages,
-        f"| lines and branches that tests run, {on_jax:.0f} tests on JAX, too | {shares} |": wings,
-        _of_mutants(mutants): mutants,
+        KILLS: f"| killed at random moments: {each} | all {sum(kills.values()):.0f} survived |",
+        INPUTS: f"| damaged inputs of {kinds} kinds, more than {least} | each read right or refused |",
+        PAGE: f"| the report in a browser, {seen} | {well} |",
+        COVERAGE: f"| lines and branches that tests run, {on_jax:.0f} tests on JAX, too | {shares} |",
+        MUTANT: _of_mutants(of(MUTANT)),
     }
-    return [line for line, found in lines.items() if found]
+    return [line for what, line in lines.items() if of(what)]
 
 
 def _of_mutants(mutants: Table) -> str:
@@ -107,15 +108,11 @@ def measured() -> dict[str, tuple[int, int]]:
         found.json_report(outfile=f"{folder}/measured.json")
         files = json.loads(Path(folder, "measured.json").read_text())["files"]
     modules = {}
-    for file, told in files.items():
-        told = told["summary"]
-        counts = (
-            told["num_statements"] + told["num_branches"],
-            told["covered_lines"] + told["covered_branches"],
-        )
-        if counts[0]:
-            modules[Path(file).resolve().relative_to(PACKAGE).as_posix()] = counts
-    return modules
+    for file, about in files.items():
+        told, name = about["summary"], Path(file).resolve().relative_to(PACKAGE).as_posix()
+        lines = told["num_statements"] + told["num_branches"]
+        modules[name] = (lines, told["covered_lines"] + told["covered_branches"])
+    return {name: counts for name, counts in modules.items() if counts[0]}
 
 
 def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
@@ -123,12 +120,8 @@ def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
     wings: dict[str, list[tuple[int, int]]] = {}
     for name, counts in modules.items():
         wings.setdefault(name.split("/")[0] if "/" in name else "ground", []).append(counts)
-    return {
-        (COVERAGE, wing, "run"): round(
-            100 * sum(run for _, run in counts) / sum(lines for lines, _ in counts), 1
-        )
-        for wing, counts in wings.items()
-    }
+    sums = {wing: [sum(column) for column in zip(*counts, strict=True)] for wing, counts in wings.items()}
+    return {(COVERAGE, wing, "run"): round(100 * run / lines, 1) for wing, (lines, run) in sums.items()}
 
 
 def main(file: str) -> None:
