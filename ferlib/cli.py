@@ -20,6 +20,9 @@ _KEPT = {
 }
 """What is said of a command that is stopped."""
 
+_EXTRAS = {"jax": "report,jax", "optuna": "tune", "dask": "cluster", "distributed": "cluster"}
+"""What to install for a package that is missing; for others it is ``report,cpu``."""
+
 
 def main(words: list[str] | None = None) -> int:
     """Run one command, of these words or of ``sys.argv``, and return its exit code.
@@ -109,7 +112,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name is None or error.name.startswith("ferlib"):
             raise error
-        extras = "report,jax" if error.name.startswith("jax") else "report,cpu"
+        extras = _EXTRAS.get(error.name.partition(".")[0], "report,cpu")
         return f"this command needs {error.name}; in the project's folder run: pip install -e '.[{extras}]'"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in paths.NO_ROOM):
         where = error.filename or "stdout"

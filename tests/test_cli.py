@@ -38,6 +38,18 @@ def test_a_backend_that_is_not_there_is_told(tmp_path, backend, told):
     assert re.search(told, done.stderr) and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "missing", "extra"),
+    [("tune lean", "optuna", "tune"), ("train prior --workers 2", "distributed", "cluster")],
+)
+def test_a_missing_extra_is_told(monkeypatch, capsys, demo_dataset, words, missing, extra):
+    monkeypatch.setattr(fer2013, "load", lambda source, **_: demo_dataset)
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert cli.main(words.split()) == 1
+    told = f"needs {missing}; in the project's folder run: pip install -e '.[{extra}]'\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
 def test_other_trouble_with_the_system_is_one_sentence(monkeypatch, capsys):
     def fail(source, **_):
         raise ConnectionResetError("the other side hung up")

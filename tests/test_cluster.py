@@ -1,4 +1,3 @@
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -96,13 +95,10 @@ def test_training_does_what_was_planned(dataset, rows, monkeypatch):
     assert runs[0].result == first.result
 
 
-def test_a_silent_scheduler_a_missing_extra_and_other_images_are_told(dataset, rows, monkeypatch):
+def test_a_silent_scheduler_and_other_images_are_told(dataset, rows, monkeypatch):
     monkeypatch.setattr(matrix, "PATIENCE", 0.5)
     with pytest.raises(FerlibError, match="no scheduler answers at tcp://127.0.0.1:9"):
         matrix.train_matrix(rows, [0], "full", dataset, scheduler="tcp://127.0.0.1:9")
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(FerlibError, match=r"pip install -e '\.\[cluster\]"):
-        matrix.train_matrix(rows, [0], "full", dataset, workers=2)
     others = (str(dataset.location), "0" * 64, str(paths.runs()))
     with pytest.raises(FerlibError, match="holds other images"):
         matrix._train_remotely(EXPERIMENTS["first"], 0, "full", *others, None)

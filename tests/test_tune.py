@@ -148,9 +148,3 @@ def test_a_storage_without_its_driver_is_told(row, demo_dataset, monkeypatch, ur
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     with pytest.raises(FerlibError, match=rf"the storage {re.escape(url)} can't be opened: .*{reason}"):
         search(demo_dataset, storage=url)
-
-
-def test_a_missing_extra_is_told(demo_dataset, monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(FerlibError, match=r"pip install -e '\.\[tune\]"):
-        search(demo_dataset)

@@ -139,13 +139,9 @@ def train_matrix(
 @contextmanager
 def _client(workers: int | None, scheduler: str | None):
     """Connect to a scheduler, or to one started here with workers that share the cores."""
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ModuleNotFoundError:
-        raise FerlibError(
-            "several workers need dask.distributed; in the project's folder run: pip install -e '.[cluster]'"
-        ) from None
+    import dask
+    from distributed import Client, LocalCluster
+
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=PATIENCE)

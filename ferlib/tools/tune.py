@@ -27,12 +27,8 @@ def tune(experiment_id: str, dataset: Dataset, *, trials: int, storage: str | No
     the work. The row's own settings are tried first, its weight decay raised to the least that is searched.
     Only the training split and PublicTest are read.
     """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise FerlibError(
-            "tuning needs Optuna; in the project's folder run: pip install -e '.[tune]'"
-        ) from None
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     profile = trainer.choose_profile(profile)
     row = experiments.find(experiment_id)
