@@ -53,9 +53,8 @@ def test_saving_again_replaces_tasks_of_the_same_device(measured):
 def test_medians_leave_the_warm_up_out_and_take_turns():
     calls = []
     slow_start = iter([9.0, 1.0, 2.0, 30.0])
-    found = training_speed._seconds(
-        {"own": lambda: next(slow_start), "other": lambda: calls.append("other")}, 3
-    )
+    tasks = {"own": lambda: next(slow_start), "other": lambda: calls.append("other")}
+    found = training_speed._seconds(tasks, 3)
     assert found["own"] == 2.0 and 0 < found["other"] < 1 and len(calls) == 4
     slow_start = iter([0.5, 1.0, 2.0, 30.0])
     assert training_speed._seconds({"own": lambda: next(slow_start)}, 3, min) == {"own": 1.0}

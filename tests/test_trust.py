@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import survivors
 import trust
 
@@ -31,20 +30,6 @@ def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):
 def test_lines_are_added_up_by_wing():
     modules = {"cli.py": (10, 5), "paths.py": (30, 25), "live/a.py": (10, 10), "live/b.py": (30, 20)}
     assert trust.by_wing(modules) == {(trust.COVERAGE, wing, "run"): 75 for wing in ("ground", "live")}
-
-
-def test_coverage_counts_the_lines_and_branches_that_were_run(tmp_path, monkeypatch):
-    coverage = pytest.importorskip("coverage")
-    package = tmp_path / "ferlib"
-    package.mkdir()
-    (package / "a.py").write_text("def one(x):\n    if x:\n        x = 1\n    return x\n")
-    monkeypatch.setattr(trust, "PACKAGE", package)
-    monkeypatch.delenv("COVERAGE_FILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    data = coverage.CoverageData(str(tmp_path / ".coverage"))
-    data.add_arcs({str(package / "a.py"): [(-1, 1), (1, -1), (-1, 2), (2, 3), (3, 4), (4, -1)]})
-    data.write()
-    assert trust.measured() == {"a.py": (6, 5)}, "four lines, and one way of two past the condition"
 
 
 def test_changes_that_no_test_noticed_stay_until_somebody_has_looked_at_them(tmp_path):
