@@ -187,9 +187,9 @@ def figures():
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Keep what a slow run tried where ``make test-slow`` wants it."""
+    """Keep what a whole slow run tried where ``make test-slow`` wants it."""
     if file := os.environ.get("FERLIB_TRUST"):
         config = session.config
         is_all = config.args == config.getini("testpaths") and not config.option.keyword
-        is_whole = is_all and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        trust.keep(Path(file), trust.tried(), trust.BY_TESTS if is_whole else ())
+        if is_all and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            trust.keep(Path(file), trust.tried())

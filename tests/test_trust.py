@@ -15,16 +15,12 @@ def test_the_page_for_developers_quotes_the_record():
     assert wanted and [line for line in wanted if line not in readme] == [], "put these into tests/README.md"
 
 
-def test_a_part_of_the_tests_replaces_its_own_rows(tmp_path):
-    file = tmp_path / "trust.csv"
-    trust.keep(file, {("kill", "training", "survived"): 5, ("damaged input", "zip", "refused"): 90})
-    trust.keep(file, {("damaged input", "zip", "read right"): 101})
-    assert trust.read(file) == {
-        ("damaged input", "zip", "read right"): 101,
-        ("kill", "training", "survived"): 5,
-    }
-    trust.keep(file, {("damaged input", "csv", "refused"): 7}, ["damaged input"])
-    assert set(trust.read(file)) == {("damaged input", "csv", "refused"), ("kill", "training", "survived")}
+def test_what_is_tried_again_takes_the_place_of_what_was_tried_before(tmp_path):
+    file, kill = tmp_path / "trust.csv", ("kill", "training", "survived")
+    trust.keep(file, {kill: 5, ("damaged input", "zip", "refused"): 90})
+    again = {("damaged input", "zip", "read right"): 101, ("damaged input", "csv", "refused"): 7}
+    trust.keep(file, again)
+    assert trust.read(file) == again | {kill: 5}
 
 
 def test_lines_are_added_up_by_wing():

@@ -16,8 +16,6 @@ PACKAGE = Path(__file__).parent.parent / "ferlib"
 COLUMNS = ("what", "kind", "outcome", "number")
 KILLS, INPUTS, PAGE, MUTANT = "kill", "damaged input", "page in a browser", "error put in"
 BACKEND, COVERAGE = "tests on another backend", "lines and branches run, %"
-BY_TESTS = (KILLS, INPUTS, PAGE, BACKEND)
-"""What the slow suite tries."""
 
 Table = dict[tuple[str, str, str], float]
 """What was tried, its kind and its outcome, to how often."""
@@ -51,13 +49,10 @@ def read(file: Path) -> Table:
     return {key: float(number) for key, number in rows(file).items()}
 
 
-def keep(file: Path, new: Table, whole: Iterable[str] = ()) -> None:
-    """Write a table; rows of other kinds stay, for a part of the tests may have run alone.
-
-    Of what is named in `whole` nothing older stays, for it was tried in full.
-    """
-    kinds = {key[:2] for key in new}
-    old = {key: n for key, n in read(file).items() if key[:2] not in kinds and key[0] not in whole}
+def keep(file: Path, new: Table) -> None:
+    """Write into a table what was tried in full; of the same nothing older stays."""
+    tried_again = {what for what, *_ in new}
+    old = {key: number for key, number in read(file).items() if key[0] not in tried_again}
     write(file, COLUMNS, ((*key, f"{number:g}") for key, number in (old | new).items()))
 
 
@@ -127,7 +122,7 @@ def by_wing(modules: dict[str, tuple[int, int]]) -> Table:
 def main(file: str) -> None:
     """Add what of the code the tests run, and print all there is, and the modules below 90 %."""
     modules = measured()
-    keep(Path(file), by_wing(modules), [COVERAGE])
+    keep(Path(file), by_wing(modules))
     for (what, kind, outcome), number in read(Path(file)).items():
         print(f"{what:28}{kind:26}{outcome:12}{number:8,g}")
     for name, (lines, run) in modules.items():
