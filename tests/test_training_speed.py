@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from ferlib.train.experiments import EXPERIMENTS
 ALTERNATIVES = {
     *("a plain Keras fit", "Keras' layers stacked"),
     *("Pillow", "image_dataset_from_directory", "pandas"),
+    *(("PyTorch",) if find_spec("torch") else ()),
 }
 
 

@@ -123,7 +123,7 @@ def _seconds(tasks: Mapping[str, Callable[[], object]], rounds: int, of=np.media
 
 
 def _networks(dataset: Dataset, networks: list[str], quick: bool):
-    """Train with ferlib and as a tutorial would, and predict."""
+    """Train with ferlib, as a tutorial would and in PyTorch where it is installed, and predict."""
     for name in networks:
         work = models.macs(models.build(name))
         batch = 16 if work > LARGE and not machine.gpus() else 64
@@ -140,8 +140,14 @@ def _networks(dataset: Dataset, networks: list[str], quick: bool):
                 fitting.network, np.asarray(some.images), min(256, len(some))
             ),
         }
+        if find_spec("torch"):
+            from ferlib.tools import pytorch
+
+            tasks["torch"] = pytorch.epoch(models.build(name), some, batch, fitting.precision)
         rates = {task: len(some) / taken for task, taken in _seconds(tasks, 2 if quick else 3).items()}
         yield f"train {name}", rates["ours"], "images/s", "a plain Keras fit", rates["fit"]
+        if "torch" in rates:
+            yield f"train {name}", rates["ours"], "images/s", "PyTorch", rates["torch"]
         yield f"predict with {name}", rates["predict"], "images/s", "", np.nan
 
 
