@@ -3,12 +3,13 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-CARD = """# 1. {title}
+CARD = """# {title}
 
-**Question.** What is it?
+**Question** What is it?
 
-- **Answer:** A test, see $x^2$.
-- **Needs** Nothing.
+**Answer** A test, see $x^2$.
+
+**Needs** Nothing.
 
 Introduction."""
 FACTS = {
@@ -81,7 +82,6 @@ def notebook(
     facts=None,
     ended="2026-03-04T10:00:00.123456",
     card=CARD,
-    seconds=12.34,
     parameters="PROFILE = 'full'",
 ):
     """Write an executed notebook with the usual first and last cells."""
@@ -91,7 +91,7 @@ def notebook(
     written = new_notebook(cells=[new_markdown_cell(card.format(title=title)), *setup, *cells, last])
     for position, cell in enumerate(written.cells):
         cell["id"] = f"cell-{position}"
-    written.metadata["papermill"] = {"end_time": ended, "duration": seconds}
+    written.metadata["papermill"] = {"end_time": ended}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(written, path)
     return path

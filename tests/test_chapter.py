@@ -98,8 +98,6 @@ def test_holes_are_filled_and_formulas_left_alone_or_it_is_an_error():
 def test_evidence_fails_with_one_claim_and_is_unknown_with_one_unknown(claims, holds):
     evidence = {f"claim_{place}": claim for place, claim in enumerate(claims)}
     assert chapter.verdict(evidence) is holds
-    assert bool(chapter.failed(evidence)) == (holds is False)
-    assert chapter.failed({"one": True, "two": False, "three": pd.NA}) == ["two"], "those that fail alone"
 
 
 @pytest.fixture
@@ -175,7 +173,7 @@ def test_a_conclusion_needs_evidence_and_is_open_where_a_number_is_missing(shown
     report.conclude("**Finding.** Better by {{gain:+.1p}}.", better=True)
     report.conclude("**Finding.** Worse by {{loss:+.1p}}.", worse=True)
     assert [facts["holds"] for _, facts in shown[-2:]] == [None, True]
-    assert chapter.MISSING not in shown[-2][0]["text/markdown"]
+    assert chapter.display.MISSING not in shown[-2][0]["text/markdown"]
 
 
 def test_quick_runs_are_left_out_and_said_to_be(shown, monkeypatch):

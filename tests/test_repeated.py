@@ -179,7 +179,7 @@ def test_a_chapter_that_fails_or_has_no_copy_differs(project, demo_dataset):
     found = repeated.chapters(demo_dataset)
     assert not found["same"].any() and found["difference"].isna().all()
     assert found["of"][0].startswith("01_first.ipynb failed in cell 4: ZeroDivisionError: division by zero")
-    assert "can't be read" in found["of"][1]
+    assert "does not appear to be JSON" in found["of"][1]
     assert "–" in reproduce.describe(found)
 
 
