@@ -37,6 +37,8 @@ def test_facts_are_told_once_or_with_their_chapters():
     page = appendix.how_made([chapter(commit=commit) for commit in commits])
     assert "Commit\n:   `a` (chapters 1, 5); `b` (chapters 2, 3, 4); `c` (chapter 6)" in page
     assert f"Hardware\n:   {literal('A processor, 2 cores, 8 GiB memory')}\n" in page
+    assert f"Fingerprint\n:   `{FACTS['fingerprint']}`\n" in page
+    assert "Versions\n:   Python 3.12.1, keras 3.15.1\n" in page and "Profile\n:   full\n" in page
     first = Chapter("00_x", facts={**FACTS, "commit": "a"})
     assert "`a` (introduction and chapter 1); `b` (chapter 2)" in appendix.how_made(
         [first, *(chapter(commit=commit) for commit in "ab")]

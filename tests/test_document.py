@@ -41,7 +41,7 @@ def test_figures_tables_prose_and_facts_go_to_their_places(read):
     assert (
         '::: {#fig-curve .figure width="50%" inches="2.00x1.00" alt="A \\"line\\" & a <dot>"}' in chapter.body
     )
-    assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table>" in chapter.body
+    assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table " in chapter.body
     assert "Happy is **best**." in chapter.body
     assert "**Figure.**" not in chapter.body and "In short." not in chapter.body
     assert chapter.abstract == "In short. It works."

@@ -9,54 +9,6 @@ from pdf import empty_shares, page_texts
 from ferlib.report import floats, render
 
 TEXT = "Some text between the figures, which ends with a full stop. "
-MARKED = """start
-// chapter
-= One
-// gap
-See #link(<fig-b>)[Figure 2].
-// float fig-a
-#picture("fig-a")
-// end
-// gap
-Then
-// float fig-b
-#picture("fig-b")
-// end
-// gap
-// chapter
-= Two
-// float tbl-c
-#page(flipped: true)[#tabular("tbl-c")]
-// end
-// gap
-See #link(<tbl-c>)[Table 1].
-// gap
-the rest
-// gap
-of it
-// chapter
-= Three
-// gap
-end
-"""
-
-
-def test_floats_are_taken_out_and_come_back_where_they_are_put():
-    document = floats.read(MARKED)
-    # The first and the last are told of later than they stand, the last in gaps 3 to 5 of its chapter.
-    assert [(float.name, float.earliest) for float in document.floats] == [
-        *(("fig-a", 1), ("fig-b", 2), ("tbl-c", 4))
-    ]
-    assert "fig-a" not in "".join(document.texts).replace("<fig-a>", "")
-    assert document.texts[-1].split() == ["of", "it", "=", "Three", "end"]
-    places = {"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)}
-    source = document.source({name: floats.Place(*place, False, 0) for name, place in places.items()})
-    told = re.findall(r"#gap\(\d\)|picture\(.*?\)|tabular", source)
-    assert told[:4] == ["#gap(0)", 'picture("fig-a")', "#gap(1)", 'picture(scale: 0.900, "fig-b")']
-    assert told[4:] == ["#gap(2)", "#gap(3)", "tabular", "#gap(4)", "#gap(5)"]
-    assert document.measuring().count("measured") == 2  # a page of its own cannot be measured inside another
-
-
 PAGE = 700
 TEXT_ONLY = [100, 250, 400, 650, 200, 350, 500, 40, 300]  # points used at each gap of three pages
 
@@ -89,30 +41,6 @@ def test_a_float_goes_where_pages_are_full_and_ways_short(floats_told, expected)
 def test_a_tall_table_breaks_where_enough_is_left_for_its_beginning(code, gap, broken, used):
     (place,) = planned((1, 600, 600), code=code)
     assert (place.gap, place.broken, place.used) == (gap, broken, used)
-
-
-def test_where_typst_sets_otherwise_the_rest_is_planned_anew():
-    """Typst that needs 200 points more than planned after the first float."""
-    document = floats.read(
-        "a\n" + "".join(f'// float fig-{n}\n#picture("{n}")\n// end\n// gap\nb\n' for n in range(3))
-    )
-    asked = []
-
-    def query(source, label):
-        if label == "<height>":
-            return [[f"fig-{n}", 80, 80] for n in range(3)]
-        asked.append(source)
-        used, answers = 0, []
-        for gap, before in enumerate(source.split("#gap")[:-1]):
-            used += 100 + 100 * before.count("#picture") + 200 * ('"0"' in before)
-            answers.append([gap, 1, PAGE - used, PAGE])
-        return answers
-
-    placed = floats.placed(document, query)
-    assert re.findall(r'#picture\("\d"\)|#gap\(\d\)', placed) == [
-        item for n in range(3) for item in (f'#picture("{n}")', f"#gap({n})")
-    ]
-    assert len(asked) == 4, "two plans, each looked at before and after"
 
 
 def pdf_of(folder, *cells):

@@ -3,10 +3,11 @@
 import ast
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
@@ -48,8 +49,7 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         "Versions": _by_chapter(told, lambda facts: ", ".join(map(" ".join, facts["versions"].items()))),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
-    runs = [tuple(sorted(run.items())) for _, facts in told for run in facts.get("runs", ())]
-    rows["Trainings"] = _trainings([dict(run) for run in dict.fromkeys(runs)])
+    rows["Trainings"] = _trainings([run for _, facts in told for run in facts.get("runs", ())])
     rows = {term: text for term, text in rows.items() if text}
     return "\n\n".join(
         [
@@ -89,16 +89,16 @@ def _places(numbers: list[int]) -> str:
 
 def _trainings(runs: Sequence[dict]) -> str:
     """Return how many runs a report shows, and how many of each profile a device made; empty without any."""
-    makers: dict[str, Counter] = {}
-    for run in runs:
-        makers.setdefault(run["device"], Counter())[run["profile"]] += 1
-    made = "; ".join(
-        ", ".join(f"{count} × {profile}" for profile, count in sorted(profiles.items())) + f" on {device}"
-        for device, profiles in sorted(makers.items())
-    )
-    recorded = sum(run["origin"] == "record" for run in runs)
-    origin = "all" if recorded == len(runs) else f"{recorded}"
-    return literal(f"{len(runs)}, {origin} of them from the record: {made}") if runs else ""
+    if not runs:
+        return ""
+    different = pd.DataFrame(runs).drop_duplicates()
+    made = []
+    for device, profiles in different.groupby("device")["profile"]:
+        counts = profiles.value_counts().sort_index().items()
+        made.append(", ".join(f"{count} × {profile}" for profile, count in counts) + f" on {device}")
+    recorded = (different["origin"] == "record").sum()
+    origin = "all" if recorded == len(different) else recorded
+    return literal(f"{len(different)}, {origin} of them from the record: {'; '.join(made)}")
 
 
 PRINTED = {

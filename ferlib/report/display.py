@@ -170,9 +170,7 @@ def show_markdown(markdown: str, facts: dict) -> None:
 
 def _check(name: str, **texts: str) -> None:
     if not _NAME.fullmatch(name):
-        raise FerlibError(
-            f"{name!r} cannot name a figure or table: use small letters, digits and underscores"
-        )
+        raise FerlibError(f"{name!r} cannot name a figure or table: use a to z, digits and underscores")
     for kind, text in texts.items():
         if not text.strip():
             raise FerlibError(f"{name!r} has no {kind}: figures and tables must say what they show")
