@@ -43,6 +43,30 @@ def test_a_tall_table_breaks_where_enough_is_left_for_its_beginning(code, gap, b
     assert (place.gap, place.broken, place.used) == (gap, broken, used)
 
 
+def test_where_typst_sets_otherwise_the_rest_is_planned_anew():
+    """Typst that needs 200 points more than planned after the first float."""
+    document = floats.read(
+        "a\n" + "".join(f'// float fig-{n}\n#picture("{n}")\n// end\n// gap\nb\n' for n in range(3))
+    )
+    asked = []
+
+    def query(source, label):
+        if label == "<height>":
+            return [[f"fig-{n}", 80, 80] for n in range(3)]
+        asked.append(source)
+        used, answers = 0, []
+        for gap, before in enumerate(source.split("#gap")[:-1]):
+            used += 100 + 100 * before.count("#picture") + 200 * ('"0"' in before)
+            answers.append([gap, 1, PAGE - used, PAGE])
+        return answers
+
+    placed = floats.placed(document, query)
+    assert re.findall(r'#picture\("\d"\)|#gap\(\d\)', placed) == [
+        item for n in range(3) for item in (f'#picture("{n}")', f"#gap({n})")
+    ]
+    assert len(asked) == 4, "two plans, each looked at before and after"
+
+
 def pdf_of(folder, *cells):
     """The PDF of one chapter."""
     (folder / "meta.yaml").write_text("{title: T, subtitle: S, authors: [A], course: C}")
@@ -79,6 +103,10 @@ def test_pages_are_full_and_figures_in_order_after_their_first_mention_between_s
 def test_floats_do_not_part_a_heading_from_its_text_nor_a_sentence(tmp_path):
     cells = [code("a()", picture("fig-a", "One.")), markdown("## Parted\n\nIt is")]
     cells += [code("b()", picture("fig-b", "Two.")), markdown("one sentence. And:")]
-    cells += [code("c()", picture("fig-c", "Three.")), markdown("- a list\n\nThe end.")]
+    cells += [
+        code("c()", picture("fig-c", "Three.")),
+        markdown("- a list\n\nThe end, as @fig-c shows.\n\nMore."),
+    ]
     text = " ".join(page_texts(pdf_of(tmp_path, *cells)))
     assert "Parted It is one sentence. And: • a list" in text
+    assert text.index("as Figure 3 shows") < text.index("Figure 3. Three."), "told of before it comes"
