@@ -1,14 +1,16 @@
 """Executed notebooks that nobody executed, for tests of what is made from notebooks."""
 
 import nbformat
+import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-CARD = """# 1. {title}
+CARD = """# {title}
 
-**Question.** What is it?
+**Question** What is it?
 
-- **Answer:** A test, see $x^2$.
-- **Needs** Nothing.
+**Answer** A test, see $x^2$.
+
+**Needs** Nothing.
 
 Introduction."""
 FACTS = {
@@ -27,10 +29,9 @@ FACTS = {
 }
 
 
-def code(source, *outputs, tags=(), status="completed", count=1):
-    """A code cell as papermill leaves it."""
-    metadata = {"tags": list(tags), "papermill": {"status": status}}
-    return new_code_cell(source, outputs=list(outputs), execution_count=count, metadata=metadata)
+def code(source, *outputs, tags=(), count=1):
+    """An executed code cell."""
+    return new_code_cell(source, outputs=list(outputs), execution_count=count, metadata={"tags": list(tags)})
 
 
 def shown(data, facts=None):
@@ -64,13 +65,7 @@ def table(
 ):
     """A table as `report.table` shows it."""
 
-    def row(kind, cells):
-        return (
-            "<tr>" + "".join(f'<{kind} style="text-align: right">{cell}</{kind}>' for cell in cells) + "</tr>"
-        )
-
-    body = "".join(row("td", cells) for cells in rows)
-    html = f"<table><thead>{row('th', columns)}</thead><tbody>{body}</tbody></table>"
+    html = pd.DataFrame(rows, columns=columns).to_html(index=False)
     return shown({"text/html": html}, {"role": "table", "label": label, "caption": caption})
 
 
@@ -81,7 +76,6 @@ def notebook(
     facts=None,
     ended="2026-03-04T10:00:00.123456",
     card=CARD,
-    seconds=12.34,
     parameters="PROFILE = 'full'",
 ):
     """Write an executed notebook with the usual first and last cells."""
@@ -91,7 +85,7 @@ def notebook(
     written = new_notebook(cells=[new_markdown_cell(card.format(title=title)), *setup, *cells, last])
     for position, cell in enumerate(written.cells):
         cell["id"] = f"cell-{position}"
-    written.metadata["papermill"] = {"end_time": ended, "duration": seconds}
+    written.metadata["papermill"] = {"end_time": ended}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(written, path)
     return path
@@ -100,8 +94,3 @@ def notebook(
 def markdown(source):
     """A Markdown cell."""
     return new_markdown_cell(source)
-
-
-def error(name="ValueError", text="no such thing"):
-    """The output of a cell that failed."""
-    return new_output("error", ename=name, evalue=text, traceback=[])

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from pypdf import PageObject, PdfReader
+from pypdf import PdfReader
 
 HEAD, FOOT = 780, 55
 """Points above the foot of the page between which text stands that is neither header nor footer."""
@@ -26,14 +26,12 @@ def page_texts(pdf: bytes) -> list[str]:
 
 
 @cache
-def _pages(pdf: bytes) -> list[tuple[str, list[tuple[float, str]]]]:
-    """Return text and lines of each page; reading a page takes a quarter of a second."""
+def _pages(pdf: bytes) -> list[tuple[str, list[float]]]:
+    """Return of each page the text, and how high its pieces between header and footer stand.
+
+    Reading a page takes a quarter of a second.
+    """
     return [_read(page) for page in reader(pdf).pages]
-
-
-def lines(page: PageObject) -> list[tuple[float, str]]:
-    """Return the pieces of text between header and footer: points above the foot of the page, and text."""
-    return _read(page)[1]
 
 
 def _read(page):
@@ -42,7 +40,7 @@ def _read(page):
     def visit(text, matrix, line, _font, _size):
         height = matrix[3] * line[5] + matrix[5]
         if text.strip() and FOOT < height < HEAD:
-            found.append((height, " ".join(text.split())))
+            found.append(height)
 
     text = page.extract_text(visitor_text=visit)
     return re.sub(r"\s+", " ", text).strip(), found
@@ -64,7 +62,7 @@ def outside(file: Path, margin: float) -> list[str]:
 
 def empty_shares(pdf: bytes) -> list[float]:
     """Return of each page the share between its lowest line and its foot; a figure has its caption below."""
-    return [(min(height for height, _ in found) - BOTTOM) / (HEAD - BOTTOM) for _, found in _pages(pdf)]
+    return [(min(heights) - BOTTOM) / (HEAD - BOTTOM) for _, heights in _pages(pdf)]
 
 
 def fonts(pdf: bytes) -> list:

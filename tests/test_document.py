@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from chapters import code, error, markdown, notebook, picture, printed, shown, table
+from chapters import code, markdown, notebook, picture, printed, shown, table
 
 from ferlib.labels import FerlibError
 from ferlib.report import document
@@ -17,14 +17,10 @@ def read(tmp_path):
 
 
 def test_the_first_cell_gives_title_and_box(read):
-    chapter = read()
-    assert chapter.title == "Shallow networks"
-    assert chapter.body.startswith(
-        "# Shallow networks {#sec-shallow-cnn}\n\n::: card\nQuestion\n:   What is it?"
-    )
-    assert "Answer\n:   A test, see $x^2$." in chapter.body
-    assert "Answer\n:   A test, see $x^2$.\n:::\n\nIntroduction." in chapter.body
-    assert "Nothing." not in chapter.body, "who reads the report runs nothing"
+    body = read().body
+    assert body.startswith("# Shallow networks {#sec-shallow-cnn}\n\n::: card\nQuestion\n:   What is it?")
+    assert "Answer\n:   A test, see $x^2$.\n:::\n\nIntroduction." in body
+    assert "Nothing." not in body, "who reads the report runs nothing"
 
 
 def test_setup_is_hidden_and_parameters_are_kept(read):
@@ -45,59 +41,44 @@ def test_figures_tables_prose_and_facts_go_to_their_places(read):
     assert (
         '::: {#fig-curve .figure width="50%" inches="2.00x1.00" alt="A \\"line\\" & a <dot>"}' in chapter.body
     )
-    assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table>" in chapter.body
+    assert "::: {#tbl-scores .table}\nScores of all. Happy is best.\n\n``` {=html}\n<table " in chapter.body
     assert "Happy is **best**." in chapter.body
     assert "**Figure.**" not in chapter.body and "In short." not in chapter.body
     assert chapter.abstract == "In short. It works."
     assert chapter.facts["commit"] == "0a1b2c3d4e" and chapter.ended[:10] == "2026-03-04"
 
 
-def test_logs_are_cleaned_and_clipped_and_warnings_set_apart(read):
-    log = "".join(f"\r\x1b[1m{step}/3\x1b[0m" for step in range(3)) + "\n" + "line\n" * 40
+def test_logs_are_cleaned_and_warnings_set_apart(read):
+    log = "".join(f"\r\x1b[1m{step}/3\x1b[0m" for step in range(3)) + "\nline\n"
     stderr = "100%|####|\n/tmp/x.py:3: UserWarning: low memory\n  warnings.warn()\n"
     chapter = read(code("fit()", printed(log[:30]), printed(log[30:]), printed(stderr, "stderr")))
     assert "2/3\nline" in chapter.body
     assert not [gone for gone in ("1/3", "\x1b", "100%") if gone in chapter.body]
-    assert chapter.body.count("\nline") == document.LOG_LINES - 1
-    assert "… (27 lines left out) …" in chapter.body
     assert chapter.warnings == ["02_shallow_cnn, cell 1: UserWarning: low memory"]
 
 
-def test_bare_equations_become_formulas_and_backquotes_in_output_cannot_end_its_block(read):
-    body = read(markdown("So\n\n\\begin{align}\na &= b\\\\\n\\end{align}\n\nand on.")).body
-    assert "$$\\begin{aligned}\na &= b\\\\\n\\end{aligned}$$" in body
+def test_backquotes_in_output_cannot_end_its_block(read):
     assert "```` text\n``` python\n````" in read(code("show()", printed("``` python"))).body
 
 
 @pytest.mark.parametrize(
-    ("cell", "message"),
+    ("data", "message"),
     [
-        (code("fit(5)", error()), r"cell 5 of 6 \(fit\(5\)\): failed with ValueError: no such thing"),
-        (code("fit(5)", status="pending", count=None), r"cell 5 of 6 \(fit\(5\)\): did not run to its end"),
-        (code("fit(5)", status="failed"), "did not run to its end"),
-        (code("plt.show()", shown({"image/png": ""})), r"\(plt.show\(\)\): a figure without caption"),
-        (code("frame", shown({"text/html": "<table></table>"})), r"\(frame\): a table without caption"),
+        ({"image/png": ""}, "a figure without caption"),
+        ({"image/svg+xml": ""}, "a figure without caption"),
+        ({"text/html": "<table></table>"}, "a table without caption"),
     ],
 )
-def test_incomplete_notebooks_are_refused_with_their_cell(read, cell, message):
-    with pytest.raises(FerlibError, match=r"02_shallow_cnn.ipynb, .*" + message):
-        read(cell)
+def test_figures_and_tables_without_captions_are_refused_with_their_cell(read, data, message):
+    with pytest.raises(FerlibError, match=f"02_shallow_cnn, cell 7: {message}"):
+        read(code("show()", shown(data), count=7))
 
 
-def test_all_missing_captions_are_listed(read):
-    with pytest.raises(FerlibError, match=r"\(first\).*\(second\)"):
-        read(code("first", shown({"image/png": ""})), code("second", shown({"image/svg+xml": ""})))
-
-
-def test_a_chapter_needs_a_title_and_a_readable_file(tmp_path):
+def test_a_chapter_needs_a_title(tmp_path):
     path = tmp_path / "01_x.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[markdown("No title")]), path)
     with pytest.raises(FerlibError, match="'# Title'"):
         document.read_chapter(path)
-    path.write_text("{}")
-    for unreadable in (path, tmp_path / "missing.ipynb"):
-        with pytest.raises(FerlibError, match="cannot be read as a notebook"):
-            document.read_chapter(unreadable)
 
 
 def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
@@ -107,8 +88,6 @@ def test_prose_shows_without_its_code_and_the_answer_stands_in_the_box(read):
     for cell in (answer, said):
         cell.metadata["jupyter"] = {"source_hidden": True}
     card = "# Networks\n\n**Question** What?\n\n**Needs** Nothing.\n\n**Runtime** None."
-    alone = read(answer, card="# Networks\n\n**Question** What?")
-    assert "Question\n:   What?\n\nAnswer\n:   It is.\n:::" in alone.body, "no word about needs is needed"
     chapter = read(status, answer, said, card=card)
     assert "Question\n:   What?\n\nAnswer\n:   It is.\n:::" in chapter.body
     assert chapter.body.count("It is.") == 1

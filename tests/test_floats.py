@@ -9,54 +9,6 @@ from pdf import empty_shares, page_texts
 from ferlib.report import floats, render
 
 TEXT = "Some text between the figures, which ends with a full stop. "
-MARKED = """start
-// chapter
-= One
-// gap
-See #link(<fig-b>)[Figure 2].
-// float fig-a
-#picture("fig-a")
-// end
-// gap
-Then
-// float fig-b
-#picture("fig-b")
-// end
-// gap
-// chapter
-= Two
-// float tbl-c
-#page(flipped: true)[#tabular("tbl-c")]
-// end
-// gap
-See #link(<tbl-c>)[Table 1].
-// gap
-the rest
-// gap
-of it
-// chapter
-= Three
-// gap
-end
-"""
-
-
-def test_floats_are_taken_out_and_come_back_where_they_are_put():
-    document = floats.read(MARKED)
-    # The first and the last are told of later than they stand, the last in gaps 3 to 5 of its chapter.
-    assert [(float.name, float.earliest) for float in document.floats] == [
-        *(("fig-a", 1), ("fig-b", 2), ("tbl-c", 4))
-    ]
-    assert "fig-a" not in "".join(document.texts).replace("<fig-a>", "")
-    assert document.texts[-1].split() == ["of", "it", "=", "Three", "end"]
-    places = {"fig-a": (1, 1.0), "fig-b": (2, 0.9), "tbl-c": (4, 1.0)}
-    source = document.source({name: floats.Place(*place, False, 0) for name, place in places.items()})
-    told = re.findall(r"#gap\(\d\)|picture\(.*?\)|tabular", source)
-    assert told[:4] == ["#gap(0)", 'picture("fig-a")', "#gap(1)", 'picture(scale: 0.900, "fig-b")']
-    assert told[4:] == ["#gap(2)", "#gap(3)", "tabular", "#gap(4)", "#gap(5)"]
-    assert document.measuring().count("measured") == 2  # a page of its own cannot be measured inside another
-
-
 PAGE = 700
 TEXT_ONLY = [100, 250, 400, 650, 200, 350, 500, 40, 300]  # points used at each gap of three pages
 
@@ -151,6 +103,10 @@ def test_pages_are_full_and_figures_in_order_after_their_first_mention_between_s
 def test_floats_do_not_part_a_heading_from_its_text_nor_a_sentence(tmp_path):
     cells = [code("a()", picture("fig-a", "One.")), markdown("## Parted\n\nIt is")]
     cells += [code("b()", picture("fig-b", "Two.")), markdown("one sentence. And:")]
-    cells += [code("c()", picture("fig-c", "Three.")), markdown("- a list\n\nThe end.")]
+    cells += [
+        code("c()", picture("fig-c", "Three.")),
+        markdown("- a list\n\nThe end, as @fig-c shows.\n\nMore."),
+    ]
     text = " ".join(page_texts(pdf_of(tmp_path, *cells)))
     assert "Parted It is one sentence. And: • a list" in text
+    assert text.index("as Figure 3 shows") < text.index("Figure 3. Three."), "told of before it comes"

@@ -1,7 +1,5 @@
 """Notebooks run once, run again only when something changed, and stop the build when they fail."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -25,7 +23,7 @@ def project(tmp_path, monkeypatch, demo_dataset):
     return tmp_path
 
 
-def fake_render(executed, out, *, meta=None):
+def fake_render(executed, out, meta):
     for suffix in ("html", "pdf"):
         (out / f"report.{suffix}").write_text("rendered")
     return out / "report.html", out / "report.pdf"
@@ -76,18 +74,21 @@ def test_readers_get_executed_copies_that_do_not_change_from_run_to_run(project)
     assert [copy.read_bytes() for copy in copies] == first
 
 
-@pytest.mark.parametrize("change", ["results.csv", "lean-seed0.weights.h5", "place", "network"])
-def test_another_record_or_network_is_another_input(project, monkeypatch, tmp_path, change):
+@pytest.mark.parametrize("change", ["results.csv", "lean-seed0.weights.h5", "place", "network", "published"])
+def test_another_record_network_or_publication_is_another_input(project, monkeypatch, tmp_path, change):
     if change == "network":
         monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
-    before = pipeline._inputs("auto", (0,))
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "library")
+    before = pipeline._inputs(None, "auto", (0,))
     if change == "place":
         monkeypatch.setenv("FERLIB_WEIGHTS", str(tmp_path))
     elif change == "network":
-        (tmp_path / "network.json").write_text("{}")
+        written(tmp_path / "network.json")
+    elif change == "published":
+        written(paths.PACKAGE / "report" / "templates" / "published.csv")
     else:
         written(paths.record() / change)
-    assert pipeline._inputs("auto", (0,)) != before
+    assert pipeline._inputs(None, "auto", (0,)) != before
 
 
 def written(path: Path) -> None:
@@ -101,17 +102,6 @@ def test_a_larger_run_is_another_input_and_a_quick_one_is_not(project):
         written(paths.runs() / "lean" / f"{profile}-0123-4567" / "seed0" / "run.npz")
         pipeline.build()
         assert len(executed_lines(project)) == executions
-
-
-def test_other_published_figures_are_another_input(project, monkeypatch):
-    monkeypatch.setattr(paths, "PACKAGE", project / "library")
-    figures = project / "library" / "report" / "templates" / "published.csv"
-    figures.parent.mkdir(parents=True)
-    figures.write_text("accuracy\n71\n")
-    before = pipeline._inputs("auto", (0,))
-    assert pipeline._inputs("auto", (0,)) == before
-    figures.write_text("accuracy\n72\n")
-    assert pipeline._inputs("auto", (0,)) != before
 
 
 def test_what_the_chapters_train_themselves_runs_nothing_again(project):
@@ -186,19 +176,8 @@ def test_render_is_skipped_when_up_to_date_and_not_with_a_damaged_stamp(project,
         assert stamp.read_bytes() == whole
 
 
-def test_unknown_profile_and_missing_notebooks_are_said_in_one_sentence(project):
-    with pytest.raises(FerlibError, match="unknown profile 'huge'"):
-        pipeline.build(profile="huge")
+def test_missing_notebooks_are_said_in_one_sentence(project):
     for path in paths.notebooks().glob("*.ipynb"):
         path.unlink()
     with pytest.raises(FerlibError, match="no notebooks in"):
         pipeline.build()
-
-
-@pytest.mark.parametrize(
-    "words", [["nonsense"], ["train", "--seeds", "0"], ["train", "--profile", "huge"], ["train"]]
-)
-def test_wrong_usage_exits_with_2(words):
-    done = subprocess.run([sys.executable, "-m", "ferlib.cli", *words], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr

@@ -1,5 +1,6 @@
 """The two rendered files stand on their own, say where numbers come from, and are the same every time."""
 
+import datetime
 import re
 import shutil
 import subprocess
@@ -9,15 +10,12 @@ import pytest
 import typst
 import yaml
 from bs4 import BeautifulSoup
-from chapters import FACTS, code, error, markdown, notebook, picture, printed, shown, table
+from chapters import code, markdown, notebook, picture, printed, shown, table
 from pdf import empty_shares, fonts, outside, page_texts, reader
 
 from ferlib import paths
 from ferlib.labels import FerlibError
 from ferlib.report import render
-
-MANIFOLD = "[&a0 [l, l], " + ", ".join(f"&a{n + 1} [*a{n}, *a{n}]" for n in range(30)) + "]"
-"""A YAML list of a few hundred characters that names two thousand million things."""
 
 AUTHORS = "[Ada Example, Bo Example]"
 META = f"""
@@ -45,6 +43,7 @@ def chapters(tmp_path_factory):
         "The data set",
         markdown(
             r"Data [@goodfellow2013], $\mathbf{w}\odot\hat{x}$, and [next](02_shallow_cnn.ipynb), 5 % of it."
+            "\n\n\\begin{align}\na &= b\n\\end{align}"
         ),
         code("draw()", picture(), printed("step 1\rstep 2\n\x1b[32mdone\x1b[0m\n")),
     )
@@ -98,13 +97,19 @@ def test_figures_and_tables_are_numbered_across_chapters(html):
     assert f".{size} {{ --width:50%;--natural:220px }}" in html.style.string
 
 
-def test_references_lead_somewhere(html):
+def stand_on_their_own(html: BeautifulSoup, pdf: bytes) -> None:
+    """Check that a report has all it shows inside, described, and that its references lead somewhere."""
     ids = {tag["id"] for tag in html.find_all(id=True)}
-    links = [a for a in html.find_all("a") if a["href"].startswith("#")]
+    assert {a["href"][1:] for a in html.find_all("a") if a["href"].startswith("#")} <= ids
     assert all(image["alt"] for image in html.find_all("img"))
-    assert not [tag for tag in html.find_all(src=True) if not tag["src"].startswith("data:")]
+    assert all(tag["src"].startswith("data:") for tag in html.find_all(src=True))
     assert all(tag["href"].startswith("data:") for tag in html.find_all("link"))
-    assert {a["href"][1:] for a in links} <= ids
+    assert reader(pdf).metadata.title == html.title.get_text()
+    assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts(pdf))
+
+
+def test_references_lead_somewhere(html, report):
+    stand_on_their_own(html, report[1])
     said = {a["href"]: words(a) for a in html.main.find_all("a") if a["href"].startswith("#")}
     assert said["#fig-curve"] == "Figure 1" and said["#tbl-scores"] == "Table 1"
     assert words(html.find("a", string=re.compile("next"))) == "next"
@@ -136,7 +141,7 @@ def test_formulas_are_mathml_and_percent_signs_stay_with_their_numbers(html):
     formulas = html.find(id="sec-dataset").find_all("math")
     assert any("\U0001d430" in formula.get_text() for formula in formulas)  # an upright bold w
     assert html.find("mo", attrs={"stretchy": "false", "accent": "true"}).get_text() == "^"
-    assert not html.find(class_="math")
+    assert any(formula.find("mtable") for formula in formulas), "an environment without dollars"
     assert 'font-family: "STIX Two Math"' in html.style.get_text()
     assert "5\u00a0% of it" in html.find(id="sec-dataset").get_text()
     assert "1.5\u00a0%" in html.find(id="tbl-wide").get_text(), "also in tables"
@@ -151,20 +156,6 @@ def test_html_has_contents_skip_link_cards_folded_code_and_logs_as_a_terminal_sh
     assert words(html.find(id="sec-dataset").details.pre) == "draw()"
     assert words(html.find(class_="output")) == "step 2 done"
     assert "import ferlib" not in words(html.main)
-
-
-def test_the_report_says_how_it_was_made(html):
-    made = words(html.find(id="sec-how-made"))
-    for text in (
-        "PROFILE = 'full'",
-        "FER-2013 from archive.zip",
-        "0123456789abcdef" * 4,
-        "A processor, 2 cores",
-        "keras 3.15.1",
-        "0a1b2c3d4e (chapter 1); ffffffffff-dirty (chapter 2)",
-        "1, all of them from the record: 1 × full on A GPU",
-    ):
-        assert text in made
 
 
 def test_pdf_has_title_page_contents_captions_references_and_the_librarys_code(pages):
@@ -193,31 +184,13 @@ def test_pdf_is_tagged_and_described_with_fonts_and_bookmarks_inside(report):
     assert (said.title, said.author) == ("Faces & feelings", "Ada Example, Bo Example")
     assert said["/Keywords"] == "faces"
     assert reader(pdf).viewer_preferences.display_doctitle.value, "not the name of the file"
-    descriptors = fonts(pdf)
-    families = {font["/FontName"].split("+")[1].split("-")[0] for font in descriptors}
+    families = {font["/FontName"].split("+")[1].split("-")[0] for font in fonts(pdf)}
     assert {"SourceSansPro", "LibertinusSerif"} <= families
-    assert all({"/FontFile2", "/FontFile3"} & set(font) for font in descriptors)
     chapters = [mark for mark in reader(pdf).outline if not isinstance(mark, list)]
     titles = ["1 The data set", "2 Shallow networks", "How this report was made", "References"]
     assert [mark.title for mark in chapters] == [*titles, "Appendix: code"]
     numbers = [reader(pdf).get_destination_page_number(mark) for mark in chapters]
     assert numbers == sorted(numbers)
-
-
-@pytest.mark.slow
-def test_two_runs_on_one_day_are_the_same(meta, tmp_path):
-    """Whatever their trainings took, and whenever they and the notebooks ended."""
-    reports = []
-    for hour, seconds in (("10", 12.34), ("23", 1234.5)):
-        made = {"date": f"2026-03-04T{hour}:00:00", "train_seconds": seconds}
-        facts = {"runs": [{**run, **made} for run in FACTS["runs"]]}
-        folder, ended = tmp_path / hour, f"2026-03-04T{hour}:00:00"
-        cells = [code("draw()", picture()), code("tabulate()", table())]
-        chapter = notebook(
-            folder / "01_dataset.ipynb", "A", *cells, facts=facts, ended=ended, seconds=seconds
-        )
-        reports.append([file.read_bytes() for file in render.render([chapter], folder, meta=meta)])
-    assert reports[0] == reports[1]
 
 
 def test_the_same_notebooks_give_the_same_bytes(chapters, meta, report, tmp_path):
@@ -245,11 +218,12 @@ def test_only_tables_that_fit_in_no_other_way_get_a_landscape_page(tmp_path, met
     assert landscape not in report[1]
     wide = [f"a_long_quantity_{i}" for i in range(14)]
     long = ("network", "seeds", "images", "crowd %", "six of ten %", "label %", "leak-free %", "error %")
-    for columns, cell, pages in ((wide, "0.123", 1), (long, "60.1 (57.7 to 67.7)", 0)):
-        shown_wide = code("wide()", table(columns=columns, rows=[[cell] * len(columns)] * 3))
-        path = notebook(tmp_path / "01_dataset.ipynb", "Data", shown_wide)
-        _, pdf = render.render([path], tmp_path, meta=meta)
-        assert pdf.read_bytes().count(landscape) == pages
+    tables = [table("tbl-wide", "Wide.", wide, [["0.123"] * 14] * 3)]
+    tables += [table("tbl-long", "Long.", long, [["60.1 (57.7 to 67.7)"] * 8] * 3)]
+    _, pdf = render.render(
+        [notebook(tmp_path / "01_dataset.ipynb", "Data", code("wide()", *tables))], tmp_path, meta
+    )
+    assert pdf.read_bytes().count(landscape) == 1
 
 
 @pytest.fixture(scope="module")
@@ -261,13 +235,8 @@ def committed():
 
 
 def test_the_committed_report_stands_on_its_own(committed):
-    html, pdf = committed
-    ids = {tag["id"] for tag in html.find_all(id=True)}
-    assert all(image["alt"] and image["src"].startswith("data:") for image in html.find_all("img"))
-    assert {a["href"][1:] for a in html.find_all("a") if a["href"].startswith("#")} <= ids
-    assert reader(pdf).metadata.title == html.title.get_text()
-    assert len(reader(pdf).outline) > 6
-    assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts(pdf))
+    stand_on_their_own(*committed)
+    assert len(reader(committed[1]).outline) > 6
     assert (paths.root() / "reports" / "report.html").stat().st_size < 5e6
 
 
@@ -307,7 +276,6 @@ def test_no_line_of_the_committed_pdf_leaves_its_page(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        (code("fail()", error()), r"01_dataset.ipynb, cell 5 of 6 \(fail\(\)\): failed with ValueError"),
         (markdown("See @fig-missing."), "refers to @fig-missing"),
         (markdown("As [@nobody1999] said."), "cites @nobody1999, which references.bib does not have"),
         (markdown("[there](09_nowhere.ipynb)"), "leads to no chapter"),
@@ -333,13 +301,6 @@ def test_what_cannot_be_rendered_is_named_and_nothing_is_written(tmp_path, meta,
         (META + "date: soon", "date is 'soon', which is not a date"),
         (META.replace(AUTHORS, "Ada Example"), "authors is 'Ada Example', which is not a list"),
         (META + "date: 2025-13-45", "cannot be read as YAML .* month must be in 1..12; mend it"),
-        (META + "keywords: " + "[" * 600, "cannot be read as YAML .* recursion depth exceeded.*; mend it"),
-        (META.replace(AUTHORS, "[]"), "authors is empty; the title page needs it"),
-        (META.replace(AUTHORS, "[Ada, 7]"), "authors holds 7, which is not plain text"),
-        (META.replace(AUTHORS, MANIFOLD), "authors holds .{1,200}, which is not plain text"),
-        (META.replace("Faces & feelings", MANIFOLD), "title is .{1,2000}, which is not a str; mend it"),
-        (META + 'institution: "\\0"', "institution holds '.x00', which is not plain text; mend it"),
-        (META + 'institution: "\\ud800"', "institution holds '.ud800', which is not plain text; mend it"),
     ],
 )
 def test_a_wrong_title_page_is_refused(tmp_path, chapters, text, message):
@@ -348,11 +309,12 @@ def test_a_wrong_title_page_is_refused(tmp_path, chapters, text, message):
         render.render(chapters, tmp_path, meta=tmp_path / "meta.yaml")
 
 
-def test_names_are_shown_as_they_are_and_obeyed_by_nobody(tmp_path):
+def test_names_and_a_date_are_shown_as_they_are_and_obeyed_by_nobody(tmp_path):
     author, course = "<script>alert(1)</script> [A](https://x.org)", '#panic("b") $x$ *c* {{d}} `e` @f {.g}'
     data, path = "FER-2013 from <img src=x onerror=alert(2)>_a_.zip", "/tmp/`<b>`$y$"
-    title = yaml.safe_dump({"title": author, "subtitle": course, "authors": [author], "course": course})
-    (tmp_path / "meta.yaml").write_text(title)
+    day = datetime.date(2025, 12, 24)
+    title = {"title": author, "subtitle": course, "authors": [author], "course": course, "date": day}
+    (tmp_path / "meta.yaml").write_text(yaml.safe_dump(title))
     chapter = notebook(
         tmp_path / "01_dataset.ipynb",
         "Data",
@@ -367,14 +329,12 @@ def test_names_are_shown_as_they_are_and_obeyed_by_nobody(tmp_path):
     assert len(page.find_all("script")) == 1 and not page.find_all("img") and not page.find_all("b")
     assert not page.find_all("a", href="https://x.org")
     byline, made = words(page.find(class_="byline")), words(page.find(id="sec-how-made"))
-    assert byline.startswith(author) and words(page.find(class_="course")) == course
+    assert (
+        byline.startswith(author)
+        and "24 December 2025" in byline
+        and words(page.find(class_="course")) == course
+    )
     assert data in made and course in made and path in made
     text = " ".join(page_texts(pdf))
     for shown_as_it_is in (author, data, "#panic("):
         assert shown_as_it_is in text
-
-
-def test_a_given_date_is_printed(tmp_path, chapters):
-    (tmp_path / "meta.yaml").write_text(META + "date: 2025-12-24")
-    html, _ = render.render(chapters, tmp_path, meta=tmp_path / "meta.yaml")
-    assert "24 December 2025" in html.read_text()

@@ -22,22 +22,24 @@ PAGE = """<html><head><meta http-equiv="Content-Security-Policy" content=""><sty
 
 
 @pytest.fixture
-def page(tmp_path):
+def html(tmp_path):
     (tmp_path / "fig-a.svg").write_text(SVG)
-    return BeautifulSoup(webpage.finished(PAGE, tmp_path), "html.parser")
+    return webpage.finished(PAGE, tmp_path)
+
+
+@pytest.fixture
+def page(html):
+    return BeautifulSoup(html, "html.parser")
 
 
 def digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def test_the_policy_lets_in_this_style_sheet_and_this_script_alone(tmp_path):
-    (tmp_path / "fig-a.svg").write_text(SVG)
-    html = webpage.finished(PAGE, tmp_path)
-    policy = BeautifulSoup(html, "html.parser").meta["content"]
+def test_the_policy_lets_in_this_style_sheet_and_this_script_alone(html, page):
     style, script = (re.search(rf"<{tag}>(.*?)</{tag}>", html, re.S)[1] for tag in ("style", "script"))
     assert script == 'let a = 1 < 2 && "é";'
-    assert policy == (
+    assert page.meta["content"] == (
         f"default-src 'none'; img-src data:; font-src data:; style-src 'sha256-{digest(style)}'; "
         f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
     )

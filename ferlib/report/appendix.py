@@ -3,44 +3,32 @@
 import ast
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ferlib import paths
 from ferlib.data.fer2013 import DEMO_SOURCE
-from ferlib.labels import FerlibError
 from ferlib.report.document import Chapter, fence, literal, span
 from ferlib.train.experiments import CROWD_TABLE, TABLE
 
-QUICK = "quick profile: small-scale run"
-MIXED = "some numbers come from quick, small-scale runs"
-
 
 def banner(chapters: Sequence[Chapter]) -> str:
-    """Return what every page must warn of, empty for a full report on FER-2013.
-
-    Args:
-        chapters: All chapters of the report.
-    """
+    """Return what every page must warn of, empty for a full report on FER-2013."""
     profiles = {profile for chapter in chapters for profile in chapter.facts.get("profiles", ())}
     warnings = [DEMO_SOURCE] if any(chapter.facts.get("is_demo") for chapter in chapters) else []
-    if "quick" in profiles:
-        warnings.append(QUICK if profiles == {"quick"} else MIXED)
+    if profiles == {"quick"}:
+        warnings.append("quick profile: small-scale run")
+    elif "quick" in profiles:
+        warnings.append("some numbers come from quick, small-scale runs")
     return " · ".join(warnings)
 
 
 def summary(chapters: Sequence[Chapter], date: str) -> str:
-    """Return one line for the title page: date, data, profile, commit.
-
-    Args:
-        chapters: All chapters of the report.
-        date: Date of the report as it is printed.
-    """
+    """Return one line for the title page: date, data, profile, commit."""
     told = [chapter for chapter in chapters if chapter.facts]
-    if not told:
-        return f"Made on {date}."
     profiles = sorted({profile for chapter in told for profile in chapter.facts["profiles"]})
     data, commits = (dict.fromkeys(chapter.facts[name] for chapter in told) for name in ("data", "commit"))
     profile = [f"profile {' and '.join(profiles)}"] if profiles else []
@@ -48,11 +36,7 @@ def summary(chapters: Sequence[Chapter], date: str) -> str:
 
 
 def how_made(chapters: Sequence[Chapter]) -> str:
-    """Return the chapter "How this report was made" as Markdown.
-
-    Args:
-        chapters: All chapters of the report.
-    """
+    """Return the chapter "How this report was made" as Markdown."""
     told = [(number, chapter.facts) for number, chapter in _numbered(chapters) if chapter.facts]
     given = [(number, "; ".join(chapter.parameters.splitlines())) for number, chapter in _numbered(chapters)]
     rows = {
@@ -65,8 +49,7 @@ def how_made(chapters: Sequence[Chapter]) -> str:
         "Versions": _by_chapter(told, lambda facts: ", ".join(map(" ".join, facts["versions"].items()))),
         "Commit": _by_chapter(told, lambda facts: f"`{facts['commit']}`"),
     }
-    runs = [tuple(sorted(run.items())) for _, facts in told for run in facts.get("runs", ())]
-    rows["Trainings"] = _trainings([dict(run) for run in dict.fromkeys(runs)])
+    rows["Trainings"] = _trainings([run for _, facts in told for run in facts.get("runs", ())])
     rows = {term: text for term, text in rows.items() if text}
     return "\n\n".join(
         [
@@ -106,16 +89,16 @@ def _places(numbers: list[int]) -> str:
 
 def _trainings(runs: Sequence[dict]) -> str:
     """Return how many runs a report shows, and how many of each profile a device made; empty without any."""
-    makers: dict[str, Counter] = {}
-    for run in runs:
-        makers.setdefault(run.get("device", "unknown device"), Counter())[run["profile"]] += 1
-    made = "; ".join(
-        ", ".join(f"{count} × {profile}" for profile, count in sorted(profiles.items())) + f" on {device}"
-        for device, profiles in sorted(makers.items())
-    )
-    recorded = sum(run["origin"] == "record" for run in runs)
-    origin = "all" if recorded == len(runs) else f"{recorded}"
-    return literal(f"{len(runs)}, {origin} of them from the record: {made}") if runs else ""
+    if not runs:
+        return ""
+    different = pd.DataFrame(runs).drop_duplicates()
+    made = []
+    for device, profiles in different.groupby("device")["profile"]:
+        counts = profiles.value_counts().sort_index().items()
+        made.append(", ".join(f"{count} × {profile}" for profile, count in counts) + f" on {device}")
+    recorded = (different["origin"] == "record").sum()
+    origin = "all" if recorded == len(different) else recorded
+    return literal(f"{len(different)}, {origin} of them from the record: {'; '.join(made)}")
 
 
 PRINTED = {
@@ -131,11 +114,7 @@ PRINTED = {
 
 
 def printed_code(chapters: Sequence[Chapter]) -> str:
-    """Return the appendix with the library's code as Markdown, and which experiments no chapter has run.
-
-    Args:
-        chapters: All chapters of the report.
-    """
+    """Return the appendix with the library's code as Markdown, and which experiments no chapter has run."""
     shown = {run["experiment"] for chapter in chapters for run in chapter.facts.get("runs", ())}
     waiting = sorted(set(TABLE + CROWD_TABLE) - shown) if shown else []
     told = f"Planned, but not run so far: {', '.join(map(span, waiting))}." if waiting else ""
@@ -152,29 +131,18 @@ def printed_code(chapters: Sequence[Chapter]) -> str:
 
 
 def source(module: Path, name: str) -> str:
-    """Return the source of a function or constant, of its docstring the first line, without importing it.
+    """Return the source of what stands at the top of a module, or of ``Class.method``, without importing it.
 
-    Args:
-        module: Python file.
-        name: What stands at its top level, or ``Class.method``.
-
-    Raises:
-        FerlibError: There is no such name.
+    Of a docstring only the first line is kept.
     """
     text = module.read_text(encoding="utf-8")
     node = ast.parse(text)
     for part in name.split("."):
-        node = next((found for found in node.body if part in _names(found)), None)
-        if node is None:
-            raise FerlibError(f"{module} has no {name} to print")
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-    code = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
+        node = next(found for found in node.body if part in _names(found))
+    code = ast.get_source_segment(text, node, padded=True)
     told = ast.get_docstring(node, clean=False) if isinstance(node, ast.FunctionDef) else None
     return textwrap.dedent(code.replace(told, told.split("\n")[0], 1) if told else code)
 
 
 def _names(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    target = getattr(node, "target", node)
-    return [getattr(target, "name", getattr(target, "id", ""))]
+    return [getattr(one, "name", getattr(one, "id", "")) for one in getattr(node, "targets", [node])]

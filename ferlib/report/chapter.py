@@ -26,9 +26,6 @@ logging.getLogger("tensorflow").addFilter(lambda told: told.levelno >= logging.E
 HOLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*(?::([^}]*))?\}\}")
 """Where a value goes: ``{{name.field:format}}``."""
 
-MISSING = "–"
-"""What is written for a value that these runs don't have."""
-
 UNKNOWN = "Nothing is concluded here: not all of these networks were trained in full, alike, and on FER-2013."
 """What stands in place of a conclusion whose evidence is not known."""
 
@@ -36,12 +33,9 @@ _OPENING = re.compile(r"\s*((?:#+ [^\n]*\n+)?(?:\*\*Answer\*\*)?)\s*")
 
 
 def named(value, name: str = "") -> dict[str, object]:
-    """Return a value under dotted names.
+    """Return a value under dotted names: of a table its rows and columns, of a series or mapping its keys.
 
-    Args:
-        value: A table, whose rows and columns become parts of the name; a series or mapping, whose keys do;
-            anything with a method ``fields`` that returns a mapping; or the value itself.
-        name: The first part; empty where the value's own keys come first.
+    What has a method ``fields`` is the mapping that this returns, such as a difference.
     """
     if isinstance(value, pd.DataFrame):
         # Cell by cell: a row across columns would make floats of its integers.
@@ -58,17 +52,15 @@ def named(value, name: str = "") -> dict[str, object]:
 
 
 def written(value, form: str = "") -> str:
-    """Write a value as a sentence has it.
+    """Write a value as a sentence has it, several texts as "a, b and c", a missing one as a dash.
 
-    Args:
-        value: Number, text, or a sequence of texts, which becomes "a, b and c". Missing ones become a dash.
-        form: A format of Python, in which ``%`` gets a space before it; ``p`` at its end writes a
-            difference of shares as percentage points; ``P`` alone writes a p-value with its sign, "= 0.012".
+    Beyond Python's formats, ``p`` at the end writes a difference of shares as percentage points, and ``P``
+    a p-value with its sign, "= 0.012".
     """
     if isinstance(value, list | tuple):
         return listed([str(part) for part in value])
     if value is None or pd.isna(value):
-        return MISSING
+        return display.MISSING
     if form == "P":
         return "< 0.001" if value < 0.001 else f"= {value:.3f}"
     text = f"{100 * value:{form[:-1]}f} points" if form.endswith("p") else format(value, form)
@@ -78,15 +70,7 @@ def written(value, form: str = "") -> str:
 
 
 def filled(text: str, values: Mapping[str, object]) -> str:
-    """Put values into the holes of a text.
-
-    Args:
-        text: What a person wrote.
-        values: Dotted names to values, as from `named`.
-
-    Raises:
-        FerlibError: A hole has a name that nothing gave a value, or a format that does not fit its value.
-    """
+    """Put values into the holes of a text; one without a value, or whose value does not fit, is an error."""
 
     def one(hole: re.Match) -> str:
         if hole[1] not in values:
@@ -102,18 +86,9 @@ def filled(text: str, values: Mapping[str, object]) -> str:
 
 
 def verdict(evidence: Mapping[str, object]) -> bool | None:
-    """Return whether all claims hold: False where one fails, else None where one is unknown.
-
-    Args:
-        evidence: Name of each claim to whether it holds; None or a missing value where that is unknown.
-    """
+    """Return whether all claims hold: False where one fails, else None where one is unknown."""
     held = [None if pd.isna(claim) else bool(claim) for claim in evidence.values()]
     return False if False in held else None if None in held else True
-
-
-def failed(evidence: Mapping[str, object]) -> list[str]:
-    """Return the names of the claims that do not hold."""
-    return [name for name, claim in evidence.items() if verdict({name: claim}) is False]
 
 
 class Report:
@@ -180,14 +155,15 @@ class Report:
         if not evidence:
             raise FerlibError(f"a conclusion without evidence: {text.strip()[:60]}")
         known = self._known(text)
-        unknown = [hole[1] for hole in HOLE.finditer(text) if written(known.get(hole[1], "")) == MISSING]
+        told = {hole[1]: written(known.get(hole[1], "")) for hole in HOLE.finditer(text)}
+        unknown = [name for name, value in told.items() if value == display.MISSING]
         holds = verdict(evidence | dict.fromkeys(unknown)) if self.conclusive else None
         opening = _OPENING.match(text)[1]
         role = "abstract" if opening.startswith("## Abstract") else "prose"
         if role == "abstract":  # the title page has that heading
             text, opening = text.strip().removeprefix("## Abstract"), ""
         if holds is False:
-            wrong = ", ".join(failed(evidence))
+            wrong = ", ".join(name for name, claim in evidence.items() if verdict({name: claim}) is False)
             if self.strict:
                 raise FerlibError(f"the record does not support {wrong}; rewrite: {text.strip()[:60]} …")
             text = f"{opening}\n\n> These runs do not support what was concluded from the record ({wrong})."

@@ -25,10 +25,7 @@ def for_readers(notebooks: Sequence[NotebookNode]) -> None:
     Figures and tables get the numbers that they have in the report, references and citations become text
     and links. Sentences that code filled stand as text; of the calls that show figures and tables only their
     names are left, since captions stand below. What changes from run to run goes: times, log messages,
-    papermill's cell of parameters.
-
-    Args:
-        notebooks: All chapters in their order, as :func:`ferlib.report.pipeline.execute` left them.
+    papermill's cell of parameters. All chapters are given, in their order.
     """
     numbers = _numbers(notebooks)
     for notebook in notebooks:
@@ -122,16 +119,13 @@ def _sources() -> dict[str, tuple[str, str]]:
     """Return names and addresses of the sources by their keys, such as "Holm 1979" and "https://doi.org/…"."""
     file = Path(__file__).parent / "templates" / "references.bib"
     found = json.loads(pypandoc.convert_file(str(file), "csljson", format="bibtex"))
-    return {one["id"]: (f"{_authors(one)} {_year(one)}", _address(one)) for one in found}
+    return {one["id"]: (_name(one), _address(one)) for one in found}
 
 
-def _authors(source: dict) -> str:
+def _name(source: dict) -> str:
     names = [author.get("family") or author["literal"] for author in source["author"]]
-    return " and ".join(names) if len(names) <= 2 else f"{names[0]} et al."
-
-
-def _year(source: dict) -> int:
-    return source["issued"]["date-parts"][0][0]
+    authors = " and ".join(names) if len(names) <= 2 else f"{names[0]} et al."
+    return f"{authors} {source['issued']['date-parts'][0][0]}"
 
 
 def _address(source: dict) -> str:

@@ -10,7 +10,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -31,28 +31,19 @@ DPI = 200
 JPEG_QUALITY = 90
 """Of photographs, 0 to 100; at this one nobody sees a difference."""
 
+MISSING = "–"
+"""What is written for a value that these runs don't have."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBER = re.compile(r"[-−+±]?[\d,.]+(e[-+]?\d+)?(\s?[%×]| ?± ?[\d.]+)?")
-_MISSING = "–"
 _EMBEDDED = re.compile(r"data:image/png;base64,([^\"]*)")
 
 
 def save_figure(fig: Figure, name: str) -> Path:
-    """Save a figure as ``figs/<name>.svg``; the same figure gives the same bytes.
+    """Save a figure, cropped to what is drawn, as ``figs/<name>.svg``; the same figure gives the same bytes.
 
     Lines and letters stay lines, sharp at every size; photographs in it become JPEG.
-
-    Args:
-        fig: Figure to save, cropped to what is drawn.
-        name: File name without suffix: small letters, digits and underscores.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        FerlibError: If the name is of another form.
     """
-    _check_name(name)
     path = paths.figs() / f"{name}.svg"
     for image in fig.findobj(AxesImage):
         if image.get_interpolation() == "nearest":  # whoever shows it enlarges its own pixels as sharply
@@ -88,17 +79,15 @@ def figure(fig: Figure, name: str, *, caption: str, alt: str, width: str = "80%"
 
     Args:
         fig: Figure to show.
-        name: As for :func:`save_figure`; prose refers to it as ``@fig-<name, with dashes>``.
+        name: Small letters, digits and underscores; prose refers to it as ``@fig-<name, with dashes>``.
         caption: What the figure shows and what is to be seen in it, Markdown in one paragraph.
         alt: Description for readers who don't see it: kind of plot, axes, main values; plain text.
         width: Share of the text width, such as ``"80%"``.
 
     Raises:
-        FerlibError: If caption or alt text is empty, or the name or width is of another form.
+        FerlibError: If caption or alt text is empty, or the name is of another form.
     """
-    _check_text(name, caption=caption, alt=alt)
-    if not re.fullmatch(r"\d{1,3}%", width):
-        raise FerlibError(f"figure {name!r}: the width is a share of the text such as '80%', not {width!r}")
+    _check(name, caption=caption, alt=alt)
     picture = save_figure(fig, name).read_text(encoding="utf-8")
     facts = {"role": "figure", "label": _label("fig", name), "caption": caption, "alt": alt, "width": width}
     data = {"image/svg+xml": picture, "text/plain": f"<Figure {name}>"}
@@ -115,15 +104,14 @@ def table(
     Args:
         frame: The table. Columns of numbers stand on the right, all of a float column with the decimals
             its largest needs for three digits; missing values become a dash, underscores in headings blanks.
-        name: As for :func:`save_figure`; prose refers to it as ``@tbl-<name, with dashes>``.
+        name: As for :func:`figure`; prose refers to it as ``@tbl-<name, with dashes>``.
         caption: What the table shows and what is to be seen in it, Markdown in one paragraph.
         formats: Column or index name to format, such as ``"{:.1%}"``, ``",d"`` or a function of the value.
 
     Raises:
         FerlibError: If the caption is empty, the name is of another form, or a format names no column.
     """
-    _check_text(name, caption=caption)
-    _check_name(name)
+    _check(name, caption=caption)
     frame = frame.reset_index() if any(part is not None for part in frame.index.names) else frame
     frame = frame.set_axis([_heading(column) for column in frame.columns], axis="columns")
     formats = {_heading(column): form for column, form in (formats or {}).items()}
@@ -137,15 +125,8 @@ def table(
     show_markdown(f"**Table.** {caption}", {"role": "caption"})
 
 
-def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None:
-    """Say what a notebook's numbers were made from; its last cell.
-
-    Args:
-        dataset: The :class:`ferlib.data.fer2013.Dataset` that was used.
-        runs: The :class:`ferlib.train.record.Run` objects whose results are shown.
-        profile: Profile the notebook was asked for; None or ``"auto"`` takes the profiles of the runs.
-    """
-    runs = list(runs)
+def provenance(dataset, runs: Sequence = (), profile: str | None = None) -> None:
+    """Say what a notebook's numbers were made from; the profile counts where there are no runs."""
     profiles = sorted({run.profile for run in runs})
     if not profiles and profile not in (None, "auto"):
         profiles = [profile]
@@ -159,7 +140,16 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
         "hardware": machine.hardware(),
         "versions": machine.versions(),
         "commit": machine.commit(),
-        "runs": [_origin(run) for run in runs],
+        "runs": [
+            {
+                "experiment": run.experiment.id,
+                "seed": run.seed,
+                "profile": run.profile,
+                "origin": run.origin,
+                "device": run.result["device"],
+            }
+            for run in runs
+        ],
     }
     warning = "**Demo faces, not FER-2013: no number here is a finding.**\n\n" if dataset.is_demo else ""
     rows = {
@@ -174,23 +164,13 @@ def provenance(dataset, runs: Iterable = (), profile: str | None = None) -> None
 
 
 def show_markdown(markdown: str, facts: dict) -> None:
-    """Show Markdown.
-
-    Args:
-        markdown: What a notebook shows.
-        facts: What the report needs to know of it, ``role`` among them.
-    """
+    """Show Markdown, with what the report needs to know of it, its ``role`` among that."""
     display({"text/markdown": markdown, "text/plain": markdown}, metadata={"ferlib": facts}, raw=True)
 
 
-def _check_name(name: str) -> None:
+def _check(name: str, **texts: str) -> None:
     if not _NAME.fullmatch(name):
-        raise FerlibError(
-            f"{name!r} cannot name a figure or table: use small letters, digits and underscores"
-        )
-
-
-def _check_text(name: str, **texts: str) -> None:
+        raise FerlibError(f"{name!r} cannot name a figure or table: use a to z, digits and underscores")
     for kind, text in texts.items():
         if not text.strip():
             raise FerlibError(f"{name!r} has no {kind}: figures and tables must say what they show")
@@ -201,8 +181,7 @@ def _label(kind: str, name: str) -> str:
 
 
 def _heading(column) -> str:
-    parts = column if isinstance(column, tuple) else (column,)
-    return " ".join(str(part) for part in parts if str(part)).replace("_", " ")
+    return str(column).replace("_", " ")
 
 
 def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
@@ -220,7 +199,7 @@ def _as_html(frame: pd.DataFrame, formats: Mapping[str, str | Callable]) -> str:
 
 
 def _are_numbers(cells: list[str]) -> bool:
-    filled = [cell for cell in cells if cell not in ("", _MISSING)]
+    filled = [cell for cell in cells if cell not in ("", MISSING)]
     return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
 
 
@@ -240,18 +219,10 @@ def _default_format(values: pd.Series) -> str | Callable:
 
 def _formatted(value, form: str | Callable) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
-        return _MISSING
+        return MISSING
     if callable(form):
         return str(form(value))
     text = form.format(value) if "{" in form else format(value, form)
     if isinstance(value, str):
         return text
     return minus(text).replace("%", "\u00a0%")
-
-
-def _origin(run) -> dict:
-    """Return the few facts of a run that the report prints."""
-    kept = ("device", "backend", "commit", "date", "train_seconds")
-    facts = {name: run.result[name] for name in kept if name in run.result}
-    told = {"experiment": run.experiment.id, "seed": run.seed, "profile": run.profile, "origin": run.origin}
-    return told | {name: value if isinstance(value, str) else float(value) for name, value in facts.items()}

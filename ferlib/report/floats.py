@@ -34,12 +34,9 @@ _MARK = re.compile(r"^// (gap|chapter|end|float \S+)$\n?", re.M)
 
 @dataclass(frozen=True)
 class Float:
-    """A figure or table.
+    """A figure or table by its label, with what typst sets, and the first gap that it may stand in.
 
-    Attributes:
-        name: Its label.
-        code: What typst sets.
-        earliest: First gap that it may stand in: after its own place, and after the text first tells of it.
+    That is after its own place, and after the text first tells of it.
     """
 
     name: str
@@ -48,37 +45,24 @@ class Float:
 
     def at(self, scale: float, broken: bool = False) -> str:
         """Return what typst sets, at a factor on the width of a figure, or with a table that may break."""
-        code = (
-            self.code if scale == 1 else self.code.replace("#picture(", f"#picture(scale: {scale:.3f}, ", 1)
-        )
+        scaled = self.code.replace("#picture(", f"#picture(scale: {scale:.3f}, ", 1)
+        code = self.code if scale == 1 else scaled
         return code.replace("#tabular(", "#tabular(breakable: true, ", 1) if broken else code
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a figure or table goes.
-
-    Attributes:
-        gap: Its gap.
-        scale: Factor on its width.
-        broken: Whether it begins on one page and ends on another.
-        used: Points of the page that are used after it, if the plan is right.
-    """
+    """Where a figure or table goes."""
 
     gap: int
-    scale: float
-    broken: bool
-    used: float
+    scale: float  # of its width
+    broken: bool  # begins on one page and ends on another
+    used: float  # points of the page after it, if the plan is right
 
 
 @dataclass(frozen=True)
 class Document:
-    """A typst source, cut at its gaps.
-
-    Attributes:
-        texts: What stands before the first gap, between two and after the last.
-        floats: In the order of their numbers.
-    """
+    """A typst source, cut at its gaps: texts before the first, between two and after the last."""
 
     texts: Sequence[str]
     floats: Sequence[Float]
@@ -113,11 +97,7 @@ class Document:
 
 
 def read(marked: str) -> Document:
-    """Take floats out of a source in which ``report.lua`` has marked them, the gaps and the chapters.
-
-    Args:
-        marked: Typst source with lines ``// gap``, ``// chapter``, ``// float NAME`` and ``// end``.
-    """
+    """Take floats out of a source in which ``report.lua`` has marked them, the gaps and the chapters."""
     pieces = _MARK.split(marked)
     texts, origins, ends = [pieces[0]], [], []
     for mark, text in zip(pieces[1::2], pieces[2::2], strict=True):
@@ -142,13 +122,10 @@ def read(marked: str) -> Document:
 def plan(
     sized: Sequence[tuple[Float, float, float]], used: Sequence[float], start: int, page: float
 ) -> list[Place]:
-    """Return a place for each of some figures and tables, in their order.
+    """Return a place for each of some figures and tables, in their order and from a gap on, all in points.
 
-    Args:
-        sized: What is to be placed, with its height, points, as it is and at its smallest.
-        used: Of each gap, points of its page that are used when none of these is placed.
-        start: First gap to place anything in.
-        page: Points that a page has.
+    They come with their heights, as they are and at their smallest; `used` is what of its page is used at
+    each gap when none of them is placed.
     """
     places, now = [], used[start]
     for gap in range(start, len(used)):
@@ -179,10 +156,7 @@ def placed(document: Document, query: Callable[[str, str], list]) -> str:
     """Return the source with every figure and table in its place.
 
     What follows a figure moves, so a plan holds as far as typst sets it as planned; the rest is planned anew.
-
-    Args:
-        document: From `read`.
-        query: Sets a source and returns the values of all metadata under a label.
+    The query sets a source and returns the values of all metadata under a label.
     """
     floats = document.floats
     places: dict[str, Place] = {}

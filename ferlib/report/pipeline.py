@@ -16,14 +16,12 @@ from jupyter_client import AsyncKernelManager
 from ferlib import paths
 from ferlib.data import fer2013
 from ferlib.labels import FerlibError
-from ferlib.report import copies, document
-from ferlib.train.experiments import PROFILES
+from ferlib.report import copies, render
 from ferlib.words import printable
 
 _NOTICES = re.compile(
     r"^(?:[IWE]\d{4} .*\.cc:\d+\]|WARNING: All log messages before absl).*\n?", re.MULTILINE
 )
-
 
 _READ = (".py", ".json", ".npz", ".csv")
 """Files of the library, and of networks beside it, that chapters depend on."""
@@ -50,8 +48,6 @@ def build(
     Raises:
         FerlibError: If a notebook fails; its executed file is kept for reading.
     """
-    if profile not in ("auto", *PROFILES):
-        raise FerlibError(f"unknown profile {profile!r}; use one of auto, {', '.join(PROFILES)}")
     if profile == "quick":
         _separate_quick_folders()
     if fresh:
@@ -59,9 +55,7 @@ def build(
         if profile == "quick":
             shutil.rmtree(paths.runs(), ignore_errors=True)
     chapters = sources()
-    if source is not None:
-        os.environ["FERLIB_DATA"] = source
-    inputs, before = _inputs(profile, seeds), _serious_runs()
+    inputs, before = _inputs(source, profile, seeds), _serious_runs()
     executed = [
         _execute_if_needed(path, inputs + before, profile, seeds, f"[{i + 1}/{len(chapters)}]")
         for i, path in enumerate(chapters)
@@ -74,27 +68,13 @@ def build(
 
 
 def sources() -> list[Path]:
-    """Return the notebooks of the chapters, in their order.
-
-    Raises:
-        FerlibError: There are none.
-    """
+    """Return the notebooks of the chapters, in their order."""
     found = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise FerlibError(
             f"no notebooks in {paths.notebooks()}: run inside the project folder or set FERLIB_ROOT"
         )
     return found
-
-
-def address(dataset) -> str | None:
-    """Return what ``FERLIB_DATA`` must be for kernels to read the very same data.
-
-    That holds also where it came from a download or a relative path. None leaves the variable as it is.
-    """
-    if dataset.location is not None:
-        return str(dataset.location)
-    return "demo" if dataset.is_demo else None
 
 
 def _separate_quick_folders() -> None:
@@ -104,14 +84,14 @@ def _separate_quick_folders() -> None:
         os.environ[f"FERLIB_{name}"] = str(folder)
 
 
-def _inputs(profile: str, seeds: tuple[int, ...]) -> str:
+def _inputs(source: str | None, profile: str, seeds: tuple[int, ...]) -> str:
     """Digest what every notebook depends on, runs aside: library, data, record, network, profile, seeds."""
-    dataset = fer2013.load()
+    dataset = fer2013.load(source)
     where = f" ({dataset.location})" if dataset.location else ""
     print(printable(f"Data: {dataset.source}{where}"), file=sys.stderr)
     for note in dataset.notes:
         print(printable(f"Note: {note}"), file=sys.stderr)
-    os.environ |= {"FERLIB_DATA": told} if (told := address(dataset)) else {}
+    os.environ["FERLIB_DATA"] = str(dataset.location or "demo")  # also where it was downloaded
     digest = hashlib.sha256()
     settings = [os.environ.get("KERAS_BACKEND", ""), weights := os.environ.get("FERLIB_WEIGHTS", "")]
     for text in (dataset.fingerprint, profile, json.dumps(list(seeds)), *settings):
@@ -161,17 +141,9 @@ def _key_of(executed: Path) -> str | None:
 def execute(
     path: Path, target: Path, place: str, profile: str = "auto", seeds: tuple[int, ...] = (0,)
 ) -> None:
-    """Run one notebook with papermill, and tell on stderr how long it takes.
+    """Run one notebook with papermill, keep the result whatever happens, and tell how long it takes.
 
-    Args:
-        path: Notebook of a chapter.
-        target: Where the result is kept whatever happens.
-        place: Which chapter of how many it is, such as ``[1/10]``.
-        profile: As for `build`.
-        seeds: As for `build`.
-
-    Raises:
-        FerlibError: The notebook fails, or ends early.
+    It is said as ``[1/10]`` which chapter of how many it is; profile and seeds are those of `build`.
     """
     print(f"{place} {path.stem}", file=sys.stderr)
     start = time.perf_counter()
@@ -188,18 +160,20 @@ def execute(
                 extra_arguments=["--IPKernelApp.log_level=40"],  # no notice about the kernel's local sockets
                 kernel_manager_class=_kernel_manager(target.with_name("kernel.log")),
             )
-        except papermill.PapermillExecutionError as error:
-            os.replace(working, target)
-            failed = f"{path.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
-            raise FerlibError(failed) from None
-        except Exception as error:  # such as of a dead kernel: nothing was executed to the end
+        except Exception as error:
             if getattr(error, "errno", None) in paths.NO_ROOM:
                 raise
             if working.exists():
                 os.replace(working, target)
-            raise FerlibError(f"{path.name} could not be executed to its end: {error}") from error
-    if unfinished := document.unfinished_cells(nbformat.read(target, 4)):
-        raise FerlibError(f"{path.name} stopped early: cell {unfinished[0] + 1} did not complete")
+            why = f"could not be executed to its end: {error}"  # such as of a dead kernel
+            if isinstance(error, papermill.PapermillExecutionError):
+                why = f"failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+            raise FerlibError(f"{path.name} {why}") from None
+    # A cell that exits ends the kernel cleanly, which papermill takes for success.
+    cells = nbformat.read(target, 4).cells
+    completed = [cell.metadata["papermill"]["status"] == "completed" for cell in cells]
+    if not all(completed):
+        raise FerlibError(f"{path.name} stopped early: cell {completed.index(False) + 1} did not complete")
     print(f"{place} {path.stem} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
@@ -254,28 +228,20 @@ def _kernel_manager(log: Path) -> type:
 
 
 def _render_if_needed(executed: list[Path]) -> tuple[Path, Path]:
-    """Render both reports unless they were made from these very notebooks and templates."""
+    """Render both reports unless they were made from these very notebooks, templates and title page."""
     html, pdf = paths.reports() / "report.html", paths.reports() / "report.pdf"
-    stamp = paths.executed() / "rendered.json"
-    key = json.dumps({"key": _render_key(executed)}).encode()
+    meta, stamp = paths.root() / "reports" / "meta.yaml", paths.executed() / "rendered.json"
+    digest = hashlib.sha256()
+    for path in (*executed, *sorted(render.TEMPLATES.iterdir()), meta):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    key = json.dumps({"key": digest.hexdigest()}).encode()
     if html.exists() and pdf.exists() and stamp.exists() and stamp.read_bytes() == key:
         print(f"Up to date: {html} and {pdf}", file=sys.stderr)
         return html, pdf
-    from ferlib.report import render
-
     start = time.perf_counter()
     print("Rendering HTML and PDF", file=sys.stderr)
-    html, pdf = render.render(executed, paths.reports(), meta=paths.root() / "reports" / "meta.yaml")
+    render.render(executed, paths.reports(), meta)
     with paths.written_atomically(stamp) as temporary:
         temporary.write_bytes(key)
     print(f"Wrote {html} and {pdf} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return html, pdf
-
-
-def _render_key(executed: list[Path]) -> str:
-    """Digest the executed notebooks, the templates and the title page's configuration."""
-    digest = hashlib.sha256()
-    templates = sorted((Path(__file__).parent / "templates").iterdir())
-    for path in (*executed, *templates, paths.root() / "reports" / "meta.yaml"):
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()

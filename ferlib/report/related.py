@@ -49,14 +49,11 @@ def table(**blocks: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(figures: pd.DataFrame) -> dict[str, int]:
-    """Count by what rules published figures of networks were measured.
-
-    Args:
-        figures: From `published`.
+    """Count by what rules figures from `published` were measured, those of networks only.
 
     Returns:
-        ``all`` figures of networks; those that rest on several trainings (``repeated``); those whose test
-        images also chose the epoch or the members (``own``).
+        ``all`` figures; those that rest on several trainings (``repeated``); those whose test images also
+        chose the epoch or the members (``own``).
     """
     networks = figures[figures["method"] != "people"]
     own = networks["chosen_on"] == networks["split"]
@@ -65,21 +62,13 @@ def counts(figures: pd.DataFrame) -> dict[str, int]:
 
 
 def alone(figures: pd.DataFrame) -> float:
-    """Return the best figure that stands of a single network that had no other data, in percent.
-
-    Args:
-        figures: From `published`.
-    """
+    """Return the best accuracy from `published` that stands of one network without other data, in percent."""
     stands = (figures["verdict"] == "stands") & (figures["other_data"] == "none")
     return figures["accuracy"][stands & (figures["networks"] == 1)].astype(float).max()
 
 
 def reported() -> dict[str, dict]:
-    """Return what course reports claim of the rows that stand for their networks, by row.
-
-    Returns:
-        Row to its ``accuracy`` (0..1, or None) and ``note``.
-    """
+    """Return what course reports claim, by row: ``accuracy`` (0..1, or None) and ``note``."""
     told = {id: row for id, row in EXPERIMENTS.items() if row.reported or row.reported_note}
     return {id: {"accuracy": row.reported, "note": row.reported_note} for id, row in told.items()}
 

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -45,11 +46,11 @@ def chapters(dataset) -> pd.DataFrame:
         ``same`` (bool). ``difference`` is missing where a chapter fails or has no copy.
     """
     sources, again, failed = pipeline.sources(), {}, {}
-    with paths.scratch() as folder, _apart(folder, pipeline.address(dataset)):
+    with paths.scratch() as folder, _apart(folder, dataset):
         for number, path in enumerate(sources, 1):
             try:
                 pipeline.execute(path, folder / path.name, f"[{number}/{len(sources)}]")
-                again[path.name] = _read(folder / path.name)
+                again[path.name] = nbformat.read(folder / path.name, 4)
             except FerlibError as error:
                 failed[path.name] = error
     copies.for_readers(list(again.values()))
@@ -58,43 +59,27 @@ def chapters(dataset) -> pd.DataFrame:
         try:
             if path.name in failed:
                 raise failed[path.name]
-            told = compare(again[path.name], _read(paths.reports() / "notebooks" / path.name))
-        except FerlibError as error:
+            copy = nbformat.read(paths.reports() / "notebooks" / path.name, 4)
+            told = compare(again[path.name], copy)
+        except (FerlibError, OSError, ValueError) as error:  # ValueError: it is damaged
             told = 0, np.nan, shorten(str(error), 150), False
         rows.append((f"chapter {path.stem}", *told))
     return pd.DataFrame(rows, columns=["what", "figures", "difference", "of", "same"])
 
 
-def _read(path: Path) -> nbformat.NotebookNode:
-    try:
-        return nbformat.read(path, 4)
-    except (OSError, ValueError) as error:
-        raise FerlibError(f"{path} can't be read: {type(error).__name__}") from error
-
-
 @contextmanager
-def _apart(folder: Path, data: str | None) -> Iterator[None]:
+def _apart(folder: Path, dataset) -> Iterator[None]:
     """Let kernels write below a folder, find no runs but the record's, and no GPU, which would train anew.
 
     They compute as the chapters do, whatever network and backend the shell names.
     """
     settings = {f"FERLIB_{name}": str(folder / name.lower()) for name in ("REPORTS", "FIGS", "RUNS")}
     settings |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-    settings |= {"FERLIB_DATA": data} if data else {}
-    settings |= {"FERLIB_WEIGHTS": None, "KERAS_BACKEND": None}
-    before = {name: os.environ.get(name) for name in settings}
-    _set(settings)
-    try:
+    settings["FERLIB_DATA"] = str(dataset.location or "demo")
+    with mock.patch.dict(os.environ, settings):
+        for chosen in ("FERLIB_WEIGHTS", "KERAS_BACKEND"):
+            os.environ.pop(chosen, None)
         yield
-    finally:
-        _set(before)
-
-
-def _set(settings: Mapping[str, str | None]) -> None:
-    """Give variables of the environment values, or remove them."""
-    for name, value in settings.items():
-        os.environ.pop(name, None)
-        os.environ |= {} if value is None else {name: value}
 
 
 @dataclass(frozen=True)
@@ -115,15 +100,11 @@ class _Shown:
 
 
 def compare(again, copy) -> tuple[int, float, str, bool]:
-    """Compare what two executed notebooks show.
-
-    Args:
-        again: The notebook as it is now.
-        copy: What it is held against.
+    """Compare what an executed notebook shows with what its copy does.
 
     Returns:
-        How many numbers `again` shows, the largest difference of one among cells of the same words, where
-        that is and which words differ first, and whether all is the same.
+        How many numbers it shows, the largest difference of one among cells of the same words, where that is
+        and which words differ first, and whether all is the same.
     """
     now, then = _shown(again), _shown(copy)
     figures, largest, where, words = 0, 0.0, "", ""

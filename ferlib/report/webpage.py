@@ -41,22 +41,13 @@ _PRINT_ONLY = (_SANS / "SourceSansPro-Bold.ttf", _SANS / "SourceSansPro-Semibold
 
 
 def copy_fonts(folder: Path) -> None:
-    """Copy the font files that typst needs, and no other cut of the same families.
-
-    Args:
-        folder: Existing folder.
-    """
+    """Copy the font files that typst needs, and no other cut of the same families."""
     for path in (*_FACES.values(), *_PRINT_ONLY):
         shutil.copyfile(path, folder / path.name)
 
 
 def font_faces(text: Iterable[str], formulas: Iterable[str]) -> str:
-    """Return ``@font-face`` rules with embedded fonts.
-
-    Args:
-        text: Characters of the text; they are looked up in Source Sans Pro.
-        formulas: Characters of the formulas; they are looked up in STIX Two Math.
-    """
+    """Return ``@font-face`` rules that embed Source Sans Pro for text and STIX Two Math for formulas."""
     characters = {
         "Source Sans Pro": frozenset(text) | _KEYBOARD,
         "STIX Two Math": frozenset(_with_italics(set(formulas))),
@@ -103,12 +94,7 @@ _PAINT = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
 
 
 def finished(html: str, folder: Path) -> str:
-    """Return a page that stands on its own.
-
-    Args:
-        html: From pandoc, with an empty style sheet and a policy to fill.
-        folder: Where its pictures lie.
-    """
+    """Return pandoc's page, whose pictures lie in a folder, as one that stands on its own."""
     for mark, plain in {"\u0302": "^", "\u0303": "~"}.items():  # which browsers stretch into arcs
         unstretched = f'<mo accent="true" stretchy="false">{plain}</mo>'
         html = html.replace(f'<mo accent="true">{mark}</mo>', unstretched)
@@ -136,11 +122,7 @@ def finished(html: str, folder: Path) -> str:
 
 
 def for_dark_screens(svg: str) -> str:
-    """Add to a drawing how it looks on a dark screen: light on dark, hues kept, photographs as they are.
-
-    Args:
-        svg: As matplotlib writes it, with each colour in a ``style`` attribute.
-    """
+    """Add to a drawing how a dark screen shows it: light on dark, hues kept, photographs as they are."""
     rules = {
         f'[style*="{kind}: {colour}"]{{{kind}:{_on_dark(colour)}!important}}'
         for kind, colour in _PAINT.findall(svg)

@@ -92,6 +92,11 @@ local function known_references(doc)
   return known
 end
 
+-- An environment such as align without dollars around it, which Jupyter renders.
+local function bare_formula(raw)
+  if raw.format == 'tex' then return pandoc.Math('DisplayMath', raw.text) end
+end
+
 local function link_references(doc)
   -- pandoc.utils.references lists only the cited entries that the bibliography has.
   local known = known_references(doc)
@@ -120,6 +125,8 @@ local function link_references(doc)
       end
       return link
     end,
+    RawInline = bare_formula,
+    RawBlock = function(raw) return bare_formula(raw) and pandoc.Para { bare_formula(raw) } end,
     Image = function(image)
       fail('the picture ' .. image.src .. ' stands in the text; show it through report.figure')
     end,
