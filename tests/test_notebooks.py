@@ -81,6 +81,9 @@ def test_prose_is_collapsed_and_code_is_code(notebook):
     for cell in code_cells(notebook):
         hidden = bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
         assert hidden == bool(prose_calls(cell)), cell.source
+    shown = [cell.source for cell in code_cells(notebook) if not prose_calls(cell)]
+    said = sum(len(text) for source in shown for text in strings_in(source))
+    assert said < 0.2 * sum(map(len, shown))
 
 
 def test_holes_have_values_that_the_chapter_names(notebook):
