@@ -72,11 +72,6 @@ def test_a_film_is_a_table_with_the_same_number_for_one_person(tmp_path, network
     assert table["x"].is_monotonic_increasing
 
 
-def test_an_emotion_below_the_least_is_unsure(network, photo):
-    face = ferlib.predict(photo, model=network)[0]
-    assert face.said(face.confidence) == "angry" and face.said(face.confidence + 1e-6) == "unsure"
-
-
 def test_without_pandas_one_learns_what_to_install():
     code = """
 import sys
@@ -100,11 +95,6 @@ def test_the_network_says_what_it_is(tmp_path):
     assert "69.1% by ten people" in told and "68.8% by its labels" in told
     del source["crowd_accuracy"]
     assert "people" not in repr(load_model(scenes.write_network(tmp_path / "one", source=source)))
-
-
-def test_the_module_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "ferlib", "--version"], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout == f"ferlib {ferlib.__version__}\n"
 
 
 def test_a_table_without_faces_has_the_columns_of_one_with_faces(network, photo):

@@ -94,8 +94,8 @@ def test_this_computer_has_its_usual_names(page, host):
     assert asked(page, Host=host) == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", "192.168.0.7:{port}", ""])
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "state"), ("POST", "stop")])
+@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(("method", "path"), [("GET", "state"), ("POST", "stop")])
 def test_other_names_are_refused(page, host, method, path):
     """A name of somebody else's that leads to 127.0.0.1 would make the page theirs."""
     assert asked(page, method, path, Host=host) == 403 and not page.stopped.is_set()
@@ -163,16 +163,6 @@ def test_who_asks_nothing_is_left(page, monkeypatch):
     assert fetch(page.address)
 
 
-def test_the_hundredth_client_sees_it_too(showing):
-    page, shown = showing
-    clients = [watch(page) for _ in range(99)]
-    assert until(lambda: page._viewers == 99)
-    assert another_sees_what_comes_next(page, shown)
-    for client in clients:
-        client.close()
-    assert until(lambda: page._viewers == 0)
-
-
 def test_clients_that_leave_are_no_news(showing, capsys):
     page, _ = showing
     for path in ("", "state", "stream"):
@@ -184,13 +174,6 @@ def test_clients_that_leave_are_no_news(showing, capsys):
     assert first_picture(page.address).shape == VIEW.shape
     assert until(lambda: page._viewers == 0)
     assert capsys.readouterr().err == ""
-
-
-def test_other_trouble_is_news(page, capsys, monkeypatch):
-    monkeypatch.setattr(pages.json, "dumps", lambda _: 1 / 0)
-    with pytest.raises(http.client.RemoteDisconnected):
-        fetch(f"{page.address}state")
-    assert until(lambda: "ZeroDivisionError" in capsys.readouterr().err)
 
 
 def test_the_page_knows_the_shape_of_the_view_so_that_a_tall_one_fits_the_window(page):

@@ -1,5 +1,4 @@
 import json
-import socket
 import threading
 import time
 
@@ -131,14 +130,10 @@ def test_a_camera_that_sends_nothing_gets_a_sentence(tmp_path, network, plug_in,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in, monkeypatch):
+def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in):
     plug_in(Camera(opened=False))
-    monkeypatch.setattr(webcam.sys, "platform", "linux")
-    with pytest.raises(FerlibError, match="there is no camera 77: plug one in"):
+    with pytest.raises(FerlibError, match="camera 77 cannot be opened: it is missing"):
         webcam.webcam(77, model=network)
-    monkeypatch.setattr(webcam.sys, "platform", "darwin")
-    with pytest.raises(FerlibError, match="camera 0 cannot be opened: .*used by another program"):
-        webcam.webcam(0, model=network)
     with pytest.raises(FerlibError, match="rtsp://nowhere/1: nothing can be read from this address"):
         webcam.webcam(source="rtsp://nowhere/1", model=network)
 
@@ -154,25 +149,6 @@ def test_a_slow_view_always_gets_the_newest_picture():
         time.sleep(0.1)
     pictures.close()
     assert min(np.diff(seen)) >= 5 and camera.released.wait(5)
-
-
-def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
-    moments, rates = iter(np.cumsum([0.099, 0.001] * 60)), []
-    monkeypatch.setattr(webcam.time, "perf_counter", lambda: next(moments))
-
-    class Nobody:
-        def update(self, image, seconds):
-            return []
-
-    class Screen:
-        stopped = threading.Event()
-
-        def show(self, view, people, rate):
-            rates.append(rate)
-
-    with webcam.tqdm(disable=True) as bar:
-        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), None, bar) == (120, None)
-    assert rates[0] == 0 and rates[-1] == pytest.approx(20, rel=0.15), "120 pictures in six seconds"
 
 
 # --- the page ---------------------------------------------------------------------------------------
@@ -210,18 +186,6 @@ def test_the_page_says_why_the_view_ended(network, plug_in, monkeypatch):
     with pytest.raises(FerlibError):
         webcam.webcam(model=network)
     assert ends == ["camera 0 sends no more pictures: it was unplugged or switched off."]
-
-
-def test_no_page_stays_open_where_nothing_can_be_recorded(tmp_path, network, plug_in):
-    plug_in(Camera())
-    (tmp_path / "file").write_text("in the way")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(FerlibError, match="cannot be written"):
-        webcam.webcam(port=port, record=tmp_path / "file" / "out.mp4", model=network)
-    with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_file_on_the_page_keeps_its_own_time(network, film, opened):
