@@ -256,19 +256,16 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2
     # The corners of a turned square reach at most so far outside of it.
     reach = round(0.25 * side) + 1 if abs(tilt) >= LEVEL_FROM else 0
-    cut = _cut(picture, round(x) - reach, round(y) - reach, max(1, round(side)) + 2 * reach)
+    start, length = (round(y) - reach, round(x) - reach), max(1, round(side)) + 2 * reach
+    cut = picture
+    for axis in (0, 1):  # what lies outside repeats the edge
+        cut = cut.take(np.arange(start[axis], start[axis] + length), axis, mode="clip")
     if reach:
         turn = cv2.getRotationMatrix2D(((len(cut) - 1) / 2,) * 2, tilt, 1)
         cut = cv2.warpAffine(cut, turn, cut.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         cut = cut[reach:-reach, reach:-reach]
     method = cv2.INTER_AREA if len(cut) > IMAGE_SIZE else cv2.INTER_LINEAR
     return cv2.resize(cut, (IMAGE_SIZE, IMAGE_SIZE), interpolation=method)
-
-
-def _cut(picture: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
-    rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
-    columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
-    return picture[np.ix_(rows, columns)]
 
 
 def has_face(image: np.ndarray) -> bool:

@@ -107,18 +107,14 @@ def test_tight_crops_hold_faces_and_noise_holds_none():
     rng = np.random.default_rng
     drawn = [demo.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
     assert np.mean([faces.has_face(face) for face in drawn]) > 0.8
+    halves = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in drawn[:35]]
+    framed = [cv2.copyMakeBorder(half, 8, 8, 8, 8, cv2.BORDER_REPLICATE) for half in halves]
+    assert np.mean([faces.has_face(face) for face in framed]) > 0.7
     assert faces.has_face(drawn[0][..., np.newaxis]) == faces.has_face(drawn[0])
     assert not any(faces.has_face(np.full((48, 48), grey, np.uint8)) for grey in (0, 10, 128, 255))
     noise = [cv2.GaussianBlur(rng(n).normal(128, 60, (48, 48)), (0, 0), 1 + n % 3) for n in range(30)]
     found = [faces.has_face(np.clip(image, 0, 255).astype(np.uint8)) for image in noise]
     assert sum(found) <= 1
-
-
-def test_a_face_that_fills_but_half_of_a_tight_crop_is_found_too():
-    drawn = [demo.face(n % len(CLASSES), np.random.default_rng([2, n])) for n in range(35)]
-    small = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in drawn]
-    framed = [cv2.copyMakeBorder(face, 8, 8, 8, 8, cv2.BORDER_REPLICATE) for face in small]
-    assert np.mean([faces.has_face(face) for face in framed]) > 0.7
 
 
 # --- the two detectors -------------------------------------------------------------------------------

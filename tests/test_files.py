@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -218,12 +219,13 @@ def test_bad_files_among_good_ones_cost_one_line_each(predict, capsys):
     assert sum(path.is_file() for path in Path("out").rglob("*")) == 92
 
 
-def test_a_video_that_stops_keeps_its_rows_and_leaves_no_copy(here, predict, couple, capsys):
+def test_a_video_that_stops_keeps_its_rows_and_leaves_no_copy(here, predict, couple, capfd):
     cut = scenes.video(here / "cut.avi", [couple] * 40, codec="MJPG")
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     summary, found, _ = predict(cut, out="out")
     assert (summary.files, summary.failed) == (0, 1) and 15 <= len(found) < 40
-    assert "stops after frame" in capsys.readouterr().err
+    (told,) = capfd.readouterr().err.splitlines()  # the decoder itself stays silent
+    assert re.search(r"cut.avi: damaged, it stops after frame \d+ of 40", told)
     assert not list(Path("out").iterdir())
 
 
@@ -446,31 +448,12 @@ def test_links_that_lead_nowhere_or_up_again_stop_nothing(here, predict):
 
 
 def test_results_go_where_links_lead(here, network):
-    results = {"csv_file": "a.csv", "json_file": "a.jsonl", "summary_file": "s.csv", "out": "out"}
-    names = ("a.csv", "a.jsonl", "s.csv", "out/couple.png")
-    for folder in ("links/out", "real/out"):
-        Path(folder).mkdir(parents=True)
-    for name in names:
+    for folder in ("links", "real"):
+        Path(folder).mkdir()
+    for name in ("a.csv", "s.csv", "couple.png"):
         Path("links", name).symlink_to(here / "real" / name)
     Path("real/a.csv").write_text("of an earlier call")
-    results = {option: f"links/{name}" for option, name in results.items()}
+    results = {"csv_file": "links/a.csv", "summary_file": "links/s.csv", "out": "links"}
     files.predict_files(["couple.png"], model=network, **results)
-    assert all(Path("links", name).is_symlink() and Path("real", name).stat().st_size for name in names)
+    assert all(path.is_symlink() and path.stat().st_size for path in Path("links").iterdir())
     assert len(rows("real/a.csv")) == 2
-
-
-def test_frames_are_let_go(here, predict, monkeypatch):
-    alive, most = set(), []
-
-    class Counted(media.Frame):
-        def __init__(self, *values, **named):
-            super().__init__(*values, **named)
-            alive.add(id(self))
-            most.append(len(alive))
-
-        def __del__(self):
-            alive.discard(id(self))
-
-    monkeypatch.setattr(video, "Frame", Counted)
-    predict(scenes.video(here / "film.mp4", [BLANK] * 200), out="out")
-    assert len(most) == 200 and max(most) <= 4

@@ -130,22 +130,6 @@ def test_a_video_is_read_in_order_with_its_times(film):
     assert frames[49].image.mean() - frames[0].image.mean() == pytest.approx(98, abs=3)
 
 
-def test_unwanted_frames_are_marked_or_skipped(film):
-    marked = [frame.index for frame in videos.Video(film).read(20) if frame.wanted]
-    skipped = [frame.index for frame in videos.Video(film).read(20, all_frames=False)]
-    assert marked == skipped == [0, 20, 40]
-
-
-def test_a_video_that_stops_in_the_middle_says_where(film, tmp_path, capfd):
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    seen = []
-    with pytest.raises(FerlibError, match=r"cut.avi: damaged, it stops after frame \d+ of 50"):
-        seen.extend(videos.Video(cut).read())
-    assert 15 < len(seen) < 35
-    assert capfd.readouterr().err == ""
-
-
 @pytest.mark.parametrize(
     ("name", "contents", "sentence"),
     [

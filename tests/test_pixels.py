@@ -53,6 +53,7 @@ KINDS = {
     "Pillow turned by EXIF": turned,
     "bytes of a PNG": lambda: encoded(".png"),
     "bytearray": lambda: bytearray(encoded(".bmp")),
+    "memoryview": lambda: memoryview(encoded(".png")),
 }
 
 

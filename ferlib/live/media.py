@@ -74,11 +74,7 @@ def is_video(path: Path) -> bool:
 
 
 def read_photo(path: Path) -> Frame:
-    """Decode a photo, upright as its EXIF data says, in 8 bits and colour whatever the file holds.
-
-    Raises:
-        FerlibError: If the file is missing, empty, cut off or not an image.
-    """
+    """Decode a photo, upright as its EXIF data says, in 8 bits and colour whatever the file holds."""
     if os.path.isdir(path):
         raise FerlibError(f"{path}: a folder; pass the photos in it, or run ferlib predict {path}")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -187,9 +183,7 @@ def write_photo(target: Path, image: np.ndarray) -> None:
 def copy_written(target: Path) -> Iterator[Path]:
     """Yield where to write an annotated copy, which appears under its name when it is whole.
 
-    Raises:
-        FerlibError: It cannot be stored.
-        OSError: Nothing else could be stored there either: the disk is full or read-only.
+    An OSError says that nothing else could be stored there either, a `FerlibError` that this one cannot.
     """
     try:
         with written_atomically(target) as temporary:

@@ -35,12 +35,7 @@ class Page:
 
     It listens on 127.0.0.1 only, its address contains a random word, and requests under another name or from
     another page are refused, so that neither other computers nor other users or pages of this one can watch.
-
-    Attributes:
-        address: What to open in a browser.
-        stopped: Set when somebody presses q or the button on the page.
-        path: The part of the address behind the port, which nobody can guess.
-        state: What the page is told: faces, rate, and width / height of the view; or why it stopped.
+    It is stopped when somebody presses q or the button on it; its state is what the browser is told.
     """
 
     def __init__(self, port: int = 0):

@@ -186,11 +186,9 @@ def follow(
     detector: str = DETECTORS[0],
     roi: tuple[int, int, int, int] | None = None,
 ) -> Iterator[tuple[Frame, Faces]]:
-    """Follow faces through a film; once seen twice, a face counts from its first sighting on.
+    """Yield frames with their faces, the largest first, boxes in pixels of the whole frame.
 
-    Yields:
-        Each frame with its faces, the largest first, boxes in pixels of the whole frame; a frame that is not
-        wanted has the faces of the one before.
+    Once seen twice, a face counts from its first sighting on; unwanted frames have the faces of those before.
     """
     tracker, waiting, people = Tracker(network, detector), [], Faces()
     for frame in frames:

@@ -34,7 +34,6 @@ class Video:
     """A video file that is read frame by frame, so that its length costs no memory.
 
     Attributes:
-        path: The file.
         frames: About how many frames it has, as its header announces; 0 if it doesn't say.
         rate: Frames a second; of a copy, where frames come irregularly.
         irregular: Whether they do: frames then have to be shown at their times, not one after the other.
