@@ -73,6 +73,12 @@ def test_labels_of_a_large_photo_leave_the_eyes_free():
         assert marked[y - 60 : y, x : x + width].mean() > 0.5, "the label is above"
 
 
+def test_a_small_picture_shows_the_whole_label():
+    picture = np.full((60, 60, 3), 128, np.uint8)
+    drawn = draw.annotated(picture, [person((5, 5, 40, 45), "surprise", 1.0)])
+    assert (drawn.min(axis=2) > 190).any() and drawn.shape == picture.shape
+
+
 def test_numbers_are_written_where_there_are_several_faces():
     plain = [person((100, 200, 90, 90)), person((300, 200, 90, 90))]
     numbered = [replace(face, number=n) for n, face in enumerate(plain, 1)]

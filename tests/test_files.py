@@ -457,3 +457,11 @@ def test_results_go_where_links_lead(here, network):
     files.predict_files(["couple.png"], model=network, **results)
     assert all(path.is_symlink() and path.stat().st_size for path in Path("links").iterdir())
     assert len(rows("real/a.csv")) == 2
+
+
+def test_tildes_in_names_are_homes_or_nothing_special(here, network, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(here))
+    cv2.imwrite("~tmp.jpg", BLANK)
+    files.predict_files(["~tmp.jpg", "~/~tmp.jpg"], csv_file="~/a.csv", out="~/out", model=network)
+    assert len(rows("a.csv")) == 1 and Path("out", "~tmp.jpg").is_file()

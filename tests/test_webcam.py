@@ -155,6 +155,25 @@ def test_a_slow_view_always_gets_the_newest_picture():
     assert min(np.diff(seen)) >= 5 and camera.released.wait(5)
 
 
+def test_the_rate_holds_for_pictures_that_come_in_bursts(monkeypatch):
+    moments, rates = iter(np.cumsum([0.099, 0.001] * 60)), []
+    monkeypatch.setattr(webcam.time, "perf_counter", lambda: next(moments))
+
+    class Nobody:
+        def update(self, image, seconds):
+            return []
+
+    class Screen:
+        stopped = threading.Event()
+
+        def show(self, view, people, rate):
+            rates.append(rate)
+
+    with webcam.tqdm(disable=True) as bar:
+        assert webcam._run([(PICTURE, 0.0)] * 120, Nobody(), Screen(), None, bar) == (120, None)
+    assert rates[0] == 0 and rates[-1] == pytest.approx(20, rel=0.15), "120 pictures in six seconds"
+
+
 # --- the page ---------------------------------------------------------------------------------------
 
 
