@@ -5,8 +5,8 @@ Two detectors look for them: YuNet, a small network, and the Haar cascade of the
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -42,7 +42,7 @@ HAAR_STEP, HAAR_NEIGHBOURS = 1.1, 5
 """Haar search: ratio of successive face sizes, and overlapping hits that make a face."""
 
 KEPT_SIZES = 8
-"""Picture sizes for which a thread keeps a YuNet; changing the size of one costs more than a search."""
+"""Picture sizes for which YuNets are kept; changing the size of one costs more than a search."""
 
 
 class Found(NamedTuple):
@@ -78,7 +78,7 @@ def _by_yunet(picture: np.ndarray, least: float, score: float) -> Found:
     Source: Wu, Peng and Yu 2023, YuNet: a tiny millisecond-level face detector.
     """
     colour = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
-    found = _yunet(colour.shape[1::-1]).detect(colour)[1]
+    found = _yunet(colour.shape[1::-1], threading.get_ident()).detect(colour)[1]
     if found is None:
         return NOBODY
     found = found[(found[:, 2] >= least) & (found[:, 14] >= score)].astype(np.float64)
@@ -89,36 +89,26 @@ def _by_yunet(picture: np.ndarray, least: float, score: float) -> Found:
 def _by_haar(grey: np.ndarray, least: float) -> Found:
     """Find upright, frontal faces of a width, without tilts. Source: Viola and Jones 2001."""
     size = (max(1, round(least)),) * 2
-    boxes = _cascade().detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
+    cascade = _cascade(threading.get_ident())
+    boxes = cascade.detectMultiScale(cv2.equalizeHist(grey), HAAR_STEP, HAAR_NEIGHBOURS, minSize=size)
     return Found(np.asarray(boxes, "float64").reshape(-1, 4), np.zeros(len(boxes)))
 
 
-_of_thread = threading.local()
+@lru_cache
+def _cascade(thread: int) -> "cv2.CascadeClassifier":
+    """Return a thread's Haar cascade, for a search keeps its state in it."""
+    path = os.path.join(cv2.data.haarcascades, "haarcascade_frontalface_default.xml")
+    return cv2.CascadeClassifier(path)
 
 
-def _cascade() -> "cv2.CascadeClassifier":
-    """Return this thread's Haar cascade, for a search keeps its state in it."""
-    if not hasattr(_of_thread, "cascade"):
-        if not hasattr(cv2, "CascadeClassifier"):
-            raise FerlibError(f"OpenCV {cv2.__version__} has no Haar cascades: install one below version 5")
-        path = os.path.join(cv2.data.haarcascades, "haarcascade_frontalface_default.xml")
-        _of_thread.cascade = cv2.CascadeClassifier(path)
-    return _of_thread.cascade
-
-
-def _yunet(size: tuple[int, int]) -> "cv2.FaceDetectorYN":
-    """Return this thread's YuNet for pictures of a size; those used least lately are dropped."""
-    kept = _of_thread.__dict__.setdefault("yunets", OrderedDict())
-    if size not in kept:
-        path = paths.PACKAGE / "weights" / YUNET_FILE
-        try:
-            kept[size] = cv2.FaceDetectorYN.create(str(path), "", size, YUNET_KNOWN, YUNET_OVERLAP)
-        except cv2.error as error:
-            raise FerlibError(f"{path} cannot be read ({error.err}): reinstall ferlib") from None
-        if len(kept) > KEPT_SIZES:
-            kept.popitem(last=False)
-    kept.move_to_end(size)
-    return kept[size]
+@lru_cache(maxsize=KEPT_SIZES)
+def _yunet(size: tuple[int, int], thread: int) -> "cv2.FaceDetectorYN":
+    """Return a thread's YuNet for pictures of a size."""
+    path = paths.PACKAGE / "weights" / YUNET_FILE
+    try:
+        return cv2.FaceDetectorYN.create(str(path), "", size, YUNET_KNOWN, YUNET_OVERLAP)
+    except cv2.error as error:
+        raise FerlibError(f"{path} cannot be read ({error.err}): reinstall ferlib") from None
 
 
 MARGIN = 0.0
@@ -266,19 +256,16 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float = MARGIN, tilt: float
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2
     # The corners of a turned square reach at most so far outside of it.
     reach = round(0.25 * side) + 1 if abs(tilt) >= LEVEL_FROM else 0
-    cut = _cut(picture, round(x) - reach, round(y) - reach, max(1, round(side)) + 2 * reach)
+    start, length = (round(y) - reach, round(x) - reach), max(1, round(side)) + 2 * reach
+    cut = picture
+    for axis in (0, 1):  # what lies outside repeats the edge
+        cut = cut.take(np.arange(start[axis], start[axis] + length), axis, mode="clip")
     if reach:
         turn = cv2.getRotationMatrix2D(((len(cut) - 1) / 2,) * 2, tilt, 1)
         cut = cv2.warpAffine(cut, turn, cut.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         cut = cut[reach:-reach, reach:-reach]
     method = cv2.INTER_AREA if len(cut) > IMAGE_SIZE else cv2.INTER_LINEAR
     return cv2.resize(cut, (IMAGE_SIZE, IMAGE_SIZE), interpolation=method)
-
-
-def _cut(picture: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
-    rows = np.clip(np.arange(y, y + side), 0, picture.shape[0] - 1)
-    columns = np.clip(np.arange(x, x + side), 0, picture.shape[1] - 1)
-    return picture[np.ix_(rows, columns)]
 
 
 def has_face(image: np.ndarray) -> bool:
@@ -293,10 +280,11 @@ def has_face(image: np.ndarray) -> bool:
     enlarged = cv2.resize(as_grey(image), None, fx=_TIGHT_ENLARGED, fy=_TIGHT_ENLARGED)
     pad = round(_TIGHT_PADDING * enlarged.shape[0])
     framed = cv2.copyMakeBorder(enlarged, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    cascade = _cascade(threading.get_ident())
     # Large faces first, for that is the smaller part of the work, and in most images it is enough.
     for least in (2 * _TIGHT_SMALLEST, _TIGHT_SMALLEST):
         size = (round(least * _TIGHT_ENLARGED),) * 2
-        if len(_cascade().detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
+        if len(cascade.detectMultiScale(framed, _TIGHT_STEP, _TIGHT_NEIGHBOURS, minSize=size)):
             return True
     return False
 

@@ -13,19 +13,16 @@ ORDERS = ("rgb", "bgr")
 
 
 def as_bytes(image) -> np.ndarray:
-    """Return a picture as uint8 with one or three channels, their order unchanged; transparency is dropped.
+    """Return a picture as uint8 (height, width) or (height, width, 3), its colours in their order.
 
     Args:
         image: (height, width) or (height, width, 1, 3 or 4): an array or nested list of numbers as for
             `eight_bit`; or an image of Pillow in any mode, which its EXIF data may turn upright.
 
-    Returns:
-        uint8 (height, width) or (height, width, 3).
-
     Raises:
         FerlibError: It is no picture, or its values are no pixels.
     """
-    image = _from_pillow(image) if is_pillow(image) else _as_array(image)
+    image = _from_pillow(image) if is_pillow(image) else np.asarray(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
         wanted = "pass (height, width) or (height, width, 3), several pictures as a list"
         raise FerlibError(f"an array of shape {image.shape} is no picture: {wanted}")
@@ -36,14 +33,11 @@ def as_bytes(image) -> np.ndarray:
 
 
 def in_colour(image, order: str = "rgb") -> np.ndarray:
-    """Return a picture of any kind as OpenCV wants it.
+    """Return a picture of any kind as OpenCV wants it: uint8 (height, width, 3), blue, green, red.
 
     Args:
         image: As for `as_bytes`.
         order: ``"rgb"`` or ``"bgr"``: which colour comes first. Images of Pillow know it themselves.
-
-    Returns:
-        uint8 (height, width, 3), blue, green, red.
 
     Raises:
         FerlibError: As for `as_bytes`, or there is no such order.
@@ -62,15 +56,9 @@ def eight_bit(values) -> np.ndarray:
 
     Args:
         values: uint8; uint16, from 0 to 65535, or to 255; other whole numbers, from 0 to 255; float, from 0
-            to 1 or from 0 to 255.
-
-    Returns:
-        uint8 of the same shape.
-
-    Raises:
-        FerlibError: Values outside of those ranges would silently become other pixels.
+            to 1 or from 0 to 255. Others raise a `FerlibError`, for they would become other pixels silently.
     """
-    values = _as_array(values)
+    values = np.asarray(values)
     if values.dtype == np.uint8:
         return values
     if values.size == 0:
@@ -107,16 +95,7 @@ def _from_pillow(image) -> np.ndarray:
         values = np.asarray(image)
         deep = image.mode.startswith("I") and values.size and 255 < values.max() <= 65535
         return values.astype(np.uint16) if deep or image.mode.startswith("I;16") else values
-    if image.mode == "La":  # Pillow turns it into one other mode
-        image = image.convert("LA")
     return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-
-
-def _as_array(image) -> np.ndarray:
-    try:
-        return np.asarray(image)
-    except ValueError:  # rows of different lengths
-        raise FerlibError("rows of different lengths are no picture: pass (height, width[, 3])") from None
 
 
 def jpeg_pixels(content: bytes | memoryview) -> int:

@@ -1,7 +1,6 @@
 """Faces are found in pictures of any kind, by YuNet or Haar, and cut out as FER-2013's were."""
 
 import hashlib
-import threading
 
 import cv2
 import numpy as np
@@ -44,16 +43,11 @@ def test_two_faces_come_the_largest_first(astronaut):
     assert boxes[0, 0] > 170 > boxes[1, 0] + boxes[1, 2] and boxes[0, 2] > boxes[1, 2]
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), lambda image: image[::-1][::-1]],
-    ids=["grey", "strided"],  # test_pixels asks the same of all kinds
-)
-def test_every_kind_of_picture_gives_the_same_face(astronaut, convert):
-    boxes = faces.locate(astronaut).boxes
-    assert abs(faces.locate(convert(astronaut)).boxes - boxes).max() <= 1, "YuNet sees colour, too"
+def test_grey_pictures_give_the_same_face(astronaut):
+    grey, boxes = cv2.cvtColor(astronaut, cv2.COLOR_BGR2GRAY), faces.locate(astronaut).boxes
+    assert abs(faces.locate(grey).boxes - boxes).max() <= 1, "YuNet sees colour, too"
     face = faces.crop(astronaut, boxes[0])
-    assert np.array_equal(faces.crop(convert(astronaut), boxes[0]), face)
+    assert np.array_equal(faces.crop(grey, boxes[0]), face)
     assert face.shape == (48, 48) and face.dtype == np.uint8
 
 
@@ -104,14 +98,6 @@ def test_crops_are_square_around_the_middle_and_may_be_wider():
     assert faces.crop(picture, (10, 10, 1, 1)).tolist() == [[picture[10, 10]] * 48] * 48
 
 
-@pytest.mark.parametrize("side", [5, 47, 49, 300])
-def test_crops_of_any_size_are_48_pixels_wide(side):
-    picture = np.full((320, 320, 3), (10, 60, 200), np.uint8)
-    face = faces.crop(picture, (3, 4, side, side))
-    grey = round(0.114 * 10 + 0.587 * 60 + 0.299 * 200)
-    assert face.shape == (48, 48) and (abs(face.astype(int) - grey) <= 1).all()
-
-
 def test_an_unknown_detector_is_refused(astronaut):
     with pytest.raises(FerlibError, match="'dlib'.*yunet or haar"):
         faces.locate(astronaut, "dlib")
@@ -121,18 +107,14 @@ def test_tight_crops_hold_faces_and_noise_holds_none():
     rng = np.random.default_rng
     drawn = [demo.face(n % len(CLASSES), rng([1, n])) for n in range(70)]
     assert np.mean([faces.has_face(face) for face in drawn]) > 0.8
+    halves = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in drawn[:35]]
+    framed = [cv2.copyMakeBorder(half, 8, 8, 8, 8, cv2.BORDER_REPLICATE) for half in halves]
+    assert np.mean([faces.has_face(face) for face in framed]) > 0.7
     assert faces.has_face(drawn[0][..., np.newaxis]) == faces.has_face(drawn[0])
     assert not any(faces.has_face(np.full((48, 48), grey, np.uint8)) for grey in (0, 10, 128, 255))
     noise = [cv2.GaussianBlur(rng(n).normal(128, 60, (48, 48)), (0, 0), 1 + n % 3) for n in range(30)]
     found = [faces.has_face(np.clip(image, 0, 255).astype(np.uint8)) for image in noise]
     assert sum(found) <= 1
-
-
-def test_a_face_that_fills_but_half_of_a_tight_crop_is_found_too():
-    drawn = [demo.face(n % len(CLASSES), np.random.default_rng([2, n])) for n in range(35)]
-    small = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in drawn]
-    framed = [cv2.copyMakeBorder(face, 8, 8, 8, 8, cv2.BORDER_REPLICATE) for face in small]
-    assert np.mean([faces.has_face(face) for face in framed]) > 0.7
 
 
 # --- the two detectors -------------------------------------------------------------------------------
@@ -144,22 +126,6 @@ def test_yunet_is_the_file_that_its_notice_names():
     assert path.stat().st_size == 232_589 and digest.startswith("8f2383e4dd3c")
     notices = (paths.PACKAGE.parent / "THIRD_PARTY_NOTICES.md").read_text()
     assert digest in notices and "Shiqi Yu" in notices and "MIT License" in notices
-
-
-def test_a_thread_keeps_one_yunet_a_size(monkeypatch):
-    made = []
-    create = cv2.FaceDetectorYN.create
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *how: made.append(how[2]) or create(*how))
-
-    def search():
-        for size in ((96, 120), (96, 120), (128, 120), (96, 120)):
-            faces.locate(np.zeros(size, np.uint8))
-
-    for _ in range(2):
-        thread = threading.Thread(target=search)
-        thread.start()
-        thread.join()
-    assert made == [(120, 96), (120, 128)] * 2
 
 
 def tilted(picture, degrees):
@@ -198,12 +164,6 @@ def test_small_faces_of_a_large_photo_are_found(astronaut):
     assert faces.smallest_searched(4000, 3000) < 60
     assert len(found) == 18
     assert len(faces.locate(photo, "haar").boxes) == 0 and faces.smallest_searched(4000, 3000, "haar") == 250
-
-
-def test_the_second_search_adds_no_large_boxes(astronaut):
-    photo = np.full((1200, 1600, 3), 128, np.uint8)
-    photo[100:612, 100:612] = astronaut
-    assert len(faces.locate(photo).boxes) == 1
 
 
 PHOTOS = ("brick", "coffee", "gravel", "rocket", "chelsea", "moon", "page", "grass")

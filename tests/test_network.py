@@ -5,10 +5,8 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import pytest
 import scenes
-from onnx import TensorProto, helper
 
 from ferlib import paths
 from ferlib.data import votes
@@ -53,101 +51,24 @@ def test_the_temperature_softens_without_changing_the_order(tmp_path, crops):
 
 
 @pytest.mark.parametrize(
-    "damaged",
-    [b"{", b"\xff\xfe\xfd", b"[]", b"[" * 100_000, {"sha256": 5}, {"classes": ["joy"]}, {"seal": "0"}, {}],
+    "damaged", [b"{", b"\xff\xfe\xfd", b"[]", b"{}", {"classes": ["joy"]}, {"seal": "0"}]
 )
 def test_metadata_that_is_damaged_is_said_to_be(tmp_path, damaged):
     file = scenes.write_network(tmp_path) / network.METADATA
     facts = json.loads(file.read_text())
-    if damaged == {}:
-        del facts["temperature"]
     file.write_bytes(damaged if isinstance(damaged, bytes) else json.dumps(facts | damaged).encode())
     with pytest.raises(FerlibError, match=r"network.json is damaged or was changed .*reinstall"):
         network.load_model(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("facts", "sentence"),
-    [({"sha256": value}, "sha256 is no text") for value in (None, 5, ["a"])]
-    + [({"classes": value}, "classes are") for value in (None, 7, "joy", [], [1, 2], [""], ["a", "a"])]
-    + [({"classes": [*CLASSES[1:], name]}, f"the class '{name}' has") for name in ("x", "unsure", "seen")]
-    + [
-        ({"temperature": value}, "temperature is no number")
-        for value in (None, "1", True, 0, -1, float("nan"), float("inf"), 1e-300, 10**400)
-    ],
-)
-def test_rightly_sealed_facts_that_make_no_sense_are_refused(tmp_path, facts, sentence):
-    scenes.write_network(tmp_path, **facts)
-    with pytest.raises(FerlibError, match=rf"network.json is damaged or was changed \({sentence}"):
+def test_a_graph_that_was_replaced_or_is_none_is_refused(tmp_path):
+    replaced = scenes.write_network(tmp_path) / network.GRAPH
+    replaced.write_bytes(replaced.read_bytes() + b"x")
+    with pytest.raises(FerlibError, match="SHA-256"):
         network.load_model(tmp_path)
-
-
-def test_facts_that_are_missing_are_told(tmp_path):
-    file = scenes.write_network(tmp_path) / network.METADATA
-    facts = json.loads(file.read_text())
-    for name in ("sha256", "classes", "temperature"):
-        left = {key: value for key, value in facts.items() if key != name}
-        file.write_text(json.dumps(network.sealed(left)))
-        with pytest.raises(FerlibError, match=rf"network.json is damaged or was changed \({name}"):
-            network.load_model(tmp_path)
-
-
-def _graph(shape=("n", 48, 48, 1), classes=7, last="Softmax", outputs=1):
-    """A graph from images to as many answers, all made from their mean by the last operation."""
-    nodes = [
-        helper.make_node("Flatten", ["images"], ["flat"]),
-        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1]),
-        helper.make_node("Concat", ["mean"] * classes, ["means"], axis=1),
-        *(helper.make_node(last, ["means"], [f"answers{n}"]) for n in range(outputs)),
-    ]
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
-    ends = [helper.make_tensor_value_info(f"answers{n}", TensorProto.FLOAT, None) for n in range(outputs)]
-    graph = helper.make_graph(nodes, "made up", [images], ends)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    return model.SerializeToString()
-
-
-def _with_graph(folder, contents):
-    scenes.write_network(folder, sha256=hashlib.sha256(contents).hexdigest())
-    (folder / network.GRAPH).write_bytes(contents)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("contents", "sentence"),
-    [
-        (b"no graph", "Protobuf|protobuf"),
-        (b"", ""),
-        (_graph(("n", 64, 64, 1)), "invalid dimensions"),
-        (_graph((1, 48, 48, 1)), "invalid dimensions"),
-        (_graph(classes=8), r"shape .*\(2, 8\).*not \(2, 7\)"),
-        (_graph(outputs=2), r"shape .*not \(2, 7\)"),
-        *((_graph(last=name), "are no probabilities") for name in ("Identity", "Acos", "Exp")),
-    ],
-)
-def test_graphs_that_are_no_such_networks_are_refused(tmp_path, contents, sentence):
-    _with_graph(tmp_path, _graph())
-    assert len(network.load_model(tmp_path).probabilities(np.zeros((3, 48, 48), np.uint8))) == 3
-    _with_graph(tmp_path, contents)
-    told = rf"network.onnx: no network that can be used here \(.*({sentence})"
-    with pytest.raises(FerlibError, match=told):
-        network.load_model(tmp_path)
-
-
-def test_weights_outside_of_the_graph_are_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = scenes.write_network(tmp_path) / network.GRAPH
-    outside = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
-    onnx.save_model(onnx.load(path), path, **outside)
-    _with_graph(tmp_path, path.read_bytes())
-    with pytest.raises(FerlibError, match="keeps weights in another file"):
-        network.load_model(tmp_path)
-
-
-def test_a_file_that_was_replaced_is_noticed(tmp_path):
-    with open(scenes.write_network(tmp_path) / network.GRAPH, "ab") as file:
-        file.write(b"x")
-    with pytest.raises(FerlibError, match=r"SHA-256"):
+    scenes.write_network(tmp_path, sha256=hashlib.sha256(b"no graph").hexdigest())
+    replaced.write_bytes(b"no graph")
+    with pytest.raises(FerlibError, match=r"network.onnx: no network that can be used here \(.*[Pp]rotobuf"):
         network.load_model(tmp_path)
 
 

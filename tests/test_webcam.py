@@ -1,5 +1,4 @@
 import json
-import socket
 import threading
 import time
 
@@ -113,10 +112,14 @@ def test_ctrl_c_ends_the_recording_properly(tmp_path, network, film, monkeypatch
 # --- cameras ----------------------------------------------------------------------------------------
 
 
-def test_a_camera_that_is_unplugged_gets_a_sentence_and_the_recording_is_kept(tmp_path, network, plug_in):
-    camera = plug_in(Camera(pictures=60, rate=60))
+def test_a_camera_that_is_unplugged_gets_a_sentence_here_and_on_the_page_and_the_recording_is_kept(
+    tmp_path, network, plug_in, monkeypatch
+):
+    camera, ends = plug_in(Camera(pictures=60, rate=60)), []
+    monkeypatch.setattr(webcam.Page, "close", lambda self, message: ends.append(message))
     with pytest.raises(FerlibError, match="camera 3 sends no more pictures: it was unplugged"):
         webcam.webcam(3, record=tmp_path / "out.mp4", model=network)
+    assert ends == ["camera 3 sends no more pictures: it was unplugged or switched off."]
     assert camera.released.wait(5)
     kept = video._length(tmp_path / "out.mp4")
     assert 15 <= kept <= 60, "about one second"
@@ -131,14 +134,10 @@ def test_a_camera_that_sends_nothing_gets_a_sentence(tmp_path, network, plug_in,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in, monkeypatch):
+def test_a_missing_or_busy_camera_gets_a_sentence(network, plug_in):
     plug_in(Camera(opened=False))
-    monkeypatch.setattr(webcam.sys, "platform", "linux")
-    with pytest.raises(FerlibError, match="there is no camera 77: plug one in"):
+    with pytest.raises(FerlibError, match="camera 77 cannot be opened: it is missing"):
         webcam.webcam(77, model=network)
-    monkeypatch.setattr(webcam.sys, "platform", "darwin")
-    with pytest.raises(FerlibError, match="camera 0 cannot be opened: .*used by another program"):
-        webcam.webcam(0, model=network)
     with pytest.raises(FerlibError, match="rtsp://nowhere/1: nothing can be read from this address"):
         webcam.webcam(source="rtsp://nowhere/1", model=network)
 
@@ -201,27 +200,6 @@ def test_live_view_from_a_camera_to_the_page_until_q_is_pressed(network, plug_in
     assert not thread.is_alive() and counts[0] > 1 and camera.released.wait(5)
     with pytest.raises(OSError):
         fetch(address)
-
-
-def test_the_page_says_why_the_view_ended(network, plug_in, monkeypatch):
-    plug_in(Camera(pictures=5))
-    ends = []
-    monkeypatch.setattr(webcam.Page, "close", lambda self, message: ends.append(message))
-    with pytest.raises(FerlibError):
-        webcam.webcam(model=network)
-    assert ends == ["camera 0 sends no more pictures: it was unplugged or switched off."]
-
-
-def test_no_page_stays_open_where_nothing_can_be_recorded(tmp_path, network, plug_in):
-    plug_in(Camera())
-    (tmp_path / "file").write_text("in the way")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(FerlibError, match="cannot be written"):
-        webcam.webcam(port=port, record=tmp_path / "file" / "out.mp4", model=network)
-    with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_file_on_the_page_keeps_its_own_time(network, film, opened):

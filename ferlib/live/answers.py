@@ -141,8 +141,6 @@ class Rows:
     """Where results go as soon as they are known: a table on stdout, and CSV and JSON lines if wanted.
 
     Of films, the table has a line when a face comes or changes its emotion; the files have every frame.
-
-    What the files are called until they are whole, `naming.unfinished` says.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ferlib.faces import common
-from ferlib.labels import COLOURS, FerlibError
+from ferlib.labels import COLOURS
 from ferlib.live.answers import Face, Faces
 from ferlib.live.media import write_photo
 from ferlib.paths import written_atomically
@@ -37,7 +37,7 @@ PANEL_SHARE = 0.42
 
 
 def annotated(
-    image: np.ndarray, faces: list[Face], scale: float = 1, least: float = 0.0, numbered: bool | None = None
+    image: np.ndarray, faces: list[Face], scale: float = 1, least: float = 0.0, numbered: bool = False
 ) -> np.ndarray:
     """Return a copy of a picture with a box, the emotion and its probability at each face.
 
@@ -46,7 +46,7 @@ def annotated(
         faces: Faces to mark.
         scale: Pixels in which the boxes are given per pixel of the image.
         least: Probability from which an emotion is named.
-        numbered: Write the number of each face, too; None does where there are several.
+        numbered: Write the number of each face, too, which is always done where there are several.
 
     Returns:
         uint8 (height, width, 3).
@@ -58,7 +58,7 @@ def annotated(
     for x, y, width, height in boxes:
         cv2.rectangle(image, (x, y), (x + width, y + height), BLUE, thickness, cv2.LINE_AA)
     taken = list(boxes)
-    told = len(faces) > 1 if numbered is None else numbered
+    told = numbered or len(faces) > 1
     for face, box in zip(faces, boxes, strict=True):
         size = float(np.clip(box[2] / 200, *(limit * max(unit, 1) for limit in TEXT_SIZES)))
         tried = [_placed(image, text, box, size, thickness, taken) for text in _wordings(face, least, told)]
@@ -113,11 +113,11 @@ def _extent(text: str, size: float) -> tuple[int, int, int, int]:
 
 
 def live_view(image: np.ndarray, faces: list[Face], rate: float) -> np.ndarray:
-    """Return the view of the webcam: the annotated picture and a panel of bars beside it.
+    """Return the view of the webcam: the annotated picture, and beside it bars of as many faces as fit.
 
     Args:
         image: uint8 (height, width, 3), blue, green, red.
-        faces: Faces in the picture; as many as fit get bars, the first ones first.
+        faces: Faces in the picture.
         rate: Frames a second to show.
 
     Returns:
@@ -137,7 +137,7 @@ def live_view(image: np.ndarray, faces: list[Face], rate: float) -> np.ndarray:
     if not faces:
         _write(panel, "no face", 14 * unit, 30 * unit, 0.6 * unit, WHITE)
     _write(panel, f"{rate:.0f} frames a second", 14 * unit, height - 12 * unit, 0.42 * unit, GREY)
-    return np.hstack([annotated(image, faces, numbered=len(faces) > 1), panel])
+    return np.hstack([annotated(image, faces), panel])
 
 
 def _bars(panel: np.ndarray, face: Face, top: int, unit: float) -> None:
@@ -181,24 +181,8 @@ def _bgr(colour: str) -> tuple[int, int, int]:
     return int(colour[5:7], 16), int(colour[3:5], 16), int(colour[1:3], 16)
 
 
-def picture_beside(table: str | Path) -> Path:
-    """Return where the picture of a table of films goes.
-
-    Raises:
-        FerlibError: The table has a picture's name itself.
-    """
-    if Path(table).suffix.lower() == ".png":
-        raise FerlibError(f"{table}: a summary is a table with a picture beside it; give it a name in .csv")
-    return Path(table).with_suffix(".png")
-
-
 class Timeline:
-    """Collects the faces of films, frame after frame.
-
-    Args:
-        classes: Names of the emotions.
-        least: Probability from which an emotion is named; below it a face is unsure.
-    """
+    """Collects the faces of films, frame after frame; below the least probability a face is unsure."""
 
     def __init__(self, classes: tuple[str, ...], least: float = 0.0):
         self._classes, self._least = classes, least
@@ -241,14 +225,7 @@ class Timeline:
         return rows
 
     def write(self, target: Path) -> None:
-        """Write the rows as CSV, and a picture beside it.
-
-        Args:
-            target: The CSV; the picture has its name with ``.png``.
-
-        Raises:
-            OSError: They cannot be written.
-        """
+        """Write the rows as CSV, and a picture of its name with ``.png`` beside it."""
         columns = ("file", "face", "from", "to", "seen", *self._classes, "unsure")
         with (
             written_atomically(target) as temporary,
@@ -258,7 +235,7 @@ class Timeline:
             writer.writeheader()
             writer.writerows(self.rows())
         if self._films:
-            write_photo(picture_beside(target), self.picture())
+            write_photo(target.with_suffix(".png"), self.picture())
 
     def picture(self) -> np.ndarray:
         """Draw a row a face, time to the right, coloured by emotion; uint8 (height, 960, 3)."""

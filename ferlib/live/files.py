@@ -3,8 +3,8 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +13,11 @@ import cv2
 from tqdm import tqdm
 
 from ferlib import faces
-from ferlib.faces import DETECTORS, Found
+from ferlib.faces import DETECTORS
 from ferlib.labels import FerlibError
 from ferlib.live import draw, media, naming
 from ferlib.live.answers import Faces, Rows
-from ferlib.live.draw import Timeline, picture_beside
+from ferlib.live.draw import Timeline
 from ferlib.live.media import Frame
 from ferlib.live.naming import expand
 from ferlib.live.network import Network, chosen
@@ -26,9 +26,6 @@ from ferlib.live.tracker import follow
 from ferlib.live.video import Video, in_time, video_writer
 from ferlib.paths import expanded
 from ferlib.words import printable
-
-BATCH_PHOTOS, BATCH_BYTES = 16, 64_000_000
-"""Photos whose faces are classified together, and the memory they may take: whichever is reached first."""
 
 Read = tuple[Path, Frame | None, Faces, FerlibError | None]
 """A file, one of its pictures with its faces, or why there is none."""
@@ -90,22 +87,17 @@ def predict_files(
 
     Args:
         patterns: Files, folders (with all folders below) and glob patterns such as ``holiday/*.jpg``.
-        out: Folder for annotated copies: photos keep their format, those above ``media.MOST_PIXELS`` become
-            smaller, videos become MP4 without sound.
+        out: Folder for annotated copies; photos above ``media.MOST_PIXELS`` become smaller, videos MP4.
         json_file: Where to write JSON lines, one a photo or analysed frame, with the list of its faces.
         csv_file: Where to write a CSV, one row a face; a frame without faces has one row without emotion.
-        summary_file: Where to write a CSV with a row for each face of each video: when it is seen, and for
-            how many seconds with which emotion. A picture of it, ``.png``, comes beside.
+        summary_file: Where to write a CSV, one row a face of a video; a picture, ``.png``, comes beside.
         every: Analyse every so many frames of a video.
-        roi: As for `ferlib.predict`.
-        detector: As for `ferlib.predict`.
+        roi: As for `ferlib.predict`, as are ``detector`` and ``model``.
+        detector: See there.
         crops: Take each photo for a face that is cut out already.
         min_confidence: Emotions less probable than this are called unsure.
         progress: Show a bar with the remaining time where stderr is a terminal.
-        model: As for `ferlib.predict`.
-
-    Returns:
-        How many files were done and failed, and how many faces were found.
+        model: See there.
 
     Raises:
         FerlibError: If nothing can be done at all: no network, no detector, results cannot be written.
@@ -120,7 +112,7 @@ def predict_files(
     found, problems = expand(patterns, out)
     paths = [path for path, _ in found]
     targets = naming.targets(found, out) if out else {}
-    picture = picture_beside(summary_file) if summary_file else None
+    picture = summary_file.with_suffix(".png") if summary_file else None
     naming.check_results([*paths, *targets.values()], csv_file, json_file, summary_file, picture)
     if out:
         naming.make_folder(out)
@@ -153,14 +145,11 @@ def _results_kept() -> Iterator[None]:
 def _bar(paths: list[Path], progress: bool) -> tqdm:
     """Return a bar that counts photos and frames of videos alike."""
     hidden = not progress or not sys.stderr.isatty()
-    total = 0 if hidden else sum(_frames(path) for path in paths)
+    total = 0 if hidden else len(paths)
+    for path in filter(media.is_video, [] if hidden else paths):
+        with suppress(FerlibError):  # which is told when its turn comes
+            total += max(0, Video(path).frames - 1)
     return tqdm(total=total, unit="frame", disable=hidden, leave=False)
-
-
-def _frames(path: Path) -> int:
-    with suppress(FerlibError):
-        return max(1, Video(path).frames) if media.is_video(path) else 1
-    return 1
 
 
 def _write_down(
@@ -191,67 +180,38 @@ def _complain(bar: tqdm, text: str) -> None:
 
 
 def _read_all(paths: list[Path], wanted: _Wanted) -> Iterator[Read]:
-    """Read files in order: photos in batches, the next ones decoded meanwhile; videos one by one."""
+    """Read files in order; what goes wrong with one is its last result."""
     decoded = _decoded_ahead([path for path in paths if not media.is_video(path)])
-    batch: list[tuple[Path, Frame | FerlibError]] = []
     for path in paths:
-        video = media.is_video(path)
-        if not video:
-            batch.append((path, next(decoded)))
-        held = sum(frame.image.nbytes for _, frame in batch if isinstance(frame, Frame))
-        if video or len(batch) >= BATCH_PHOTOS or held >= BATCH_BYTES:
-            yield from _photos(batch, wanted)
-            batch = []
-        if video:
-            # A generator that raised has ended, so what goes wrong is its last result.
-            film = _film(path, wanted)
-            for result in iter(lambda: _tried(path, next, film, None), None):  # noqa: B023
-                yield (path, None, Faces(), result) if isinstance(result, FerlibError) else result
-    yield from _photos(batch, wanted)
+        results = _film(path, wanted) if media.is_video(path) else _photo(path, next(decoded), wanted)
+        try:
+            yield from results
+        except FerlibError as error:
+            yield path, None, Faces(), error
+        except (cv2.error, MemoryError) as error:
+            yield path, None, Faces(), FerlibError(f"{path}: cannot be handled ({error!r:.90})")
 
 
-def _decoded_ahead(paths: list[Path]) -> Iterator[Frame | FerlibError]:
+def _decoded_ahead(paths: list[Path]) -> Iterator[Future]:
     """Decode photos in a thread, two ahead of the one that is searched."""
     with ThreadPoolExecutor(1) as pool:
         waiting = deque()
         for path in paths:
-            waiting.append(pool.submit(_tried, path, media.read_photo, path))
+            waiting.append(pool.submit(media.read_photo, path))
             if len(waiting) > 2:
-                yield waiting.popleft().result()
-        yield from (one.result() for one in waiting)
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
 
 
-def _tried(path: Path, work: Callable, *given):
-    """Return what a function returns, or the problem with a file that it has raised."""
-    try:
-        return work(*given)
-    except FerlibError as error:
-        return error
-    except (cv2.error, MemoryError) as error:
-        return FerlibError(f"{path}: cannot be handled ({error!r:.90})")
-
-
-def _photos(batch: list[tuple[Path, Frame | FerlibError]], wanted: _Wanted) -> Iterator[Read]:
-    """Search photos one by one, classify their faces together, and write their annotated copies."""
-    places = [
-        frame if isinstance(frame, FerlibError) else _tried(path, _places, frame, wanted)
-        for path, frame in batch
-    ]
-    good = [n for n, found in enumerate(places) if isinstance(found, Found)]
-    answers = iter(classify([batch[n][1] for n in good], [places[n] for n in good], wanted.network))
-    for (path, frame), found in zip(batch, places, strict=True):
-        people, problem = (Faces(), found) if isinstance(found, FerlibError) else (next(answers), None)
-        if not problem and (target := wanted.targets.get(path)):
-            problem = _tried(path, _annotate, target, frame, people, wanted.least)
-        yield path, frame, people, problem
-
-
-def _places(frame: Frame, wanted: _Wanted) -> Found:
-    return whole(frame) if wanted.crops else search(frame, wanted.detector, wanted.roi)
-
-
-def _annotate(target: Path, frame: Frame, people: Faces, least: float) -> None:
-    media.write_photo(target, draw.annotated(frame.image, people, frame.scale, least))
+def _photo(path: Path, decoded: Future, wanted: _Wanted) -> Iterator[Read]:
+    """Search a photo, classify its faces and write its annotated copy."""
+    frame = decoded.result()
+    found = whole(frame) if wanted.crops else search(frame, wanted.detector, wanted.roi)
+    (people,) = classify([frame], [found], wanted.network)
+    if target := wanted.targets.get(path):
+        media.write_photo(target, draw.annotated(frame.image, people, frame.scale, wanted.least))
+    yield path, frame, people, None
 
 
 def _film(path: Path, wanted: _Wanted) -> Iterator[Read]:

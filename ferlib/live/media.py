@@ -1,6 +1,5 @@
 """Photos of any kind in, annotated copies out; what is damaged gives one sentence."""
 
-import importlib.util
 import io
 import os
 import tempfile
@@ -22,7 +21,7 @@ from ferlib.paths import NO_ROOM, written_atomically
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
-    *(".tif", ".tiff", ".gif", ".jp2", ".pgm", ".ppm", ".pnm", ".avif"),
+    *(".tif", ".tiff", ".gif", ".jp2", ".pgm", ".ppm", ".pnm", ".avif", ".heic", ".heif", ".hif"),
 )
 """What counts as a photo in a folder; a file named directly is a photo unless its name is a video's."""
 
@@ -31,12 +30,6 @@ VIDEO_SUFFIXES = (
     *(".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".mts", ".ogv"),
 )
 """What counts as a video."""
-
-HEIF_SUFFIXES = (".heic", ".heif", ".hif")
-"""Photos of phones, which only the package pillow-heif decodes."""
-
-RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
-"""What sensors saw, which no package here develops into a photo."""
 
 WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Kinds of photo whose annotated copy keeps its kind; others become PNG."""
@@ -81,17 +74,7 @@ def is_video(path: Path) -> bool:
 
 
 def read_photo(path: Path) -> Frame:
-    """Decode a photo, upright as its EXIF data says, in 8 bits and colour whatever the file holds.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The photo.
-
-    Raises:
-        FerlibError: If the file is missing, empty, cut off or not an image.
-    """
+    """Decode a photo, upright as its EXIF data says, in 8 bits and colour whatever the file holds."""
     if os.path.isdir(path):
         raise FerlibError(f"{path}: a folder; pass the photos in it, or run ferlib predict {path}")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -107,18 +90,7 @@ def read_photo(path: Path) -> Frame:
 
 
 def decode(contents: np.ndarray, name: str) -> Frame:
-    """Decode the contents of a photo's file, as `read_photo` does.
-
-    Args:
-        contents: uint8 (n,), the file.
-        name: What to call it in errors.
-
-    Returns:
-        The photo.
-
-    Raises:
-        FerlibError: If it is empty, cut off or not an image.
-    """
+    """Decode the contents of a photo's file, uint8 (n,), as `read_photo` does; errors call it by the name."""
     if contents.size == 0:
         raise FerlibError(f"{name}: the file is empty")
     if contents[4:8].tobytes() == b"ftyp" and contents[8:12].tobytes() in _HEIF_BRANDS:
@@ -145,17 +117,13 @@ def decode(contents: np.ndarray, name: str) -> Frame:
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def reads_heif() -> bool:
-    """Say whether the package that decodes HEIC photos is installed."""
-    return importlib.util.find_spec("pillow_heif") is not None
-
-
 def _heif(contents: bytes, name: str) -> np.ndarray:
     """Decode a HEIC photo, uint8 (height, width, 3) in blue, green, red."""
-    if not reads_heif():
-        raise FerlibError(f"{name}: HEIC photos need another package: run pip install pillow-heif")
-    import pillow_heif
-
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        problem = "HEIC photos need another package: run pip install pillow-heif"
+        raise FerlibError(f"{name}: {problem}") from None
     try:
         return pixels.in_colour(pillow_heif.open_heif(io.BytesIO(contents)).to_pillow())
     except (OSError, ValueError, RuntimeError) as error:
@@ -203,22 +171,23 @@ def stderr_captured() -> Iterator[list[str]]:
 
 
 def write_photo(target: Path, image: np.ndarray) -> None:
-    """Write a photo whole or not at all.
-
-    Args:
-        target: Path; its suffix says the format.
-        image: uint8 (height, width, 3), blue, green, red.
-
-    Raises:
-        FerlibError: If the picture cannot be encoded or stored.
-        OSError: If nothing else could be stored there either: the disk is full or read-only.
-    """
+    """Write a picture as `copy_written` does, in the format that the suffix says."""
     encoded, contents = cv2.imencode(target.suffix, image)
     if not encoded:
         raise FerlibError(f"{target}: this picture cannot be stored as {target.suffix}")
+    with copy_written(target) as temporary:
+        temporary.write_bytes(contents.tobytes())
+
+
+@contextmanager
+def copy_written(target: Path) -> Iterator[Path]:
+    """Yield where to write an annotated copy, which appears under its name when it is whole.
+
+    An OSError says that nothing else could be stored there either, a `FerlibError` that this one cannot.
+    """
     try:
         with written_atomically(target) as temporary:
-            temporary.write_bytes(contents.tobytes())
+            yield temporary
     except OSError as error:
         if error.errno in NO_ROOM:
             raise

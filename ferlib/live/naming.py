@@ -14,11 +14,6 @@ from ferlib.labels import FerlibError
 from ferlib.live import media
 from ferlib.paths import destination, expanded, refuse_unwritable, remove_leftovers
 
-try:
-    import fcntl
-except ImportError:  # Windows, where nobody can remove a file that is open
-    fcntl = None
-
 PARTIAL = ".partial"
 """What the names of files end in that are not finished."""
 
@@ -26,15 +21,11 @@ PARTIAL = ".partial"
 def expand(
     patterns: Iterable[str | Path], out: Path | None = None
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Find the files that paths, folders and glob patterns stand for.
-
-    Args:
-        patterns: As for `predict_files`.
-        out: A folder whose files are left out: the annotated copies of an earlier call.
+    """Find the files that paths, folders and patterns stand for, but for earlier annotated copies in ``out``.
 
     Returns:
         Pairs of a file and its path below the folder that was named (its name, if it was named itself),
-        every file once; and a sentence for each pattern that stands for nothing, and for photos left out.
+        every file once; and a sentence for each pattern that stands for nothing.
     """
     found: dict[str, tuple[Path, Path]] = {}
     problems = []
@@ -44,13 +35,8 @@ def expand(
             continue
         path = expanded(pattern)
         named = [path] if os.path.exists(path) else [Path(name) for name in sorted(_matching(path.parts))]
-        pairs, unread = [], []
-        for name in named:
-            below, left_out = _below(name, out)
-            pairs, unread = pairs + below, unread + left_out
-        if unread:
-            problems.append(f"{pattern}: {_left_out(unread)}")
-        elif not pairs:
+        pairs = [pair for name in named for pair in _below(name, out)]
+        if not pairs:
             missing = "there is no such file or folder that can be looked at"
             problem = "no photo or video in it" if os.path.isdir(path) else missing
             problems.append(f"{pattern}: {problem}")
@@ -71,12 +57,12 @@ def _matching(parts: tuple[str, ...]) -> set[str]:
     return found
 
 
-def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Return the photos and videos at a path or below it, and the photos that cannot be read here."""
+def _below(path: Path, out: Path | None) -> list[tuple[Path, Path]]:
+    """Return the photos and videos at a path or below it."""
     if not os.path.isdir(path):
-        return [(path, Path(path.name))], []
+        return [(path, Path(path.name))]
     skipped = os.path.realpath(out) if out else None
-    pairs, unread = [], []
+    pairs = []
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(
             name
@@ -85,22 +71,8 @@ def _below(path: Path, out: Path | None) -> tuple[list[tuple[Path, Path]], list[
         )
         files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
         known = (*media.PHOTO_SUFFIXES, *media.VIDEO_SUFFIXES)
-        known += media.HEIF_SUFFIXES if media.reads_heif() else ()
         pairs += [(file, file.relative_to(path)) for file in files if file.suffix.lower() in known]
-        others = {*media.HEIF_SUFFIXES, *media.RAW_SUFFIXES}.difference(known)
-        unread += [file for file in files if file.suffix.lower() in others]
-    return pairs, unread
-
-
-def _left_out(unread: list[Path]) -> str:
-    """Say which photos are left out and what makes them readable."""
-    heif = sum(path.suffix.lower() in media.HEIF_SUFFIXES for path in unread)
-    told = []
-    if heif:
-        told.append(f"{heif} HEIC photo{'s' * (heif > 1)} skipped: run pip install pillow-heif to read them")
-    if raw := len(unread) - heif:
-        told.append(f"{raw} raw photo{'s' * (raw > 1)} skipped: develop them into JPEG first")
-    return "; ".join(told)
+    return pairs
 
 
 def targets(found: list[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
@@ -138,14 +110,7 @@ def check_results(taken: Iterable[Path], *results: str | Path | None) -> None:
 def unfinished(target: str | Path, is_worth_keeping: Callable[[], bool]) -> Iterator[IO[str]]:
     """Open a file for lines of results, which is called ``NAME.partial`` until it is whole.
 
-    An interrupted one keeps that name, and the lines that were finished, until a whole file has all of them.
-
-    Args:
-        target: Where it goes in the end; its folder is made if missing.
-        is_worth_keeping: Says of an interrupted file whether it stays under its unfinished name.
-
-    Raises:
-        OSError: It can't be written; the error names the target.
+    An interrupted one keeps that name, if it is worth keeping, until a whole file has all of its lines.
     """
     with named(target):
         place = destination(Path(target))
@@ -181,35 +146,18 @@ def open_unfinished(target: Path) -> IO[str]:
     while True:
         path = target.with_name(target.name + PARTIAL + next(numbers))
         with suppress(FileExistsError):
-            file = path.open("x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
-            _held(file)
-            return file
+            return path.open("x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
 
 
 def _finish(unfinished: str, target: Path) -> None:
-    """Give a file of results its name, and remove what interrupted calls left of the same lines."""
+    """Give a file of results its name, and remove what interrupted calls left that it begins with."""
     os.replace(unfinished, target)
     ours = re.compile(re.escape(target.name + PARTIAL) + r"(\.\d+)?")  # and not a copy by another name
     left = [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
-    left = [path for path in left if path.is_file() and not path.is_symlink()]
-    has = set(target.read_bytes().split(b"\n")) if left else set()
     for path in left:
         with suppress(OSError):
-            with path.open("rb") as opened:
-                *lines, cut = opened.read().split(b"\n")  # a kill may come within a line
-                spare = _held(opened) and has.issuperset(lines) and any(line.startswith(cut) for line in has)
-            if spare:
+            if not path.is_symlink() and target.read_bytes().startswith(path.read_bytes()):
                 path.unlink()
-
-
-def _held(file: IO) -> bool:
-    """Hold a file as long as it is open, and say whether nobody else does."""
-    try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def make_folder(out: Path) -> None:

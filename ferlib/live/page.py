@@ -35,12 +35,7 @@ class Page:
 
     It listens on 127.0.0.1 only, its address contains a random word, and requests under another name or from
     another page are refused, so that neither other computers nor other users or pages of this one can watch.
-
-    Attributes:
-        address: What to open in a browser.
-        stopped: Set when somebody presses q or the button on the page.
-        path: The part of the address behind the port, which nobody can guess.
-        state: What the page is told: faces, rate, and width / height of the view; or why it stopped.
+    It is stopped when somebody presses q or the button on it; its state is what the browser is told.
     """
 
     def __init__(self, port: int = 0):
@@ -59,13 +54,7 @@ class Page:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
 
     def show(self, image: np.ndarray, people: list[Face], rate: float) -> None:
-        """Show the next picture; it is only encoded while somebody watches.
-
-        Args:
-            image: uint8 (height, width, 3), blue, green, red.
-            people: The faces in it, for those who read the page instead of looking at it.
-            rate: Frames a second.
-        """
+        """Show the next picture, encoded only while somebody watches, and tell its faces and rate."""
         jpeg = b""
         if self._viewers:
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
@@ -108,8 +97,6 @@ class Page:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # all tabs of a browser that starts anew
-
     def handle_error(self, request, client_address) -> None:
         if not isinstance(sys.exception(), OSError):  # a browser that left or fell asleep is no trouble
             super().handle_error(request, client_address)

@@ -31,9 +31,6 @@ Photo: TypeAlias = "str | Path | bytes | bytearray | memoryview | np.ndarray | P
 LOOKS_LIKE_A_CROP = 120
 """Longer side, pixels, below which a picture without a face found may be nothing but a face."""
 
-LARGEST_BOX = 2
-"""Longer side that a given box may have, in longer sides of the picture; more would only fill the memory."""
-
 
 class Options(TypedDict, total=False):
     """What `predict` takes beside the photo, for those who check types."""
@@ -160,12 +157,10 @@ def _given(boxes: object, frame: Frame) -> Found:
     boxes, (height, width) = boxes_of(boxes) / frame.scale, frame.image.shape[:2]
     corners, sides = boxes[:, :2], boxes[:, 2:]
     outside = ((corners >= (width, height)) | (corners + sides <= 0)).any(axis=1)
-    wrong = outside | (sides.max(axis=1) > LARGEST_BOX * max(width, height))
-    if wrong.any():
-        box = ",".join(f"{side:g}" for side in boxes[np.argmax(wrong)] * frame.scale)
+    if outside.any():
+        box = ",".join(f"{side:g}" for side in boxes[np.argmax(outside)] * frame.scale)
         size = f"{width * frame.scale}x{height * frame.scale}"
-        where = f"lies outside of the picture of {size} pixels, or far beyond its edges"
-        raise FerlibError(f"the box {box} {where}")
+        raise FerlibError(f"the box {box} lies outside of the picture of {size} pixels")
     return Found(np.rint(boxes).astype(int), np.zeros(len(boxes)))
 
 
@@ -185,12 +180,7 @@ def find(frames: Sequence[Frame], network: Network, detector: str, roi: Region |
 
 
 def classify(frames: Sequence[Frame], found: Sequence[Found], network: Network) -> list[Faces]:
-    """Classify faces whose places are known, all in one batch.
-
-    Args:
-        frames: Photos or frames of a video.
-        found: The faces of each, in pixels of its image.
-        network: Classifies the crops.
+    """Classify the faces found in each frame, all in one batch.
 
     Returns:
         The faces of each frame in the same order, numbered from 1, boxes in pixels of the file.
@@ -208,12 +198,7 @@ def classify(frames: Sequence[Frame], found: Sequence[Found], network: Network) 
 
 
 def search(frame: Frame, detector: str, roi: Region | None = None) -> Found:
-    """Find faces, in all of a frame or a part of it.
-
-    Args:
-        frame: What to search.
-        detector: As for `predict`.
-        roi: As for `predict`, in pixels of the file.
+    """Find faces in a frame, or in a part of it given in pixels of the file.
 
     Returns:
         Faces, the largest first, boxes int in pixels of the frame's image.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -186,19 +186,9 @@ def follow(
     detector: str = DETECTORS[0],
     roi: tuple[int, int, int, int] | None = None,
 ) -> Iterator[tuple[Frame, Faces]]:
-    """Follow faces through a film; once seen twice, a face counts from its first sighting on.
+    """Yield frames with their faces, the largest first, boxes in pixels of the whole frame.
 
-    Args:
-        frames: Frames in order; those that are not wanted are passed on with the faces of the one before.
-        network: Classifies the faces.
-        detector: As for `ferlib.faces.locate`.
-        roi: Left, top, width, height of the only part to search; None searches everywhere.
-
-    Yields:
-        Each frame with its faces, the largest first; boxes in pixels of the whole frame.
-
-    Raises:
-        FerlibError: The region lies outside of the frames.
+    Once seen twice, a face counts from its first sighting on; unwanted frames have the faces of those before.
     """
     tracker, waiting, people = Tracker(network, detector), [], Faces()
     for frame in frames:
@@ -233,15 +223,9 @@ def boxes_of(values) -> np.ndarray:
 def region(
     image: np.ndarray, roi: tuple[int, int, int, int] | None, scale: int = 1
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return a part of a picture and its left upper corner, pixels of the picture.
+    """Return a part of a picture, given in pixels of the file, and its left upper corner, in the picture's.
 
-    Args:
-        image: (height, width, ...).
-        roi: Left, top, width, height, pixels of the file; None stands for the whole.
-        scale: Pixels of the file that one pixel of the image stands for.
-
-    Raises:
-        FerlibError: The region is none, or lies outside of the picture.
+    A pixel of the picture stands for so many of the file. A region outside raises a `FerlibError`.
     """
     if roi is None:
         return image, (0, 0)
@@ -256,7 +240,7 @@ def region(
 
 def _moved(face: Face, corner: tuple[int, int]) -> Face:
     x, y, width, height = face.box
-    return Face((x + corner[0], y + corner[1], width, height), face.probabilities, face.number)
+    return replace(face, box=(x + corner[0], y + corner[1], width, height))
 
 
 def _reduced(image: np.ndarray, side: int, detector: str, smallest: int, known: bool = False) -> Found:

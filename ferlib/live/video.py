@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from ferlib.labels import FerlibError
-from ferlib.live.media import MOST_DECODED, Frame, stderr_captured, too_large
-from ferlib.paths import NO_ROOM, written_atomically
+from ferlib.live.media import MOST_DECODED, Frame, copy_written, stderr_captured, too_large
 
 CODEC = "mp4v"
 """MPEG-4 part 2: the one encoder that every OpenCV wheel brings along; VLC, QuickTime and Windows play it."""
@@ -35,7 +34,6 @@ class Video:
     """A video file that is read frame by frame, so that its length costs no memory.
 
     Attributes:
-        path: The file.
         frames: About how many frames it has, as its header announces; 0 if it doesn't say.
         rate: Frames a second; of a copy, where frames come irregularly.
         irregular: Whether they do: frames then have to be shown at their times, not one after the other.
@@ -71,14 +69,9 @@ class Video:
                 self.rate = float(np.clip(max(mean, USUAL) if self.irregular else mean, SLOWEST, FASTEST))
 
     def read(self, every: int = 1, all_frames: bool = True) -> Iterator[Frame]:
-        """Read the video from its beginning to its end.
+        """Read the video from its beginning to its end; every so many frames are marked as wanted.
 
-        Args:
-            every: Mark every so many frames as wanted, the first one included.
-            all_frames: Also yield the others; they are skipped without decoding them otherwise.
-
-        Yields:
-            Frames in order.
+        The others are yielded, too, or skipped without decoding them.
 
         Raises:
             FerlibError: If it stops well before the end that its header announces.
@@ -140,11 +133,8 @@ def _literal(path: Path) -> bytes:
 def in_time(append, rate: float, irregular: bool):
     """Return a function that takes a picture and its time, and appends it as often as it is due.
 
-    Args:
-        append: From `video_writer`, at that rate.
-        rate: Frames a second.
-        irregular: Whether pictures come at any time. Where they come one after the other, times are only
-            followed where they go away from the rate, as in films of phones, which slow down in the dark.
+    Where pictures come regularly, times are only followed where they go away from the rate, as in films of
+    phones, which slow down in the dark.
     """
     written, start, before = 0, None, None
 
@@ -166,16 +156,12 @@ def in_time(append, rate: float, irregular: bool):
 def video_writer(target: Path, rate: float) -> Iterator:
     """Open an MP4 for annotated frames; it appears under its name only when it is complete.
 
-    Args:
-        target: Path ending in ``.mp4``.
-        rate: Frames a second.
-
     Yields:
-        A function that appends a frame, uint8 (height, width, 3); all of the size of the first.
+        A function that appends a frame, uint8 (height, width, 3); all get the size of the first.
 
     Raises:
-        FerlibError: If the file cannot be written, or is shorter than what was written.
-        OSError: If nothing else could be stored there either: the disk is full or read-only.
+        FerlibError: The file cannot be written, or is shorter than what was written.
+        OSError: As for `copy_written`.
     """
     writer, size, count = None, None, 0
 
@@ -193,21 +179,16 @@ def video_writer(target: Path, rate: float) -> Iterator:
         writer.write(image if image.shape[1::-1] == size else cv2.resize(image, size))
         count += 1
 
-    try:
-        with written_atomically(target) as temporary:
-            try:
-                yield append
-            finally:
-                if writer is not None:
-                    writer.release()
-            if count == 0:
-                raise FerlibError(f"{target}: there was no frame to write")
-            if not temporary.is_file() or _length(temporary) != count:
-                raise FerlibError(f"{target}: could not be written whole; is the disk full?")
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise
-        raise FerlibError(f"{target}: cannot be written ({error.strerror})") from None
+    with copy_written(target) as temporary:
+        try:
+            yield append
+        finally:
+            if writer is not None:
+                writer.release()
+        if count == 0:
+            raise FerlibError(f"{target}: there was no frame to write")
+        if not temporary.is_file() or _length(temporary) != count:
+            raise FerlibError(f"{target}: could not be written whole; is the disk full?")
 
 
 def _length(path: Path) -> int:

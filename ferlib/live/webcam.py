@@ -1,12 +1,11 @@
 """The live view: pictures of a camera, stream or file; faces followed; a page to watch, a video to keep."""
 
 import os
-import sys
 import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import cv2
@@ -69,41 +68,26 @@ def webcam(
     faces.check(detector)  # before a page opens
     pictures, rate, irregular, total = _opened(camera, source, paced=page)
     count, problem = 0, None
-    with closing(pictures), _served(port) if page else nullcontext() as shown:
+    with closing(pictures):
+        shown = Page(port) if page else None
         try:
             bar = tqdm(total=total, unit="frame", disable=None, leave=False)
-            with _recorded(record, rate, irregular) as write, bar:
+            with video_writer(record, rate) if record else nullcontext() as append, bar:
+                write = append and in_time(append, rate, irregular)
                 if shown:
                     print(f"Live view: {shown.address} (q stops it there, Ctrl-C here)", flush=True)
                     webbrowser.open(shown.address)
                 count, problem = _run(pictures, Tracker(network, detector), shown, write, bar)
         except FerlibError as error:  # nothing recorded is no news beside a camera that sends nothing
             problem = problem or error
-        if problem:
-            raise problem
+        finally:
+            if shown:
+                shown.close(f"{problem or 'Stopped'}.")
+    if problem:
+        raise problem
     if record:
         print(f"The live view is kept in {record}")
     return count
-
-
-@contextmanager
-def _served(port: int) -> Iterator[Page]:
-    """Serve a page that says in the end why the view ended."""
-    page, why = Page(port), "Stopped"
-    try:
-        yield page
-    except FerlibError as error:
-        why = error
-        raise
-    finally:
-        page.close(f"{why}.")
-
-
-@contextmanager
-def _recorded(record: Path | None, rate: float, irregular: bool) -> Iterator[Callable | None]:
-    """Yield a function that records a view and its time, if that is wanted."""
-    with video_writer(record, rate) if record else nullcontext() as append:
-        yield append and in_time(append, rate, irregular)
 
 
 def _run(
@@ -163,13 +147,10 @@ def _capture(camera: int, source: str | None):
         return capture
     if source:
         raise FerlibError(f"{source}: nothing can be read from this address; is it right, and is it on?")
-    if sys.platform == "linux" and not Path(f"/dev/video{camera}").exists():
-        raise FerlibError(
-            f"there is no camera {camera}: plug one in, choose another with --camera, or a file with --source"
-        )
     raise FerlibError(
         f"camera {camera} cannot be opened: it is missing, used by another program, or not allowed in the "
-        "system's privacy settings; close the other program, or choose another with --camera"
+        "system's privacy settings; plug one in, close the other program, or choose another with --camera or "
+        "a file with --source"
     )
 
 
