@@ -100,10 +100,9 @@ class Audit:
             self.images.assign(label=np.take(CLASSES, self.images["label"])).to_csv(temporary, index=False)
 
 
-def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
+def audit(dataset: Dataset) -> Audit:
     """Look over every image; the answers are cached, so that this takes its time once for each data set."""
-    name = f"audit-{dataset.fingerprint[:16]}-"
-    file = paths.cache() / f"{name}{_VERSION}.npz"
+    file = paths.cache() / f"audit-{dataset.fingerprint[:16]}-{_VERSION}.npz"
     listed = [
         {"split": split.name, "index": np.arange(len(split)), "name": split.names, "label": split.labels}
         for split in dataset.splits
@@ -112,15 +111,14 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
 
     def make() -> None:
         images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
-        found = _exact_copies(listed, images) | {"partner": _partners(listed, images)}
+        nearest, likeness = _nearest(listed, images)
+        found = _exact_copies(listed, images) | {"partner": np.where(likeness >= NEAR, nearest, -1)}
         found["near_leaked"] = found["leaked"] | (found["partner"] >= 0)
         found["contrast"] = images.reshape(len(images), -1).std(axis=1)
         found["low_contrast"], found["blank"] = (found["contrast"] < most for most in (LOW_CONTRAST, BLANK))
-        found["faceless"] = ~_have_faces(images, progress)
+        found["faceless"] = ~_have_faces(images)
         with paths.written_atomically(file) as temporary:
             np.savez_compressed(temporary, **found)
-        for outdated in set(paths.cache().glob(f"{name}*")) - {file}:
-            outdated.unlink(missing_ok=True)
 
     def read() -> pd.DataFrame:
         return listed.assign(**paths.arrays(file))  # a zip, whose checksums tell damage
@@ -137,12 +135,6 @@ def _exact_copies(listed: pd.DataFrame, images: np.ndarray) -> dict[str, np.ndar
         "conflicting": (listed["label"].groupby(group).transform("nunique") > 1).to_numpy(),
         "leaked": np.isin(group, group[is_train]) & ~is_train,
     }
-
-
-def _partners(listed: pd.DataFrame, images: np.ndarray) -> np.ndarray:
-    """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,)."""
-    nearest, likeness = _nearest(listed, images)
-    return np.where(likeness >= NEAR, nearest, -1)
 
 
 def _nearest(listed: pd.DataFrame, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +166,8 @@ def _reduced(images: np.ndarray) -> np.ndarray:
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > BLANK * _REDUCED)
 
 
-def _have_faces(images: np.ndarray, progress: bool) -> np.ndarray:
-    options = {"total": len(images), "desc": "searching for faces", "mininterval": 2}
+def _have_faces(images: np.ndarray) -> np.ndarray:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = tqdm(pool.map(faces.has_face, images), disable=not progress, **options)
+        answers = pool.map(faces.has_face, images)
+        answers = tqdm(answers, "searching for faces", len(images), mininterval=2)
         return np.fromiter(answers, bool, len(images))

@@ -24,29 +24,21 @@ MOST_PICTURE_BYTES = 32 * 2**20
 MOST_PIXELS = 50_000_000
 """Pixels that a picture's header may announce, so that a small file cannot fill the memory."""
 
+MOST_TABLE_BYTES = 8 * 2**30
+"""Size of a table that is read at most, unpacked; fer2013.csv has 0.3 GB."""
+
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def grey(content: bytes, where: str, any_size: bool = False) -> np.ndarray:
-    """Decode an image.
+    """Decode a picture to uint8 (48, 48), grey; ``where`` is its name for messages.
 
-    A JPEG carries no checksum: changed bytes in it that still decode are taken as they are.
-
-    Args:
-        content: The file.
-        where: Its name, for messages.
-        any_size: Convert pictures of another size or in colour, instead of refusing them.
-
-    Returns:
-        uint8 (48, 48), grey.
+    A JPEG carries no checksum: changed bytes in it that still decode are taken as they are. ``any_size``
+    converts pictures of another size or in colour, instead of refusing them.
 
     Raises:
-        FerlibError: It is no image, cut off, damaged, too large, or not 8-bit grey of 48x48 pixels.
+        FerlibError: It is no picture, cut off, damaged, too large, or not 8-bit grey of 48x48 pixels.
     """
-    if len(content) > MOST_PICTURE_BYTES:
-        raise FerlibError(
-            f"{where}: has {len(content):,} bytes, more than {MOST_PICTURE_BYTES:,}; shrink it."
-        )
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-32:]:
         raise FerlibError(f"{where}: the JPEG is cut off; replace the file.")
     if (announced := _announced(content)) > MOST_PIXELS:
@@ -83,20 +75,13 @@ def _announced(content: bytes) -> int:
         return 0
 
 
-MOST_TABLE_BYTES = 8 * 2**30
-"""Size of a table that is read at most, unpacked; fer2013.csv has 0.3 GB."""
-
-
 def read(file: BinaryIO, size: int, where: str) -> Faces:
-    """Read ``fer2013.csv`` or ``icml_face_data.csv``.
+    """Read ``fer2013.csv`` or ``icml_face_data.csv`` in the order of its rows, named row_000000 and so on.
 
     Args:
         file: The open file.
         size: Bytes that it announces.
         where: Its name, for messages.
-
-    Returns:
-        The images in the order of the rows, named row_000000 and so on.
 
     Raises:
         FerlibError: The first problem found, naming the line.

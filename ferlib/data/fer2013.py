@@ -136,12 +136,7 @@ def load(source: str | Path | None = None, *, own_classes: bool = False) -> Data
 
 
 def drawn(sizes: tuple[int, int, int] = demo.SIZES, seed: int = 0) -> Dataset:
-    """Return demo faces as a data set.
-
-    Args:
-        sizes: Images in train, valid and test, at least 70 each.
-        seed: The same seed draws the same faces.
-    """
+    """Return demo faces as a data set; arguments as for `demo.faces`."""
     stamp = json.dumps([_LAYOUT, demo.VERSION, sizes, seed])
     return _cached("demo", stamp, lambda: readers.Reading(demo.faces(sizes, seed)), DEMO_SOURCE, None)
 
@@ -179,12 +174,7 @@ def subset(split: Split, n: int, seed: int) -> Split:
 
 
 def describe(dataset: Dataset, *more: str) -> str:
-    """Describe where the data came from and how many images it has, for people to read.
-
-    Args:
-        dataset: The images.
-        *more: Further lines about it.
-    """
+    """Say, and with more lines, where the data came from and how many images it has."""
     table = counts(dataset)
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
@@ -217,10 +207,8 @@ def _opened(path: Path, own_classes: bool) -> Dataset:
 
 def _stamp(path: Path) -> str:
     """Return a text that changes whenever the source changes."""
-    below = (file for file in readers.files_below(path) if os.path.exists(file))
-    files = [path] if os.path.isfile(path) else below
     digest = hashlib.sha256(str(_LAYOUT).encode())
-    for file in files:
+    for file in [path] if os.path.isfile(path) else readers.files_below(path):
         status = file.stat()
         digest.update(os.fsencode(file) + f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -253,10 +241,7 @@ def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tupl
     labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
     classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
     fingerprint = str(facts["fingerprint"])
-    fits = images.shape == (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) and len(labels) == len(names) == len(
-        images
-    )
-    fits = fits and (images.dtype, labels.dtype, names.dtype.kind) == (np.uint8, np.int64, "U")
+    fits = images.dtype == np.uint8 and images.shape == (len(labels), IMAGE_SIZE, IMAGE_SIZE, 1)
     if not fits or _fingerprint(images, labels, sizes, classes) != fingerprint:
         raise ValueError(f"{images_file} is not what was written")
     ends = np.cumsum(sizes)

@@ -49,13 +49,7 @@ TAKEN = (
 
 
 class Place(NamedTuple):
-    """Where an image stands.
-
-    Attributes:
-        folder: Split folder as it is spelled.
-        emotion: Class folder as it is spelled.
-        member: Whole path inside the data set.
-    """
+    """Where an image stands: its split and class folder as they are spelled, and its path in the data set."""
 
     folder: str
     emotion: str
@@ -100,14 +94,7 @@ def is_image_of_split(member: str) -> bool:
 
 
 def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, ...]]:
-    """Find the images that stand in ``<split>/<class>/`` folders, at any depth.
-
-    Args:
-        members: Paths of files, with slashes, inside the data set.
-        where: Name of the data set, for messages.
-
-    Returns:
-        The images, sorted, and notes on what was left out.
+    """Find the images in ``<split>/<class>/`` folders, at any depth: sorted, with notes on what was left out.
 
     Raises:
         FerlibError: An image stands astray, or it cannot be told which folder is meant.
@@ -157,10 +144,6 @@ def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: lis
 
 def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
     """Read the class folders: FER-2013's seven under any usual name, or a data set's own.
-
-    Args:
-        found: What `places` returned.
-        where: Name of the data set, for messages.
 
     Returns:
         Class names in code order, class name of each folder as it is spelled, and notes.
@@ -226,12 +209,6 @@ def splits(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the split of every image: by file name as in Kaggle's copy, by folder, or as seeded halves.
 
-    Args:
-        found: What `places` returned, n images.
-        images: uint8 (n, 48, 48, 1).
-        labels: int64 (n,).
-        where: Name of the data set, for messages.
-
     Returns:
         int64 (n,), position in ``SPLITS``, and notes.
 
@@ -276,17 +253,7 @@ def _halves(held_out: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.
 
 
 def check_splits(splits: np.ndarray, labels: np.ndarray, names: tuple[str, ...], where: str) -> None:
-    """Refuse a data set that lacks a split, or a class in one of them.
-
-    Args:
-        splits: int64 (n,), position in ``SPLITS``.
-        labels: int64 (n,), position in ``names``.
-        names: Class names in code order.
-        where: Name of the data set, for messages.
-
-    Raises:
-        FerlibError: Naming the first that lacks.
-    """
+    """Refuse a data set that lacks a split, or a class in one of them."""
     for usage, split in KAGGLE_SPLITS.items():
         counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(names))
         if not counts.any():

@@ -1,11 +1,8 @@
 """Reads FER-2013 from Kaggle's zip, its unpacked folders, or the competition's csv, checking every image."""
 
-import lzma
 import os
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -24,16 +21,9 @@ MOST_IMAGES = 1_000_000
 DEPTH = 3
 """Folders below the one named that are searched for the data set."""
 
-_PREFERRED = (
-    *("archive.zip", "fer2013.zip", "fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz", "fer2013.tar"),
-)
-_TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013", "icml_face_data")
-_CONTAINERS = (".zip", ".csv", ".tar.gz", ".tgz", ".tar")
-_DAMAGE = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, OverflowError, RuntimeError, UnicodeDecodeError),
-)
-"""What Python's readers of archives raise on damaged ones."""
+_PREFERRED = ("archive.zip", "fer2013.zip", "fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz")
+_TABLES = ("fer2013.csv", "icml_face_data.csv")
+_TARS = (".tar.gz", ".tgz", ".tar")
 
 
 class Reading(NamedTuple):
@@ -71,35 +61,23 @@ def locate(path: Path, missing_ok: bool = False) -> Path | None:
             f"{path}: no such file or folder that can be looked at; "
             "give archive.zip, its unpacked folder, or fer2013.csv."
         )
+    os.listdir(path)  # raises where it must not be opened; a folder below may be such, as lost+found is
     level = [path]
     for _ in range(DEPTH + 1):
-        inside = {folder: _entries(folder, folder == path) for folder in level}
-        if found := [folder for folder in level if any(_is_split(entry) for entry in inside[folder])]:
+        entries = [entry for folder in level for entry in sorted(folder.glob("*"))]
+        entries = [entry for entry in entries if not is_clutter(entry.name)]
+        if found := sorted({entry.parent for entry in entries if _is_split(entry)}):
             return _only(found, path, "folder")
-        for entries in inside.values():
-            files = [entry for entry in entries if _is_container(entry)]
-            named = [entry for name in _PREFERRED for entry in files if entry.name.casefold() == name]
-            if files:
-                return named[0] if named else _only(files, path, "file")
-        level = [entry for entries in inside.values() for entry in entries if os.path.isdir(entry)]
+        files = [entry for entry in entries if _is_container(entry)]
+        named = [entry for name in _PREFERRED for entry in files if entry.name.casefold() == name]
+        if files:
+            return named[0] if named else _only(files, path, "file")
+        level = [entry for entry in entries if os.path.isdir(entry)]
     if missing_ok:
         return None
     raise FerlibError(
         f"{path}: holds neither train/ and test/ nor archive.zip or fer2013.csv; put one there."
     )
-
-
-def _entries(folder: Path, named: bool) -> list[Path]:
-    """List a folder without clutter; one that may not be opened counts as empty, but for the one named."""
-    try:
-        return sorted(entry for entry in folder.iterdir() if not is_clutter(entry.name))
-    except OSError as problem:
-        return _refuse(problem) if named else []
-
-
-def _refuse(problem: OSError):
-    told = f"{problem.filename}: cannot be opened ({problem.strerror}); allow reading it."
-    raise FerlibError(told) from None
 
 
 def _is_split(entry: Path) -> bool:
@@ -115,31 +93,11 @@ def _only(found: list[Path], path: Path, kind: str) -> Path:
 
 def _is_container(entry: Path) -> bool:
     name = entry.name.casefold()
-    if name == "ferplus.csv" or not os.path.isfile(entry):
-        return False
-    return name.endswith(_CONTAINERS) or not entry.suffix and _looks_like_data(entry)
-
-
-def _looks_like_data(file: Path) -> bool:
-    """Tell from its beginning whether a file without suffix is a zip, a tar or fer2013.csv."""
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(512)
-    except OSError:
-        return False
-    header = start.partition(b"\n")[0].lower()
-    is_table = b"emotion" in header and b"pixels" in header
-    return is_table or start.startswith((b"PK\x03\x04", b"\x1f\x8b")) or start[257:262] == b"ustar"
+    return name.endswith((".zip", ".csv", *_TARS)) and name != "ferplus.csv" and os.path.isfile(entry)
 
 
 def read(path: Path) -> Reading:
-    """Read all images of a data set.
-
-    Args:
-        path: What ``locate`` returned.
-
-    Returns:
-        The images, notes on what was left out or is doubtful, and the class names.
+    """Read all images of what ``locate`` returned.
 
     Raises:
         FerlibError: The first problem found, naming file, member or row.
@@ -152,11 +110,13 @@ def read(path: Path) -> Reading:
             return _read_zip(path)
         if name.endswith(".zip"):
             raise FerlibError(f"{path}: not a zip file, or cut off at its end; download it again.")
-        if name.endswith((".tar.gz", ".tgz", ".tar")) or not path.suffix and tarfile.is_tarfile(path):
+        if name.endswith(_TARS):
             return _read_tar(path)
         with path.open("rb") as file:
             return Reading(decoding.read(file, path.stat().st_size, str(path)))
-    except _DAMAGE as problem:
+    except FerlibError:
+        raise
+    except Exception as problem:  # Python's readers of damaged archives raise errors of many kinds
         reason = str(problem).partition("\n")[0].rstrip(":")  # of a tar it lists all that was tried
         remedy = "allow reading it" if isinstance(problem, PermissionError) else "download it again"
         raise FerlibError(f"{path}: cannot be read to its end ({reason}); {remedy}.") from problem
@@ -166,7 +126,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files in a folder and below, also behind links, but for clutter.
 
     Raises:
-        FerlibError: A folder cannot be listed, or links lead to it twice.
+        FerlibError: A folder cannot be listed, links lead to it twice, or one leads nowhere.
     """
     seen = set()
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
@@ -177,19 +137,18 @@ def files_below(folder: Path) -> Iterator[Path]:
             )
         seen.add(real)
         folders[:] = sorted(name for name in folders if not is_clutter(name))
-        for name in [name for name in folders if os.path.islink(os.path.join(place, name))]:
-            if os.path.commonpath([real, linked := os.path.realpath(os.path.join(place, name))]) == linked:
-                folders.remove(name)  # it leads back to a folder above, and so round for ever
-        yield from (Path(place, name) for name in sorted(names) if not is_clutter(name))
+        for file in (Path(place, name) for name in sorted(names) if not is_clutter(name)):
+            if not os.path.exists(file):
+                raise FerlibError(f"{file}: is a link that leads nowhere; mend or remove it.")
+            yield file
+
+
+def _refuse(problem: OSError):
+    raise FerlibError(f"{problem.filename}: cannot be opened ({problem.strerror}); allow reading it.")
 
 
 def _read_folder(folder: Path) -> Reading:
-    sizes = {}
-    for path in files_below(folder):
-        if path.is_symlink() and not path.exists():
-            raise FerlibError(f"{path}: is a link that leads nowhere; mend or remove it.")
-        if path.is_file():
-            sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)}
     return _read_images(sizes, lambda member: (folder / member).read_bytes(), str(folder))
 
 
@@ -228,13 +187,11 @@ def _read_tar(path: Path) -> Reading:
 
 def _choose_csv(members: Iterable[str], path: Path) -> str | None:
     names = {member: PurePosixPath(member).name.casefold() for member in members if not is_clutter(member)}
-    for known in _TABLES:
-        if found := [member for member, name in names.items() if name == known]:
-            return found[0]
-    others = [member for member, name in names.items() if name.endswith(".csv") and name != "ferplus.csv"]
-    if len(others) > 1:
-        raise FerlibError(f"{path}: cannot tell which of {listed(others)} is FER-2013; unpack that one.")
-    return next(iter(others), None)
+    tables = [member for member, name in names.items() if name.endswith(".csv") and name != "ferplus.csv"]
+    known = [member for table in _TABLES for member in tables if names[member] == table]
+    if not known and len(tables) > 1:
+        raise FerlibError(f"{path}: cannot tell which of {listed(tables)} is FER-2013; unpack that one.")
+    return next(iter(known + tables), None)
 
 
 def _refuse_odd_names(members: list[str], path: Path) -> None:

@@ -155,24 +155,13 @@ def describe(dataset: Dataset) -> str:
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
-    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels.
-
-    Args:
-        images: uint8 (n, 48, 48, 1), 0..255.
-
-    Returns:
-        int64 (n, 12).
-    """
+    """Return sums over the blocks of each image, which copies share but for a few grey levels: (n, 12)."""
     blocks = np.asarray(images).reshape(len(images), 6, 8, 6, 8).sum(axis=(2, 4), dtype=np.int64)
     return blocks.reshape(len(images), 36) @ _signs()
 
 
 def key(steps: np.ndarray) -> np.ndarray:
-    """Return the number under which a sketch is filed: uint64 (n,), below 2**40.
-
-    Args:
-        steps: int64 (n, 12), sketches divided by the size of a step.
-    """
+    """Return the number, below 2**40, under which a sketch divided by ``_STEP`` is filed: uint64 (n,)."""
     return (steps.astype(np.uint64) @ _multipliers()) >> np.uint64(64 - 8 * _KEY_BYTES)
 
 
@@ -181,13 +170,13 @@ def _joined(split: Split) -> np.ndarray:
     keys, sketches = _table()["keys"], sketch(split.images)
     found = _filed(keys, key(sketches // _STEP))
     for image in np.flatnonzero(found < 0):
-        found[image] = _filed(keys, _possible_keys(sketches[image], _EDGE)).max()
+        found[image] = _filed(keys, _possible_keys(sketches[image])).max()
     return _settled(split, sketches, found)
 
 
-def _possible_keys(sketch: np.ndarray, edge: int) -> np.ndarray:
-    """Return the keys that copies of an image may have whose sums differ by up to ``edge``: uint64 (m,)."""
-    sides = [sorted({int(total - edge) // _STEP, int(total + edge) // _STEP}) for total in sketch]
+def _possible_keys(sketch: np.ndarray) -> np.ndarray:
+    """Return the keys that copies of an image may have, whose sums differ by up to ``_EDGE``: uint64 (m,)."""
+    sides = [sorted({int(total - _EDGE) // _STEP, int(total + _EDGE) // _STEP}) for total in sketch]
     return key(np.array(list(itertools.product(*sides))))
 
 
@@ -209,7 +198,7 @@ def _settled(split: Split, sketches: np.ndarray, found: np.ndarray) -> np.ndarra
         place = None
         if prefix in kinds and number.isdecimal():
             place = (rows if prefix == "row" else numbers).get(int(number))
-        possible = _possible_keys(sketches[image], _EDGE)
+        possible = _possible_keys(sketches[image])
         found[image] = place if place is not None and table["keys"][place] in possible else -1
     return found
 
@@ -230,14 +219,12 @@ def _table() -> dict[str, np.ndarray]:
     return table | {"keys": weights @ table["keys"].astype(np.uint64)}
 
 
-@cache
 def _signs() -> np.ndarray:
     """Return which blocks each sum adds or subtracts: int64 (36, 12), fixed for ever by the stored keys."""
     bits = np.unpackbits(_bytes("signs", 36 * _SUMS // 8)).reshape(36, _SUMS)
     return bits.astype(np.int64) * 2 - 1
 
 
-@cache
 def _multipliers() -> np.ndarray:
     """Return odd numbers that spread sketches over all keys: uint64 (12,), fixed likewise."""
     return _bytes("multipliers", 8 * _SUMS).view("<u8") | np.uint64(1)
