@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib import cli, faces, paths
+from ferlib import cli, faces
 from ferlib.data import audit as rooms
 from ferlib.data import demo
 from ferlib.data.audit import audit
@@ -63,15 +63,6 @@ def test_what_is_planted_is_found(audited):
         assert len(mirrored_and_brighter) <= NEAR + 3, "of faces drawn apart, few look alike"
     flat = audited.images[audited.images["blank"]]
     assert flat["low_contrast"].all() and flat["faceless"].all() and (flat["contrast"] < 4).all()
-
-
-def test_groups_hold_identical_images_only(audited, demo_dataset):
-    images = np.concatenate([split.images for split in demo_dataset.splits])
-    grouped = audited.images[audited.images["exact_group"] >= 0]
-    sizes = grouped.groupby("exact_group").size()
-    assert (sizes == 2).all() and len(sizes) == demo.PLANTED_CONFLICTS + 2 * LEAKED
-    for rows in grouped.groupby("exact_group").groups.values():
-        assert np.array_equal(images[rows[0]], images[rows[1]])
 
 
 def test_the_summary_counts(audited):
@@ -156,28 +147,13 @@ def test_blanks_are_no_near_copies_of_each_other(four):
 
 
 def test_answers_are_kept_for_the_same_data_only(four, monkeypatch):
-    paths.cache().mkdir()
-    same = singles(*four[:3])
-    old = paths.cache() / f"audit-{same.fingerprint[:16]}-2.pkl"
-    old.write_bytes(b"a pickled table of an older version, which is never opened")
+    same, searched = singles(*four[:3]), []
     first = audit(same)
-    assert [file.suffix for file in paths.cache().iterdir()] == [".npz"]
-    searched = []
     monkeypatch.setattr(faces, "has_face", lambda image: bool(searched.append(1)))
     pd.testing.assert_frame_equal(audit(same).images, first.images)
     assert not searched
     audit(singles(*four[:2], four[3]))
     assert len(searched) == 3
-
-
-def test_an_interrupted_audit_leaves_nothing(four, monkeypatch):
-    def interrupted(image):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(faces, "has_face", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        audit(singles(*four[:3]))
-    assert not list(paths.cache().glob("*audit*"))
 
 
 def test_images_are_named_as_in_the_source_at_hand(four):

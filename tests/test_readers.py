@@ -99,13 +99,6 @@ def test_archives_that_are_none(tmp_path):
     refused(without, "holds no fer2013.csv", "give the competition's")
 
 
-def test_a_damaged_member(archive):
-    content = bytearray(archive.read_bytes())
-    content[content.index(HAPPY.encode()) + len(HAPPY) + 200] ^= 0xFF
-    archive.write_bytes(content)
-    refused(archive, HAPPY, "download it again")
-
-
 @pytest.mark.parametrize("members", [{"notes.txt": b"hello"}, {"cats/a.jpg": picture(48, 48)}, {}])
 def test_a_zip_that_holds_other_things(tmp_path, members):
     refused(mail(tmp_path / "cats.zip", members), "holds no train/<class>/", "give FER-2013's archive.zip")
@@ -138,11 +131,6 @@ def removed(folder, pattern):
         path.unlink()
 
 
-def misplaced(folder):
-    shutil.move(folder / HAPPY, folder / HAPPY.replace("train", "test"))
-    (folder / HAPPY).write_bytes(picture(48, 48))
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -151,10 +139,11 @@ def misplaced(folder):
         (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
         (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
         (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
-        (lambda f: removed(f, "PrivateTest_*"), ["no PrivateTest images", "all three splits are needed"]),
-        (lambda f: removed(f / "test" / "disgust", "Pub*"), ["no PublicTest images of disgust", "download"]),
         (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no PrivateTest images of disgust", "download"]),
-        (misplaced, ["test/happy/Training_00000003.jpg stands in test/", "move it"]),
+        (
+            lambda f: (f / "test" / "happy" / "Training_1.jpg").write_bytes(picture(48, 48)),
+            ["test/happy/Training_1.jpg stands in test/", "move it"],
+        ),
         (
             lambda f: (f / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48)),
             ["test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove"],

@@ -73,9 +73,6 @@ def faces(sizes: tuple[int, int, int] = SIZES, seed: int = 0) -> Faces:
     Args:
         sizes: Images in train, valid and test; at least ``SMALLEST`` each, so that every class occurs.
         seed: The same seed draws the same pixels.
-
-    Returns:
-        Faces of all splits, named as in Kaggle's folders.
     """
     if min(sizes) < SMALLEST:
         raise ValueError(f"a split of {min(sizes)} demo faces cannot hold every class: ask for {SMALLEST}")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ferlib import paths
-from ferlib.data import demo, layout, readers
+from ferlib.data import demo, readers
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
 from ferlib.words import listed, printable
 
@@ -180,7 +180,7 @@ def describe(dataset: Dataset, *more: str) -> str:
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
         f"source       {dataset.source}",
-        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
+        f"location     {dataset.location or 'drawn by ferlib'}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *more,
@@ -192,8 +192,8 @@ def describe(dataset: Dataset, *more: str) -> str:
 
 def _opened(path: Path, own_classes: bool) -> Dataset:
     path = path.resolve()
-    name = layout.shown(path.name)
-    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {name}", path)
+    source = f"FER-2013 from {path.name}"
+    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), source, path)
     names = dataset.train.classes
     if names == CLASSES:
         return dataset
@@ -202,7 +202,7 @@ def _opened(path: Path, own_classes: bool) -> Dataset:
             f"{path}: holds the classes {listed(names)} instead of FER-2013's seven; "
             "ferlib train takes them, but this is about FER-2013."
         )
-    return replace(dataset, source=f"classes of its own from {name}")
+    return replace(dataset, source=f"classes of its own from {path.name}")
 
 
 def _stamp(path: Path) -> str:

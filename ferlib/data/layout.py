@@ -1,7 +1,6 @@
 """Split and class of each file of a data set, from its folders and name as people spell them."""
 
 import itertools
-import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -71,11 +70,6 @@ class Place(NamedTuple):
         return USAGES.get(self.name.partition("_")[0].casefold())
 
 
-def shown(name: str) -> str:
-    """Return a name as it can be printed and kept: on disk it may hold bytes that are not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
 def is_clutter(member: str) -> bool:
     """Tell whether an operating system or editor left this behind, such as ``.DS_Store``, anywhere above."""
     parts = PurePosixPath(member).parts
@@ -126,7 +120,7 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
 
 def _left_out(reason: str, members: list[str]) -> str:
     count, more = ("1 image", "") if len(members) == 1 else (f"{len(members):,} images", ", ...")
-    return f"Left out, as {reason}: {count} ({shown(members[0])}{more})."
+    return f"Left out, as {reason}: {count} ({members[0]}{more})."
 
 
 def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: list[str]) -> list[Place]:
@@ -179,8 +173,6 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")
     if names != CLASSES:
         notes.append(f"These are classes of their own, not FER-2013's seven: {listed(names)}.")
-    if len(names) == 1:
-        raise FerlibError(f"{where}: holds the class {names[0]} alone; there is nothing to tell it from.")
     _refuse_gaps(found, names, emotion_of, where)
     return names, emotion_of, tuple(notes)
 

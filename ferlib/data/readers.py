@@ -27,13 +27,7 @@ _TARS = (".tar.gz", ".tgz", ".tar")
 
 
 class Reading(NamedTuple):
-    """What a reader returns.
-
-    Attributes:
-        faces: The images in the order of the files or rows.
-        notes: Warnings for the user.
-        classes: Names of the classes in code order.
-    """
+    """Images in the order of the files or rows, warnings for the user, and classes in code order."""
 
     faces: Faces
     notes: tuple[str, ...] = ()
@@ -41,15 +35,11 @@ class Reading(NamedTuple):
 
 
 def locate(path: Path, missing_ok: bool = False) -> Path | None:
-    """Find the data set at or inside a path, the nearest one.
+    """Find the data set at or inside a path, the nearest one, at most `DEPTH` folders deeper.
 
     Args:
-        path: A zip, csv or tar, a folder with ``train/`` and ``test/``, or a folder with one of these
-            at most `DEPTH` folders deeper.
+        path: A zip, csv or tar, a folder with ``train/`` and ``test/``, or a folder with one of these.
         missing_ok: Return None, instead of raising, for a folder with nothing of the kind.
-
-    Returns:
-        The file, or the folder that holds ``train/`` or ``test/``.
 
     Raises:
         FerlibError: Nothing, or more than one possible file or folder, stands there.
@@ -223,5 +213,5 @@ def _read_images(sizes: dict[str, int], content: Callable[[str], bytes], where: 
         images[n, ..., 0] = decoding.grey(content(place.member), said, any_size=classes != CLASSES)
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
-    names = np.array([layout.shown(place.name) for place in placed])
+    names = np.array([place.name for place in placed])
     return Reading(Faces(images, labels, splits, names), left_out + notes + doubts, classes)
