@@ -156,7 +156,7 @@ def test_names_that_would_be_mistaken_are_refused(own, capsys, name):
 
 def test_classes_of_its_own_that_are_not_in_every_split(own):
     shutil.rmtree(own / "test" / "sleepy")
-    refused(own, "test/sleepy/ holds no images")
+    refused(own, "no test (PrivateTest) images of sleepy")
 
 
 def test_some_of_the_seven_are_classes_of_its_own(folder):

@@ -134,12 +134,18 @@ def removed(folder, pattern):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda f: removed(f / "train" / "disgust", "*"), ["train/disgust/ holds no images", "unpack"]),
+        (
+            lambda f: removed(f / "train" / "disgust", "*"),
+            ["no train (Training) images of disgust"],
+        ),
         (lambda f: (f / "train" / "x.jpg").write_bytes(picture(48, 48)), ["train/x.jpg", "name it"]),
         (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
         (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
         (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
-        (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no PrivateTest images of disgust", "download"]),
+        (
+            lambda f: removed(f / "test" / "disgust", "Pri*"),
+            ["no test (PrivateTest) images of disgust"],
+        ),
         (
             lambda f: (f / "test" / "happy" / "Training_1.jpg").write_bytes(picture(48, 48)),
             ["test/happy/Training_1.jpg stands in test/", "move it"],
@@ -270,7 +276,7 @@ def test_a_csv_that_is_none(tmp_path, content, words):
     ("gone", "words"),
     [
         (r"\d,.*,PrivateTest", ["no PrivateTest images", "all three splits are needed"]),
-        *((f"1,.*,{usage}", [f"no {usage} images of disgust", "download"]) for usage in KAGGLE_SPLITS),
+        *((f"1,.*,{usage}", [f"({usage}) images of disgust", "download"]) for usage in KAGGLE_SPLITS),
     ],
 )
 def test_a_csv_without_a_split_or_a_class(table, gone, words):

@@ -1,6 +1,5 @@
 """Split and class of each file of a data set, from its folders and name as people spell them."""
 
-import itertools
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -91,7 +90,7 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
     """Find the images in ``<split>/<class>/`` folders, at any depth: sorted, with notes on what was left out.
 
     Raises:
-        FerlibError: An image stands astray, or it cannot be told which folder is meant.
+        FerlibError: An image stands astray, a split is missing, or it cannot be told which folder is meant.
     """
     roots: dict[tuple[str, ...], list[Place]] = {}
     outside, notes = [], []
@@ -111,6 +110,13 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
     if outside:
         notes.append(_left_out("outside train/ and test/", outside))
     found = _only_root(roots, where, notes)
+    if not found:
+        raise FerlibError(
+            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
+        )
+    for needed in (("train",), ("test", "valid")):
+        if not any(place.split in needed for place in found):
+            raise FerlibError(f"{where}: the split {needed[0]}/ is missing; unpack the archive again.")
     for split in SPLITS:
         if len(names := sorted({place.folder for place in found if place.split == split})) > 1:
             both = listed([f"{name}/" for name in names])
@@ -143,13 +149,8 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         Class names in code order, class name of each folder as it is spelled, and notes.
 
     Raises:
-        FerlibError: A split or class is missing, there is one beside FER-2013's seven, or one has a name that
-            would be mistaken.
+        FerlibError: There is a class beside FER-2013's seven, or one has a name that would be mistaken.
     """
-    if not found:
-        raise FerlibError(
-            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
-        )
     emotion_of = {place.emotion: _emotion(place.emotion) for place in found}
     odd = {folder for folder, emotion in emotion_of.items() if emotion is None}
     names = tuple(emotion for emotion in CLASSES if emotion in emotion_of.values())
@@ -173,7 +174,6 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")
     if names != CLASSES:
         notes.append(f"These are classes of their own, not FER-2013's seven: {listed(names)}.")
-    _refuse_gaps(found, names, emotion_of, where)
     return names, emotion_of, tuple(notes)
 
 
@@ -181,19 +181,6 @@ def _emotion(folder: str) -> str | None:
     """Return the class of FER-2013 that a folder is named after, also as ``0_angry``."""
     small = folder.casefold().strip()
     return CLASS_FOLDERS.get(small) or CLASS_FOLDERS.get(re.sub(r"^\d+[\s._-]+", "", small))
-
-
-def _refuse_gaps(found: list[Place], names: tuple[str, ...], emotion_of: dict[str, str], where: str) -> None:
-    folders = {place.split: place.folder for place in found}
-    for split, also in (("train", "train"), ("test", "valid")):
-        if not {split, also} & set(folders):
-            raise FerlibError(f"{where}: the split {split}/ is missing; unpack the archive again.")
-    present = {(place.split, emotion_of[place.emotion]) for place in found}
-    for split, emotion in itertools.product(folders, names):
-        if (split, emotion) not in present:
-            raise FerlibError(
-                f"{where}: {folders[split]}/{emotion}/ holds no images; unpack the archive again."
-            )
 
 
 def splits(
@@ -251,6 +238,7 @@ def check_splits(splits: np.ndarray, labels: np.ndarray, names: tuple[str, ...],
         if not counts.any():
             raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
         if not counts.all():
+            lacking = names[counts.argmin()]
             raise FerlibError(
-                f"{where}: holds no {usage} images of {names[counts.argmin()]}; download it again."
+                f"{where}: holds no {split} ({usage}) images of {lacking}; add some, or download it again."
             )
