@@ -15,9 +15,6 @@ from ferlib.data.layout import is_clutter
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
 from ferlib.words import listed
 
-MOST_IMAGES = 1_000_000
-"""Images that a data set may have; they are held in memory once, 2.3 kB each."""
-
 DEPTH = 3
 """Folders below the one named that are searched for the data set."""
 
@@ -103,7 +100,7 @@ def read(path: Path) -> Reading:
         if name.endswith(_TARS):
             return _read_tar(path)
         with path.open("rb") as file:
-            return Reading(decoding.read(file, path.stat().st_size, str(path)))
+            return Reading(decoding.read(file, str(path)))
     except FerlibError:
         raise
     except Exception as problem:  # Python's readers of damaged archives raise errors of many kinds
@@ -138,41 +135,31 @@ def _refuse(problem: OSError):
 
 
 def _read_folder(folder: Path) -> Reading:
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)}
-    return _read_images(sizes, lambda member: (folder / member).read_bytes(), str(folder))
+    members = [path.relative_to(folder).as_posix() for path in files_below(folder)]
+    return _read_images(members, lambda member: (folder / member).read_bytes(), str(folder))
 
 
 def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive:
         _refuse_odd_names(archive.namelist(), path)
-        sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
-        table = _choose_csv(sizes, path)
-        if table is None or any(map(layout.is_image_of_split, sizes)):
-            return _read_images(sizes, archive.read, str(path))
+        members = [info.filename for info in archive.infolist() if not info.is_dir()]
+        table = _choose_csv(members, path)
+        if table is None or any(map(layout.is_image_of_split, members)):
+            return _read_images(members, archive.read, str(path))
         with archive.open(table) as file:
-            return Reading(decoding.read(file, sizes[table], f"{path}: {table}"))
+            return Reading(decoding.read(file, f"{path}: {table}"))
 
 
 def _read_tar(path: Path) -> Reading:
     with tarfile.open(path) as archive:
-        members, size = [], 0
-        for member in archive:
-            size += member.size
-            if size > decoding.MOST_TABLE_BYTES:
-                raise FerlibError(
-                    f"{path}: unpacks to more than {decoding.MOST_TABLE_BYTES:,} bytes; do not trust it."
-                )
-            if member.isfile():
-                members.append(member.name)
+        members = [member.name for member in archive if member.isfile()]
         while archive.fileobj.read(2**20):  # to the end, where the checksum of all is
             pass
         _refuse_odd_names(members, path)
         table = _choose_csv(members, path)
         if table is None:
             raise FerlibError(f"{path}: holds no fer2013.csv; give the competition's fer2013.tar.gz.")
-        return Reading(
-            decoding.read(archive.extractfile(table), archive.getmember(table).size, f"{path}: {table}")
-        )
+        return Reading(decoding.read(archive.extractfile(table), f"{path}: {table}"))
 
 
 def _choose_csv(members: Iterable[str], path: Path) -> str | None:
@@ -198,18 +185,14 @@ def _refuse_odd_names(members: list[str], path: Path) -> None:
         seen.add(member)
 
 
-def _read_images(sizes: dict[str, int], content: Callable[[str], bytes], where: str) -> Reading:
-    """Read a ``train/ test/`` layout from members of these sizes; ``content`` returns a member's bytes."""
-    placed, left_out = layout.places(sizes, where)
-    if len(placed) > MOST_IMAGES:
-        raise FerlibError(f"{where}: holds {len(placed):,} images, more than {MOST_IMAGES:,}; take fewer.")
+def _read_images(members: list[str], content: Callable[[str], bytes], where: str) -> Reading:
+    """Read a ``train/ test/`` layout; ``content`` returns a member's bytes."""
+    placed, left_out = layout.places(members, where)
     classes, emotion_of, notes = layout.classes(placed, where)
     labels = np.array([classes.index(emotion_of[place.emotion]) for place in placed], np.int64)
     images = np.empty((len(placed), IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
     for n, place in enumerate(decoding.progress(placed, where)):
         said = f"{where}: {place.member}"
-        if sizes[place.member] > decoding.MOST_PICTURE_BYTES:
-            raise FerlibError(f"{said} has more than {decoding.MOST_PICTURE_BYTES:,} bytes; shrink it.")
         images[n, ..., 0] = decoding.grey(content(place.member), said, any_size=classes != CLASSES)
     splits, doubts = layout.splits(placed, images, labels, where)
     layout.check_splits(splits, labels, classes, where)
