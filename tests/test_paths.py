@@ -49,16 +49,6 @@ def test_the_cache_is_the_users_unless_said_otherwise(tmp_path, monkeypatch):
         paths.cache()
 
 
-def test_a_number_is_read_from_a_setting(monkeypatch):
-    for text, read in (("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)):
-        monkeypatch.setenv("FERLIB_TRIED", text)
-        assert paths.number("TRIED", 30.0) == read
-    for text in ("abc", "-1", "nan", "inf"):
-        monkeypatch.setenv("FERLIB_TRIED", text)
-        with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
-            paths.number("TRIED", 30.0)
-
-
 def test_a_file_appears_whole_and_in_a_new_folder_or_not_at_all(tmp_path):
     target = tmp_path / "new" / ("é" * 125 + ".csv")  # as long as names may be
     with paths.written_atomically(target) as temporary:

@@ -79,12 +79,11 @@ def test_a_folder_beside_the_source_that_may_not_be_opened(tmp_path, table, monk
 # --- archives ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_a_truncated_archive(archive, table, tmp_path, share):
-    archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * share)])
+def test_a_truncated_archive(archive, table, tmp_path):
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     refused(archive, "cut off", "download it again")
     packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013/fer2013.csv": table.read_bytes()})
-    packed.write_bytes(packed.read_bytes()[: int(share * (packed.stat().st_size - 2000))])
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
     refused(packed, "cannot be read to its end", "download it again")
 
 
@@ -134,18 +133,12 @@ def removed(folder, pattern):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (
-            lambda f: removed(f / "train" / "disgust", "*"),
-            ["no train (Training) images of disgust"],
-        ),
+        (lambda f: removed(f / "train" / "disgust", "*"), ["no train (Training) images of disgust"]),
         (lambda f: (f / "train" / "x.jpg").write_bytes(picture(48, 48)), ["train/x.jpg", "name it"]),
         (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
         (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
         (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
-        (
-            lambda f: removed(f / "test" / "disgust", "Pri*"),
-            ["no test (PrivateTest) images of disgust"],
-        ),
+        (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no test (PrivateTest) images of disgust"]),
         (
             lambda f: (f / "test" / "happy" / "Training_1.jpg").write_bytes(picture(48, 48)),
             ["test/happy/Training_1.jpg stands in test/", "move it"],

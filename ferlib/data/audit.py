@@ -55,12 +55,11 @@ class Audit:
             Int64; missing where a finding says nothing of a split: only test images are leaked.
         """
         has_copy = self.images["exact_group"] >= 0
-        first_of_group = has_copy & ~self.images.duplicated(["split", "exact_group"])
-        within = has_copy & self.images.duplicated(["split", "exact_group"], keep=False)
+        place = ["split", "exact_group"]
         found = {
             "images": has_copy | True,
-            "identical to another of the split": within,
-            "copies beyond the first": within & ~first_of_group,
+            "identical to another of the split": has_copy & self.images.duplicated(place, keep=False),
+            "copies beyond the first": has_copy & self.images.duplicated(place),
             "identical under another label": self.images["conflicting"],
             "exact copy in train": self.images["leaked"],
             "exact or near copy in train": self.images["near_leaked"],
@@ -70,8 +69,7 @@ class Audit:
             "no face found": self.images["faceless"],
         }
         table = pd.DataFrame(found).groupby(self.images["split"], sort=False).sum().T.astype("Int64")
-        table.loc[["exact copy in train", "exact or near copy in train"], "train"] = pd.NA
-        table.loc["exact copy in the other test split", "train"] = pd.NA
+        table.loc["exact copy in train":"exact copy in the other test split", "train"] = pd.NA
         return table.rename_axis("finding").rename_axis(columns=None)
 
     def _in_both_tests(self) -> pd.Series:

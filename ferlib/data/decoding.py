@@ -21,13 +21,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def grey(content: bytes, where: str, any_size: bool = False) -> np.ndarray:
-    """Decode a picture to uint8 (48, 48), grey; ``where`` is its name for messages.
+    """Decode a picture to uint8 (48, 48), grey; refuse or convert (``any_size``) what is larger or in colour.
 
-    A JPEG carries no checksum: changed bytes in it that still decode are taken as they are. ``any_size``
-    converts pictures of another size or in colour, instead of refusing them.
-
-    Raises:
-        FerlibError: It is no picture, cut off, damaged, or not 8-bit grey of 48x48 pixels.
+    A JPEG carries no checksum: changed bytes in it that still decode are taken as they are.
     """
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-32:]:
         raise FerlibError(f"{where}: the JPEG is cut off; replace the file.")
@@ -61,11 +57,7 @@ def _is_sound(content: bytes) -> bool:
 
 
 def read(file: BinaryIO, where: str) -> Faces:
-    """Read ``fer2013.csv`` or ``icml_face_data.csv`` in the order of its rows, named row_000000 and so on.
-
-    Raises:
-        FerlibError: The first problem found, naming the line.
-    """
+    """Read ``fer2013.csv`` or ``icml_face_data.csv``, or name the line of the first problem."""
     try:
         rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         header = [column.strip() for column in next(rows, [])]

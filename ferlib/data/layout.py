@@ -80,18 +80,8 @@ def is_split(folder: str) -> bool:
     return folder.casefold() in SPLIT_FOLDERS
 
 
-def is_image_of_split(member: str) -> bool:
-    """Tell whether a file is an image in a folder named after a split, at any depth."""
-    path = PurePosixPath(member)
-    return path.suffix.casefold() in IMAGE_SUFFIXES and any(map(is_split, path.parts[:-1]))
-
-
 def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, ...]]:
-    """Find the images in ``<split>/<class>/`` folders, at any depth: sorted, with notes on what was left out.
-
-    Raises:
-        FerlibError: An image stands astray, a split is missing, or it cannot be told which folder is meant.
-    """
+    """Find images in ``<split>/<class>/`` folders, at any depth: sorted, with notes on what was left out."""
     roots: dict[tuple[str, ...], list[Place]] = {}
     outside, notes = [], []
     for member in sorted(set(members)):
@@ -145,11 +135,7 @@ def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: lis
 def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
     """Read the class folders: FER-2013's seven under any usual name, or a data set's own.
 
-    Returns:
-        Class names in code order, class name of each folder as it is spelled, and notes.
-
-    Raises:
-        FerlibError: There is a class beside FER-2013's seven, or one has a name that would be mistaken.
+    Return class names in code order, class name of each folder as it is spelled, and notes.
     """
     emotion_of = {place.emotion: _emotion(place.emotion) for place in found}
     odd = {folder for folder, emotion in emotion_of.items() if emotion is None}
@@ -188,11 +174,7 @@ def splits(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the split of every image: by file name as in Kaggle's copy, by folder, or as seeded halves.
 
-    Returns:
-        int64 (n,), position in ``SPLITS``, and notes.
-
-    Raises:
-        FerlibError: A file's name contradicts its folder, or tells nothing where others' names do.
+    They are int64 (n,), positions in ``SPLITS``; notes come with them.
     """
     folders = {place.split: place.folder for place in found}
     by_folder = np.array([SPLITS.index(place.split) for place in found], np.int64)

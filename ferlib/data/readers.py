@@ -84,11 +84,7 @@ def _is_container(entry: Path) -> bool:
 
 
 def read(path: Path) -> Reading:
-    """Read all images of what ``locate`` returned.
-
-    Raises:
-        FerlibError: The first problem found, naming file, member or row.
-    """
+    """Read all images of what ``locate`` returned, or name the first problem with its file, member or row."""
     try:
         if path.is_dir():
             return _read_folder(path)
@@ -110,11 +106,7 @@ def read(path: Path) -> Reading:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files in a folder and below, also behind links, but for clutter.
-
-    Raises:
-        FerlibError: A folder cannot be listed, links lead to it twice, or one leads nowhere.
-    """
+    """Yield all files in a folder and below, also behind links, but for clutter."""
     seen = set()
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(place)
@@ -143,8 +135,9 @@ def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive:
         _refuse_odd_names(archive.namelist(), path)
         members = [info.filename for info in archive.infolist() if not info.is_dir()]
-        table = _choose_csv(members, path)
-        if table is None or any(map(layout.is_image_of_split, members)):
+        has_splits = any(layout.is_split(part) for member in members for part in PurePosixPath(member).parts)
+        table = None if has_splits else _choose_csv(members, path)
+        if table is None:
             return _read_images(members, archive.read, str(path))
         with archive.open(table) as file:
             return Reading(decoding.read(file, f"{path}: {table}"))

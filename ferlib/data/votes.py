@@ -5,6 +5,8 @@ csv by a few grey levels. A sketch of an image is therefore made of sums over it
 coarse that the two kinds of copy seldom fall apart, and an image near the edge of a step is looked up on both
 sides of it. That finds an image in a zip, in folders (also renumbered ones) and in a csv; only the few images
 that look alike and were voted on differently are told apart by name or row.
+
+Votes are integers (n, 10) throughout, columns as in ``COLUMNS``.
 """
 
 import hashlib
@@ -76,9 +78,6 @@ def of(split: Split) -> np.ndarray | None:
 def distribution(votes: np.ndarray) -> np.ndarray:
     """Return the share of each of the seven emotions, a single vote counted as noise.
 
-    Args:
-        votes: Integers (n, 10), from `of`.
-
     Returns:
         float32 (n, 7), rows sum to one; a row of zeros where no emotion has two votes.
 
@@ -103,10 +102,10 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def as_people_see(split: Split) -> Split:
-    """Return the images that the crowd gives an emotion, labelled by it; all as they are where nobody voted.
+    """Return the images that the crowd gives an emotion, labelled by it.
 
     Args:
-        split: As for `of`.
+        split: As for `of`; all of it comes back as it is where nobody voted.
     """
     cast = of(split)
     seen = split.labels if cast is None else majority(cast)
@@ -116,8 +115,7 @@ def as_people_see(split: Split) -> Split:
 def more_than_half(votes: np.ndarray) -> np.ndarray:
     """Return the truth of FER+'s own protocol: the emotion or contempt with more than half of the votes.
 
-    Args:
-        votes: Integers (n, 10), from `of`. Single votes are counted as noise and left out first.
+    Single votes are counted as noise and left out first.
 
     Returns:
         int64 (n,), position in the first eight of ``COLUMNS``; -1 for images that the protocol leaves out.
