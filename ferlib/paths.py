@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache as once
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import TypeVar
 
 from ferlib.labels import FerlibError
 
@@ -233,8 +230,8 @@ def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
     return read()
 
 
-def arrays(file: Path) -> dict[str, "np.ndarray"]:
-    """Read all arrays of an npz file, none of which may be pickled; damage makes NumPy raise any error."""
+def arrays(file: Path) -> dict:
+    """Read the arrays of an npz file by name, none of them pickled; damage makes NumPy raise any error."""
     import numpy as np  # commands that read no arrays start without it
 
     with file.open("rb") as opened, np.load(opened) as stored:

@@ -1,6 +1,5 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
-import http.client
 import re
 import urllib.error
 import urllib.request
@@ -147,8 +146,7 @@ def test_demo_faces_are_cached_by_size_and_seed(drawn, monkeypatch):
     assert first.is_demo and first.location is None and first.source == fer2013.DEMO_SOURCE
     assert fer2013.drawn(SIZES).fingerprint == first.fingerprint
     fer2013.drawn(SIZES, seed=1)
-    fer2013.drawn((100, 70, 71))
-    assert asked == [(SIZES, 0), (SIZES, 1), ((100, 70, 71), 0)]
+    assert asked == [(SIZES, 0), (SIZES, 1)]
 
 
 # --- where the data is looked for -------------------------------------------------------------------
@@ -203,7 +201,6 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
     ("answer", "online"),
     [
         (urllib.error.URLError("no route"), False),
-        (http.client.BadStatusLine("SSH-2.0"), False),  # of a proxy that is none
         (urllib.error.HTTPError("https://www.kaggle.com", 405, "no HEAD", {}, None), True),
     ],
 )

@@ -137,7 +137,7 @@ def removed(folder, pattern):
         (lambda f: (f / "train" / "x.jpg").write_bytes(picture(48, 48)), ["train/x.jpg", "name it"]),
         (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
         (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
-        (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
+        (lambda f: removed(f, "PublicTest_*"), ["no valid (PublicTest) images;", "download it again"]),
         (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no test (PrivateTest) images of disgust"]),
         (
             lambda f: (f / "test" / "happy" / "Training_1.jpg").write_bytes(picture(48, 48)),
@@ -268,7 +268,7 @@ def test_a_csv_that_is_none(tmp_path, content, words):
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
-        (r"\d,.*,PrivateTest", ["no PrivateTest images", "all three splits are needed"]),
+        (r"\d,.*,PrivateTest", ["no test (PrivateTest) images;", "download it again"]),
         *((f"1,.*,{usage}", [f"({usage}) images of disgust", "download"]) for usage in KAGGLE_SPLITS),
     ],
 )

@@ -144,8 +144,7 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
     if odd and names == CLASSES:
         folders = sorted({f"{place.folder}/{place.emotion}/" for place in found if place.emotion in odd})
         raise FerlibError(
-            f"{where}: holds {listed(folders)} beside FER-2013's seven classes; to leave "
-            f"{'it' if len(folders) == 1 else 'them'} out, move {listed(folders)} elsewhere."
+            f"{where}: holds {listed(folders)} beside FER-2013's seven classes; move that elsewhere."
         )
     if odd:
         emotion_of = {folder: folder for folder in emotion_of}
@@ -217,10 +216,8 @@ def check_splits(splits: np.ndarray, labels: np.ndarray, names: tuple[str, ...],
     """Refuse a data set that lacks a split, or a class in one of them."""
     for usage, split in KAGGLE_SPLITS.items():
         counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(names))
-        if not counts.any():
-            raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
         if not counts.all():
-            lacking = names[counts.argmin()]
+            lacking = f" of {names[counts.argmin()]}" if counts.any() else ""
             raise FerlibError(
-                f"{where}: holds no {split} ({usage}) images of {lacking}; add some, or download it again."
+                f"{where}: holds no {split} ({usage}) images{lacking}; add some, or download it again."
             )
