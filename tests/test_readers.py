@@ -68,12 +68,15 @@ def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive,
     assert readers.locate(inside) == inside / "archive.zip"
 
 
-def test_a_folder_beside_the_source_that_may_not_be_opened(tmp_path, table, monkeypatch):
+def test_a_folder_that_may_not_be_opened_matters_only_where_it_is_named(tmp_path, table, monkeypatch):
     for name in ("lost+found", "z"):
         (tmp_path / "data" / name).mkdir(parents=True)
     shutil.copy(table, tmp_path / "data" / "z")
-    monkeypatch.setattr(os, "scandir", denied(os.scandir, lambda path: path.name == "lost+found"))
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, denied(getattr(os, name), lambda path: path.name == "lost+found"))
     assert readers.locate(tmp_path / "data") == tmp_path / "data" / "z" / "fer2013.csv"
+    with pytest.raises(PermissionError):
+        readers.locate(tmp_path / "data" / "lost+found")
 
 
 # --- archives ---------------------------------------------------------------------------------------
