@@ -7,16 +7,12 @@ import platform
 import re
 import shutil
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache as once
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import TypeVar
 
 from ferlib.labels import FerlibError
 
@@ -29,20 +25,6 @@ PACKAGE = Path(__file__).parent
 def offline() -> bool:
     """Say whether the network must not be asked: ``FERLIB_OFFLINE`` is 1, true or anything but no."""
     return os.environ.get("FERLIB_OFFLINE", "").lower() not in ("", "0", "false", "no")
-
-
-def number(setting: str, default: float, least: float = 0) -> float:
-    """Return the number that ``FERLIB_<setting>`` says, of the type of its default.
-
-    Raises:
-        FerlibError: It is no such number, or below the least.
-    """
-    text = os.environ.get(f"FERLIB_{setting}") or default
-    with suppress(ValueError):
-        if least <= (value := type(default)(text)) < float("inf"):
-            return value
-    kind = "whole number" if type(default) is int else "number"
-    raise FerlibError(f"FERLIB_{setting} is {text!r}, not a {kind} from {least} up; change or unset it")
 
 
 def root() -> Path:
@@ -135,9 +117,6 @@ _NUMBERS = itertools.count()
 def destination(target: Path) -> Path:
     """Return the file that is to be replaced where a path is to be written: links stay and lead to it.
 
-    Args:
-        target: Where somebody wants a file.
-
     Raises:
         OSError: There is something else than a file, which must not be replaced.
     """
@@ -204,11 +183,7 @@ def _prefix() -> str:
 
 
 def reserve(file: Path, size: int) -> None:
-    """Write zeros where a library is about to write that ends the process when the disk is full (HDF5).
-
-    Args:
-        file: What it will write over.
-        size: Bytes that it will need at most.
+    """Write as many zeros as HDF5 will need at most: where the disk is full, it would end the process.
 
     Raises:
         OSError: There is no room for them.
@@ -220,9 +195,7 @@ def reserve(file: Path, size: int) -> None:
 def remove_leftovers(folder: Path, pattern: str = ".ferlib-*") -> None:
     """Remove temporary files and folders of processes of this computer that were killed.
 
-    Args:
-        folder: Where to look.
-        pattern: Of their names; ``**/.ferlib-*`` also looks in the folders below.
+    The pattern ``**/.ferlib-*`` also looks in the folders below.
     """
     for path in folder.glob(pattern):
         owner = _OWNER.match(path.name)
@@ -249,12 +222,7 @@ def _runs(process: int) -> bool:
 
 
 def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
-    """Read what a cache holds; make it first where it is missing or damaged.
-
-    Args:
-        read: Returns what is kept. Damage makes readers raise errors of any kind.
-        make: Writes it anew.
-    """
+    """Read what a cache holds; make it first where reading raises, of missing or damaged files, any error."""
     for _ in range(2):  # another process may take it away at once, for a source that has changed since
         with suppress(Exception):
             return read()
@@ -262,26 +230,9 @@ def kept(read: Callable[[], T], make: Callable[[], object]) -> T:
     return read()
 
 
-MOST_UNPACKED = 2**30
-"""Bytes that the arrays of a file may announce together, so that a small file cannot fill the memory.
-
-Of the largest that are written here, checkpoints have some 320 MB, and the names of a million images less.
-"""
-
-
-def arrays(file: Path) -> dict[str, "np.ndarray"]:
-    """Read all arrays of an npz file, none of which may be pickled.
-
-    Raises:
-        ValueError: They announce more than `MOST_UNPACKED`. Damage makes NumPy raise errors of any kind.
-    """
+def arrays(file: Path) -> dict:
+    """Read the arrays of an npz file by name, none of them pickled; damage makes NumPy raise any error."""
     import numpy as np  # commands that read no arrays start without it
 
-    with file.open("rb") as opened:
-        with zipfile.ZipFile(opened) as members:
-            size = sum(member.file_size for member in members.infolist())
-        if size > MOST_UNPACKED:
-            raise ValueError(f"its arrays announce {size:,} bytes, more than {MOST_UNPACKED:,}")
-        opened.seek(0)
-        with np.load(opened) as stored:
-            return dict(stored)
+    with file.open("rb") as opened, np.load(opened) as stored:
+        return dict(stored)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ferlib.data.votes import _EDGE, _KEY_BYTES, _STEP, _possible_keys, key, sketch
+from ferlib.data.votes import _KEY_BYTES, _STEP, _possible_keys, key, sketch
 
 
 def store(target: Path, images: np.ndarray, votes: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
@@ -40,7 +40,7 @@ def _twins(sketches: np.ndarray, keys: np.ndarray, votes: np.ndarray) -> np.ndar
     twin, order = np.zeros(len(keys), bool), np.argsort(keys, kind="stable")
     filed = keys[order]
     for image, near in enumerate(sketches):
-        possible = _possible_keys(near, _EDGE)
+        possible = _possible_keys(near)
         starts, ends = (np.searchsorted(filed, possible, side) for side in ("left", "right"))
         others = np.concatenate([order[start:end] for start, end in zip(starts, ends, strict=True)])
         others = others[(votes[others] != votes[image]).any(axis=1)]

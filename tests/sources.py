@@ -1,7 +1,6 @@
 """Small data sets, sound and unsound, in every container."""
 
 import io
-import struct
 import tarfile
 import zipfile
 from collections import Counter
@@ -82,9 +81,3 @@ def pack(path, members: dict[str, bytes]):
 
 def picture(*shape, dtype=np.uint8, kind=".jpg") -> bytes:
     return cv2.imencode(kind, np.full(shape, 100, dtype))[1].tobytes()
-
-
-def announcing_much(content: bytes) -> bytes:
-    """Let an npz file announce more than is read; NumPy would not mind, and read what there is."""
-    at = content.rindex(b"PK\x01\x02") + 24
-    return content[:at] + struct.pack("<I", paths.MOST_UNPACKED + 1) + content[at + 4 :]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sources import HAPPY, ICML, mail, pack, picture, refused, tiny, tiny_table
 
-from ferlib import cli, paths
+from ferlib import cli
 from ferlib.data import demo, fer2013, readers
 from ferlib.labels import CLASSES, KAGGLE_SPLITS
 
@@ -34,15 +34,11 @@ def table(tmp_path):
 # --- finding the source -----------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_named(tmp_path, monkeypatch):
+def test_what_is_not_there_is_named(tmp_path):
     refused(tmp_path / "nowhere.zip", "no such file", "give archive.zip")
+    refused(tmp_path / ("x" * 300), "no such file or folder")
     refused(tmp_path, "neither train/ and test/ nor archive.zip", "put one there")
     assert readers.locate(tmp_path, missing_ok=True) is None
-    monkeypatch.chdir(tmp_path)
-    refused(Path("~no such user"), "no such file or folder")
-    refused(Path("x" * 300), "no such file or folder")
-    Path("train").symlink_to("x" * 300)
-    refused(tmp_path, "neither train/ and test/ nor archive.zip")
 
 
 def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, table, tmp_path):
@@ -62,40 +58,35 @@ def test_the_source_is_found_in_a_folder_and_one_folder_below(folder, archive, t
 def test_files_of_unknown_names_are_taken_only_where_there_is_no_choice(archive, tmp_path):
     inside = tmp_path / "data"
     inside.mkdir()
-    (inside / "README").write_text("about\nemotion and pixels\n")
     (inside / "FERPlus.csv").write_text("votes\n")
     assert readers.locate(inside, missing_ok=True) is None
-    for name in ("mine", "mine.zip"):  # without suffix it is known by its beginning
-        shutil.copy(archive, inside / name)
-        assert readers.locate(inside) == inside / name
-        (inside / "mine").unlink(missing_ok=True)
+    shutil.copy(archive, inside / "mine.zip")
+    assert readers.locate(inside) == inside / "mine.zip"
     shutil.copy(archive, inside / "yours.zip")
     refused(inside, "mine.zip, yours.zip", "name the file itself")
     shutil.copy(archive, inside / "archive.zip")
     assert readers.locate(inside) == inside / "archive.zip"
 
 
-def test_what_may_not_be_opened(tmp_path, table, monkeypatch):
-    shut, secret = tmp_path / "data" / "shut", tmp_path / "data" / "secret"
-    shut.mkdir(parents=True)
-    secret.touch()
-    for name in ("iterdir", "open"):
-        monkeypatch.setattr(Path, name, denied(getattr(Path, name), (shut, secret).__contains__))
-    refused(shut, "Permission denied", "allow reading it")
-    (tmp_path / "data" / "z").mkdir()
+def test_a_folder_that_may_not_be_opened_matters_only_where_it_is_named(tmp_path, table, monkeypatch):
+    for name in ("lost+found", "z"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     shutil.copy(table, tmp_path / "data" / "z")
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, denied(getattr(os, name), lambda path: path.name == "lost+found"))
     assert readers.locate(tmp_path / "data") == tmp_path / "data" / "z" / "fer2013.csv"
+    with pytest.raises(PermissionError):
+        readers.locate(tmp_path / "data" / "lost+found")
 
 
 # --- archives ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_a_truncated_archive(archive, table, tmp_path, share):
-    archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * share)])
+def test_a_truncated_archive(archive, table, tmp_path):
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     refused(archive, "cut off", "download it again")
     packed = pack(tmp_path / "fer2013.tar.gz", {"fer2013/fer2013.csv": table.read_bytes()})
-    packed.write_bytes(packed.read_bytes()[: int(share * (packed.stat().st_size - 2000))])
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
     refused(packed, "cannot be read to its end", "download it again")
 
 
@@ -108,13 +99,6 @@ def test_archives_that_are_none(tmp_path):
         refused(tmp_path / name, said, "download it again")
     without = pack(tmp_path / "fer2013.tar.gz", {"a.txt": b""})
     refused(without, "holds no fer2013.csv", "give the competition's")
-
-
-def test_a_damaged_member(archive):
-    content = bytearray(archive.read_bytes())
-    content[content.index(HAPPY.encode()) + len(HAPPY) + 200] ^= 0xFF
-    archive.write_bytes(content)
-    refused(archive, HAPPY, "download it again")
 
 
 @pytest.mark.parametrize("members", [{"notes.txt": b"hello"}, {"cats/a.jpg": picture(48, 48)}, {}])
@@ -149,36 +133,23 @@ def removed(folder, pattern):
         path.unlink()
 
 
-def misplaced(folder):
-    shutil.move(folder / HAPPY, folder / HAPPY.replace("train", "test"))
-    (folder / HAPPY).write_bytes(picture(48, 48))
-
-
-def tied(folder):
-    """Links that lead to each other."""
-    for one, other in (("x1", "x2"), ("x2", "x1")):
-        (folder / "train" / one).mkdir()
-        for name in "pq":
-            (folder / "train" / one / name).symlink_to(Path("..", other))
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda f: removed(f / "train" / "disgust", "*"), ["train/disgust/ holds no images", "unpack"]),
+        (lambda f: removed(f / "train" / "disgust", "*"), ["no train (Training) images of disgust"]),
         (lambda f: (f / "train" / "x.jpg").write_bytes(picture(48, 48)), ["train/x.jpg", "name it"]),
         (lambda f: shutil.rmtree(f / "train"), ["the split train/ is missing", "unpack the archive again"]),
         (lambda f: shutil.rmtree(f / "test"), ["the split test/ is missing", "unpack the archive again"]),
-        (lambda f: removed(f, "PublicTest_*"), ["no PublicTest images", "all three splits are needed"]),
-        (lambda f: removed(f, "PrivateTest_*"), ["no PrivateTest images", "all three splits are needed"]),
-        (lambda f: removed(f / "test" / "disgust", "Pub*"), ["no PublicTest images of disgust", "download"]),
-        (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no PrivateTest images of disgust", "download"]),
-        (misplaced, ["test/happy/Training_00000003.jpg stands in test/", "move it"]),
+        (lambda f: removed(f, "PublicTest_*"), ["no valid (PublicTest) images;", "download it again"]),
+        (lambda f: removed(f / "test" / "disgust", "Pri*"), ["no test (PrivateTest) images of disgust"]),
+        (
+            lambda f: (f / "test" / "happy" / "Training_1.jpg").write_bytes(picture(48, 48)),
+            ["test/happy/Training_1.jpg stands in test/", "move it"],
+        ),
         (
             lambda f: (f / "test" / "happy" / "17.jpg").write_bytes(picture(48, 48)),
             ["test/happy/17.jpg", "neither PublicTest_ nor PrivateTest_", "rename or remove"],
         ),
-        (tied, ["leads to", "/train/x", "by another name, too", "remove one of them"]),
         # Its images would be in both.
         (lambda f: (f / "validation").symlink_to("test"), ["validation: leads to", "remove one of them"]),
     ],
@@ -190,24 +161,9 @@ def test_an_unsound_folder_is_named(folder, change, words):
 
 def test_a_link_that_leads_nowhere(folder):
     (folder / "train" / ".#x.jpg").symlink_to("what an editor leaves behind")
-    fer2013.load(folder)
-    shutil.rmtree(paths.cache())
-    shutil.move(folder / HAPPY, folder.parent / "elsewhere.jpg")
-    (folder / HAPPY).symlink_to(folder.parent / "elsewhere.jpg")
-    assert fer2013.load(folder).train.names.tolist().count(Path(HAPPY).name) == 1
-    shutil.rmtree(paths.cache())
-    (folder.parent / "elsewhere.jpg").unlink()
+    (folder / HAPPY).unlink()
+    (folder / HAPPY).symlink_to("elsewhere.jpg")
     refused(folder, HAPPY, "is a link that leads nowhere", "mend or remove it")
-
-
-def test_a_picture_that_is_too_large_is_not_read(folder, monkeypatch):
-    with (folder / HAPPY).open("wb") as file:
-        file.truncate(2**31)  # of nothing, which takes no room on the disk
-    read = Path.read_bytes
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda path: pytest.fail() if path.stat().st_size > 2**30 else read(path)
-    )
-    refused(folder, f"{HAPPY} has more than 33,554,432 bytes", "shrink it")
 
 
 def denied(really, is_shut):
@@ -277,16 +233,13 @@ def pixels(change):
     [
         (pixels(lambda p: p[:-1]), ["2303 pixels instead of 2304"]),
         (pixels(lambda p: [*p, "0"]), ["2305 pixels instead of 2304"]),
-        (pixels(lambda p: []), ["0 pixels instead of 2304"]),
         (pixels(lambda p: [*p[:5], "256", *p[6:]]), ["a pixel is 256", "from 0 to 255"]),
         (pixels(lambda p: [*p[:5], "-1", *p[6:]]), ["a pixel is '-1'", "from 0 to 255"]),
         (pixels(lambda p: [*p[:5], "0", "+", *p[6:]]), ["a pixel is '+'", "from 0 to 255"]),
         (pixels(lambda p: [*p[:5], "x", *p[6:]]), ["a pixel is 'x'", "from 0 to 255"]),
-        (pixels(lambda p: [*p, "x"]), ["a pixel is 'x'", "from 0 to 255"]),
         (pixels(lambda p: [*p[:5], "1.5", *p[6:]]), ["a pixel is '1.5'", "from 0 to 255"]),
         (lambda e, p, u: ("7", p, u), ["emotion is '7'", "from 0 to 6"]),
         (lambda e, p, u: ("happy", p, u), ["emotion is 'happy'", "from 0 to 6"]),
-        (lambda e, p, u: ("", p, u), ["emotion is ''", "from 0 to 6"]),
         (lambda e, p, u: (e, p, "Testing"), ["Usage is 'Testing'", "Training, PublicTest, PrivateTest"]),
         (lambda e, p, u: (e, p), ["2 fields instead of 3"]),
     ],
@@ -304,11 +257,9 @@ def test_an_unsound_row_is_named(table, change, words, capsys):
     [
         (b"", ["no header at all", "give fer2013.csv"]),
         (b"emotion,pixels,Usage\n", ["no rows below its header", "download it again"]),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", ["not a csv of text", "give fer2013.csv"]),
         (b"PK\x03\x04" + bytes(range(256)), ["not a csv of text", "give fer2013.csv"]),
-        (b"other,pixels,Usage", ["no column 'emotion'", "other", "give fer2013.csv"]),
-        (b"emotion,other,Usage", ["no column 'pixels'", "other", "give fer2013.csv"]),
         (b"emotion,pixels,other", ["no column 'Usage'", "other", "give fer2013.csv"]),
+        (b"emotion,pixels,Usage,emotion", ["two columns 'emotion'", "give fer2013.csv"]),
     ],
 )
 def test_a_csv_that_is_none(tmp_path, content, words):
@@ -320,12 +271,8 @@ def test_a_csv_that_is_none(tmp_path, content, words):
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
-        (r"\d,.*,PrivateTest", ["no PrivateTest images", "all three splits are needed"]),
-        ("1,.*", ["no Training images of disgust", "download it again"]),
-        *(
-            (f"1,.*,{usage}", [f"no {usage} images of disgust", "download it again"])
-            for usage in KAGGLE_SPLITS
-        ),
+        (r"\d,.*,PrivateTest", ["no test (PrivateTest) images;", "download it again"]),
+        *((f"1,.*,{usage}", [f"({usage}) images of disgust", "download"]) for usage in KAGGLE_SPLITS),
     ],
 )
 def test_a_csv_without_a_split_or_a_class(table, gone, words):
@@ -334,19 +281,18 @@ def test_a_csv_without_a_split_or_a_class(table, gone, words):
 
 
 @pytest.mark.parametrize(
-    "write",
+    ("header", "write"),
     [
-        lambda text: text.encode(),
-        lambda text: text.replace("\n", "\r\n").encode(),
-        lambda text: b"\xef\xbb\xbf" + text.encode(),
-        lambda text: (text + "\n\n").encode(),
+        ("pixels,emotion,Usage", str),
+        (ICML, lambda text: text.replace("\n", "\r\n")),
+        ("EMOTION , Pixels ,usage", lambda text: "\ufeff" + text),
+        ("emotion,pixels,Usage", lambda text: text.replace("Training", " TRAINING") + "\n\n"),
     ],
-    ids=["plain", "carriage returns", "byte order mark", "blank lines"],
+    ids=["order", "carriage returns", "byte order mark", "blanks"],
 )
-@pytest.mark.parametrize("header", ["emotion,pixels,Usage", ICML, "pixels,emotion,Usage"])
-def test_spellings_of_a_csv_agree(tmp_path, write, header):
+def test_spellings_of_a_csv_agree(tmp_path, header, write):
     path = tiny_table(tmp_path / "any.csv", header)
-    path.write_bytes(write(path.read_text()))
+    path.write_text(write(path.read_text()), newline="")
     read, notes, classes = readers.read(path)
     assert notes == () and classes == CLASSES
     assert read.names.tolist() == [f"row_{n:06d}" for n in range(21)]

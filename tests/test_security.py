@@ -98,7 +98,7 @@ def test_a_planted_object_never_wakes(tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "has_face", lambda image: True)
     trap = tmp_path / "trap"
     dataset = fer2013.load(demo.write_zip(demo.faces((demo.SMALLEST,) * 3), tmp_path / "archive.zip"))
-    found = audit.audit(dataset, progress=False).images
+    found = audit.audit(dataset).images
     (facts,) = paths.cache().glob("images-*.npz")
     (answers,) = paths.cache().glob("audit-*.npz")
     run = made_up.run("shallow_plain", images=40)
@@ -110,7 +110,7 @@ def test_a_planted_object_never_wakes(tmp_path, monkeypatch):
     assert fer2013.load(dataset.location).fingerprint == dataset.fingerprint
     np.save(images, np.array([Canary(trap)], object))
     assert fer2013.load(dataset.location).fingerprint == dataset.fingerprint
-    assert audit.audit(dataset, progress=False).images.equals(found)
+    assert audit.audit(dataset).images.equals(found)
     with pytest.raises(FerlibError):
         record.load_run(run.recorded_file)
     assert not trap.exists()

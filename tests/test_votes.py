@@ -78,7 +78,7 @@ def test_votes_find_renumbered_images_but_those_that_only_a_name_could_tell_apar
 def test_votes_find_images_whose_pixels_another_encoder_changed_and_refuse_others(drawn, table, tmp_path):
     loaded = fer2013.load(demo.write_csv(drawn, tmp_path / "fer2013.csv"))
     for split in loaded.splits:
-        copies = np.stack([encoded_again(image, 95) for image in split.images])
+        copies = np.stack([encoded_again(image) for image in split.images])
         assert (copies != split.images).mean() > 0.01
         copied = replace(split, images=copies)
         assert (votes.of(copied) == cast_on(split, drawn, table)).all()
@@ -87,8 +87,8 @@ def test_votes_find_images_whose_pixels_another_encoder_changed_and_refuse_other
         votes.of(replace(loaded.train, images=loaded.train.images[shuffled]))
 
 
-def encoded_again(image, quality):
-    content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+def encoded_again(image):
+    content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
     return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)[..., np.newaxis]
 
 
@@ -153,7 +153,7 @@ def test_every_voted_image_of_fer2013_is_found_also_from_another_encoder(real_da
     assert [int(cast.any(axis=1).sum()) for cast in found] == [28555, 3579, 3572]
     assert {total for cast in found for total in cast.sum(axis=1)} <= {0, 9, 10}
     valid = real_dataset.valid
-    copies = np.stack([encoded_again(image, 95) for image in valid.images])
+    copies = np.stack([encoded_again(image) for image in valid.images])
     again = votes.of(fer2013.Split(valid.name, copies, valid.labels, valid.names))
     assert (copies != valid.images).mean() > 0.01 and (again == found[1]).all()
 
@@ -162,7 +162,7 @@ def test_votes_filed_from_jpegs_are_found_from_what_was_encoded(real_dataset, ta
     valid = real_dataset.valid
     # Moved off the blocks that they were encoded in, so that encoding costs as much as it did the first time.
     before = np.roll(valid.images, (4, 3), (1, 2))
-    after = np.stack([encoded_again(image, 95) for image in before])
+    after = np.stack([encoded_again(image) for image in before])
     assert (before != after).mean() > 0.5
     cast = np.random.default_rng(0).permuted(np.tile([5, 3, 2, 0, 0, 0, 0, 0, 0, 0], (len(valid), 1)), axis=1)
     cast[np.arange(len(valid)), valid.labels] += 10

@@ -55,12 +55,11 @@ class Audit:
             Int64; missing where a finding says nothing of a split: only test images are leaked.
         """
         has_copy = self.images["exact_group"] >= 0
-        first_of_group = has_copy & ~self.images.duplicated(["split", "exact_group"])
-        within = has_copy & self.images.duplicated(["split", "exact_group"], keep=False)
+        place = ["split", "exact_group"]
         found = {
             "images": has_copy | True,
-            "identical to another of the split": within,
-            "copies beyond the first": within & ~first_of_group,
+            "identical to another of the split": has_copy & self.images.duplicated(place, keep=False),
+            "copies beyond the first": has_copy & self.images.duplicated(place),
             "identical under another label": self.images["conflicting"],
             "exact copy in train": self.images["leaked"],
             "exact or near copy in train": self.images["near_leaked"],
@@ -70,8 +69,7 @@ class Audit:
             "no face found": self.images["faceless"],
         }
         table = pd.DataFrame(found).groupby(self.images["split"], sort=False).sum().T.astype("Int64")
-        table.loc[["exact copy in train", "exact or near copy in train"], "train"] = pd.NA
-        table.loc["exact copy in the other test split", "train"] = pd.NA
+        table.loc["exact copy in train":"exact copy in the other test split", "train"] = pd.NA
         return table.rename_axis("finding").rename_axis(columns=None)
 
     def _in_both_tests(self) -> pd.Series:
@@ -100,10 +98,9 @@ class Audit:
             self.images.assign(label=np.take(CLASSES, self.images["label"])).to_csv(temporary, index=False)
 
 
-def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
+def audit(dataset: Dataset) -> Audit:
     """Look over every image; the answers are cached, so that this takes its time once for each data set."""
-    name = f"audit-{dataset.fingerprint[:16]}-"
-    file = paths.cache() / f"{name}{_VERSION}.npz"
+    file = paths.cache() / f"audit-{dataset.fingerprint[:16]}-{_VERSION}.npz"
     listed = [
         {"split": split.name, "index": np.arange(len(split)), "name": split.names, "label": split.labels}
         for split in dataset.splits
@@ -112,15 +109,14 @@ def audit(dataset: Dataset, *, progress: bool = True) -> Audit:
 
     def make() -> None:
         images = np.concatenate([np.asarray(split.images) for split in dataset.splits])[..., 0]
-        found = _exact_copies(listed, images) | {"partner": _partners(listed, images)}
+        nearest, likeness = _nearest(listed, images)
+        found = _exact_copies(listed, images) | {"partner": np.where(likeness >= NEAR, nearest, -1)}
         found["near_leaked"] = found["leaked"] | (found["partner"] >= 0)
         found["contrast"] = images.reshape(len(images), -1).std(axis=1)
         found["low_contrast"], found["blank"] = (found["contrast"] < most for most in (LOW_CONTRAST, BLANK))
-        found["faceless"] = ~_have_faces(images, progress)
+        found["faceless"] = ~_have_faces(images)
         with paths.written_atomically(file) as temporary:
             np.savez_compressed(temporary, **found)
-        for outdated in set(paths.cache().glob(f"{name}*")) - {file}:
-            outdated.unlink(missing_ok=True)
 
     def read() -> pd.DataFrame:
         return listed.assign(**paths.arrays(file))  # a zip, whose checksums tell damage
@@ -137,12 +133,6 @@ def _exact_copies(listed: pd.DataFrame, images: np.ndarray) -> dict[str, np.ndar
         "conflicting": (listed["label"].groupby(group).transform("nunique") > 1).to_numpy(),
         "leaked": np.isin(group, group[is_train]) & ~is_train,
     }
-
-
-def _partners(listed: pd.DataFrame, images: np.ndarray) -> np.ndarray:
-    """Return where the nearest copy of each image of valid and test stands in train, or -1: int64 (n,)."""
-    nearest, likeness = _nearest(listed, images)
-    return np.where(likeness >= NEAR, nearest, -1)
 
 
 def _nearest(listed: pd.DataFrame, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +164,8 @@ def _reduced(images: np.ndarray) -> np.ndarray:
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > BLANK * _REDUCED)
 
 
-def _have_faces(images: np.ndarray, progress: bool) -> np.ndarray:
-    options = {"total": len(images), "desc": "searching for faces", "mininterval": 2}
+def _have_faces(images: np.ndarray) -> np.ndarray:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = tqdm(pool.map(faces.has_face, images), disable=not progress, **options)
+        answers = pool.map(faces.has_face, images)
+        answers = tqdm(answers, "searching for faces", len(images), mininterval=2)
         return np.fromiter(answers, bool, len(images))

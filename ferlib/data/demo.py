@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS
-from ferlib.paths import written_atomically
 
 VERSION = 1
 """Raised whenever the drawn faces change, so that cached ones are drawn anew."""
@@ -74,9 +73,6 @@ def faces(sizes: tuple[int, int, int] = SIZES, seed: int = 0) -> Faces:
     Args:
         sizes: Images in train, valid and test; at least ``SMALLEST`` each, so that every class occurs.
         seed: The same seed draws the same pixels.
-
-    Returns:
-        Faces of all splits, named as in Kaggle's folders.
     """
     if min(sizes) < SMALLEST:
         raise ValueError(f"a split of {min(sizes)} demo faces cannot hold every class: ask for {SMALLEST}")
@@ -117,10 +113,6 @@ def _plant(images: np.ndarray, labels: np.ndarray, starts: np.ndarray) -> None:
 def votes(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Draw what ten people see in drawn faces: mostly the label, in three of ten faces mostly something else.
 
-    Args:
-        labels: int64 (n,), positions in ``CLASSES``.
-        seed: The same seed draws the same votes.
-
     Returns:
         uint8 (n, 10), ten votes a row; the seven emotions, then contempt, unknown and no face.
     """
@@ -133,7 +125,7 @@ def votes(labels: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def write_zip(drawn: Faces, path: Path) -> Path:
     """Write faces as Kaggle's ``archive.zip``: ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``."""
-    with written_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for member, content in _jpegs(drawn):
             archive.writestr(member, content)
     return path
@@ -149,7 +141,7 @@ def write_folders(drawn: Faces, folder: Path) -> Path:
 
 def write_csv(drawn: Faces, path: Path) -> Path:
     """Write faces as ``fer2013.csv``, with the pixels that a reader of their JPEG files would see."""
-    with written_atomically(path) as temporary, temporary.open("w", encoding="ascii") as file:
+    with path.open("w", encoding="ascii") as file:
         file.write("emotion,pixels,Usage\n")
         for (_, content), label, split in zip(_jpegs(drawn), drawn.labels, drawn.splits, strict=True):
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -165,15 +157,7 @@ def _jpegs(drawn: Faces) -> Iterator[tuple[str, bytes]]:
 
 
 def face(emotion: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw one face.
-
-    Args:
-        emotion: Position in ``CLASSES``.
-        generator: Source of all randomness; the same state draws the same face.
-
-    Returns:
-        uint8 (48, 48), grey.
-    """
+    """Draw one face that shows an emotion, a position in ``CLASSES``: uint8 (48, 48), grey."""
     strength = generator.uniform(0.25, 1.1)  # weak expressions look like neutral, as in real life
     muscles = EXPRESSIONS[emotion] * strength + generator.normal(0, 0.16, EXPRESSIONS.shape[1])
     person, canvas = _person(generator), _Canvas(generator)

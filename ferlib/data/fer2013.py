@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ferlib import paths
-from ferlib.data import demo, layout, readers
+from ferlib.data import demo, readers
 from ferlib.labels import CLASSES, IMAGE_SIZE, KAGGLE_SPLITS, SPLITS, FerlibError
 from ferlib.words import listed, printable
 
@@ -136,12 +135,7 @@ def load(source: str | Path | None = None, *, own_classes: bool = False) -> Data
 
 
 def drawn(sizes: tuple[int, int, int] = demo.SIZES, seed: int = 0) -> Dataset:
-    """Return demo faces as a data set.
-
-    Args:
-        sizes: Images in train, valid and test, at least 70 each.
-        seed: The same seed draws the same faces.
-    """
+    """Return demo faces as a data set; arguments as for `demo.faces`."""
     stamp = json.dumps([_LAYOUT, demo.VERSION, sizes, seed])
     return _cached("demo", stamp, lambda: readers.Reading(demo.faces(sizes, seed)), DEMO_SOURCE, None)
 
@@ -179,18 +173,13 @@ def subset(split: Split, n: int, seed: int) -> Split:
 
 
 def describe(dataset: Dataset, *more: str) -> str:
-    """Describe where the data came from and how many images it has, for people to read.
-
-    Args:
-        dataset: The images.
-        *more: Further lines about it.
-    """
+    """Say, and with more lines, where the data came from and how many images it has."""
     table = counts(dataset)
     table.loc["total"] = table.sum()
     usages = {split: f"{split} ({usage})" for usage, split in KAGGLE_SPLITS.items()}
     lines = [
         f"source       {dataset.source}",
-        f"location     {layout.shown(str(dataset.location or 'drawn by ferlib'))}",
+        f"location     {dataset.location or 'drawn by ferlib'}",
         f"fingerprint  {dataset.fingerprint}",
         f"cache        {paths.cache()}",
         *more,
@@ -202,8 +191,8 @@ def describe(dataset: Dataset, *more: str) -> str:
 
 def _opened(path: Path, own_classes: bool) -> Dataset:
     path = path.resolve()
-    name = layout.shown(path.name)
-    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), f"FER-2013 from {name}", path)
+    source = f"FER-2013 from {path.name}"
+    dataset = _cached(str(path), _stamp(path), lambda: readers.read(path), source, path)
     names = dataset.train.classes
     if names == CLASSES:
         return dataset
@@ -212,15 +201,13 @@ def _opened(path: Path, own_classes: bool) -> Dataset:
             f"{path}: holds the classes {listed(names)} instead of FER-2013's seven; "
             "ferlib train takes them, but this is about FER-2013."
         )
-    return replace(dataset, source=f"classes of its own from {name}")
+    return replace(dataset, source=f"classes of its own from {path.name}")
 
 
 def _stamp(path: Path) -> str:
     """Return a text that changes whenever the source changes."""
-    below = (file for file in readers.files_below(path) if os.path.exists(file))
-    files = [path] if os.path.isfile(path) else below
     digest = hashlib.sha256(str(_LAYOUT).encode())
-    for file in files:
+    for file in [path] if os.path.isfile(path) else readers.files_below(path):
         status = file.stat()
         digest.update(os.fsencode(file) + f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -253,10 +240,7 @@ def _stored(images_file: Path, facts_file: Path) -> tuple[list[Split], str, tupl
     labels, names, sizes = facts["labels"], facts["names"], facts["sizes"]
     classes, notes = (tuple(map(str, facts[name])) for name in ("classes", "notes"))
     fingerprint = str(facts["fingerprint"])
-    fits = images.shape == (sizes.sum(), IMAGE_SIZE, IMAGE_SIZE, 1) and len(labels) == len(names) == len(
-        images
-    )
-    fits = fits and (images.dtype, labels.dtype, names.dtype.kind) == (np.uint8, np.int64, "U")
+    fits = images.dtype == np.uint8 and images.shape == (len(labels), IMAGE_SIZE, IMAGE_SIZE, 1)
     if not fits or _fingerprint(images, labels, sizes, classes) != fingerprint:
         raise ValueError(f"{images_file} is not what was written")
     ends = np.cumsum(sizes)
@@ -321,7 +305,7 @@ def _is_online(timeout: float = 3.0) -> bool:
 
     def ask():
         question = urllib.request.Request("https://www.kaggle.com", method="HEAD")
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(OSError):
             with contextlib.suppress(urllib.error.HTTPError):  # a refusal is an answer, too
                 urllib.request.urlopen(question, timeout=timeout).close()
             answers.append(True)

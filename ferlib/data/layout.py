@@ -1,7 +1,5 @@
 """Split and class of each file of a data set, from its folders and name as people spell them."""
 
-import itertools
-import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -49,13 +47,7 @@ TAKEN = (
 
 
 class Place(NamedTuple):
-    """Where an image stands.
-
-    Attributes:
-        folder: Split folder as it is spelled.
-        emotion: Class folder as it is spelled.
-        member: Whole path inside the data set.
-    """
+    """Where an image stands: its split and class folder as they are spelled, and its path in the data set."""
 
     folder: str
     emotion: str
@@ -77,11 +69,6 @@ class Place(NamedTuple):
         return USAGES.get(self.name.partition("_")[0].casefold())
 
 
-def shown(name: str) -> str:
-    """Return a name as it can be printed and kept: on disk it may hold bytes that are not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
 def is_clutter(member: str) -> bool:
     """Tell whether an operating system or editor left this behind, such as ``.DS_Store``, anywhere above."""
     parts = PurePosixPath(member).parts
@@ -93,25 +80,8 @@ def is_split(folder: str) -> bool:
     return folder.casefold() in SPLIT_FOLDERS
 
 
-def is_image_of_split(member: str) -> bool:
-    """Tell whether a file is an image in a folder named after a split, at any depth."""
-    path = PurePosixPath(member)
-    return path.suffix.casefold() in IMAGE_SUFFIXES and any(map(is_split, path.parts[:-1]))
-
-
 def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, ...]]:
-    """Find the images that stand in ``<split>/<class>/`` folders, at any depth.
-
-    Args:
-        members: Paths of files, with slashes, inside the data set.
-        where: Name of the data set, for messages.
-
-    Returns:
-        The images, sorted, and notes on what was left out.
-
-    Raises:
-        FerlibError: An image stands astray, or it cannot be told which folder is meant.
-    """
+    """Find images in ``<split>/<class>/`` folders, at any depth: sorted, with notes on what was left out."""
     roots: dict[tuple[str, ...], list[Place]] = {}
     outside, notes = [], []
     for member in sorted(set(members)):
@@ -130,6 +100,13 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
     if outside:
         notes.append(_left_out("outside train/ and test/", outside))
     found = _only_root(roots, where, notes)
+    if not found:
+        raise FerlibError(
+            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
+        )
+    for needed in (("train",), ("test", "valid")):
+        if not any(place.split in needed for place in found):
+            raise FerlibError(f"{where}: the split {needed[0]}/ is missing; unpack the archive again.")
     for split in SPLITS:
         if len(names := sorted({place.folder for place in found if place.split == split})) > 1:
             both = listed([f"{name}/" for name in names])
@@ -139,7 +116,7 @@ def places(members: Iterable[str], where: str) -> tuple[list[Place], tuple[str, 
 
 def _left_out(reason: str, members: list[str]) -> str:
     count, more = ("1 image", "") if len(members) == 1 else (f"{len(members):,} images", ", ...")
-    return f"Left out, as {reason}: {count} ({shown(members[0])}{more})."
+    return f"Left out, as {reason}: {count} ({members[0]}{more})."
 
 
 def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: list[str]) -> list[Place]:
@@ -158,21 +135,8 @@ def _only_root(roots: dict[tuple[str, ...], list[Place]], where: str, notes: lis
 def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
     """Read the class folders: FER-2013's seven under any usual name, or a data set's own.
 
-    Args:
-        found: What `places` returned.
-        where: Name of the data set, for messages.
-
-    Returns:
-        Class names in code order, class name of each folder as it is spelled, and notes.
-
-    Raises:
-        FerlibError: A split or class is missing, there is one beside FER-2013's seven, or one has a name that
-            would be mistaken.
+    Return class names in code order, class name of each folder as it is spelled, and notes.
     """
-    if not found:
-        raise FerlibError(
-            f"{where}: holds no train/<class>/ and test/<class>/ images; give FER-2013's archive.zip."
-        )
     emotion_of = {place.emotion: _emotion(place.emotion) for place in found}
     odd = {folder for folder, emotion in emotion_of.items() if emotion is None}
     names = tuple(emotion for emotion in CLASSES if emotion in emotion_of.values())
@@ -180,8 +144,7 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
     if odd and names == CLASSES:
         folders = sorted({f"{place.folder}/{place.emotion}/" for place in found if place.emotion in odd})
         raise FerlibError(
-            f"{where}: holds {listed(folders)} beside FER-2013's seven classes; to leave "
-            f"{'it' if len(folders) == 1 else 'them'} out, move {listed(folders)} elsewhere."
+            f"{where}: holds {listed(folders)} beside FER-2013's seven classes; move that elsewhere."
         )
     if odd:
         emotion_of = {folder: folder for folder in emotion_of}
@@ -196,9 +159,6 @@ def classes(found: list[Place], where: str) -> tuple[tuple[str, ...], dict[str, 
         notes.append(f"Class folders with digits are read as fer2013.csv's codes: {codes}.")
     if names != CLASSES:
         notes.append(f"These are classes of their own, not FER-2013's seven: {listed(names)}.")
-    if len(names) == 1:
-        raise FerlibError(f"{where}: holds the class {names[0]} alone; there is nothing to tell it from.")
-    _refuse_gaps(found, names, emotion_of, where)
     return names, emotion_of, tuple(notes)
 
 
@@ -208,35 +168,12 @@ def _emotion(folder: str) -> str | None:
     return CLASS_FOLDERS.get(small) or CLASS_FOLDERS.get(re.sub(r"^\d+[\s._-]+", "", small))
 
 
-def _refuse_gaps(found: list[Place], names: tuple[str, ...], emotion_of: dict[str, str], where: str) -> None:
-    folders = {place.split: place.folder for place in found}
-    for split, also in (("train", "train"), ("test", "valid")):
-        if not {split, also} & set(folders):
-            raise FerlibError(f"{where}: the split {split}/ is missing; unpack the archive again.")
-    present = {(place.split, emotion_of[place.emotion]) for place in found}
-    for split, emotion in itertools.product(folders, names):
-        if (split, emotion) not in present:
-            raise FerlibError(
-                f"{where}: {folders[split]}/{emotion}/ holds no images; unpack the archive again."
-            )
-
-
 def splits(
     found: list[Place], images: np.ndarray, labels: np.ndarray, where: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the split of every image: by file name as in Kaggle's copy, by folder, or as seeded halves.
 
-    Args:
-        found: What `places` returned, n images.
-        images: uint8 (n, 48, 48, 1).
-        labels: int64 (n,).
-        where: Name of the data set, for messages.
-
-    Returns:
-        int64 (n,), position in ``SPLITS``, and notes.
-
-    Raises:
-        FerlibError: A file's name contradicts its folder, or tells nothing where others' names do.
+    They are int64 (n,), positions in ``SPLITS``; notes come with them.
     """
     folders = {place.split: place.folder for place in found}
     by_folder = np.array([SPLITS.index(place.split) for place in found], np.int64)
@@ -276,22 +213,11 @@ def _halves(held_out: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.
 
 
 def check_splits(splits: np.ndarray, labels: np.ndarray, names: tuple[str, ...], where: str) -> None:
-    """Refuse a data set that lacks a split, or a class in one of them.
-
-    Args:
-        splits: int64 (n,), position in ``SPLITS``.
-        labels: int64 (n,), position in ``names``.
-        names: Class names in code order.
-        where: Name of the data set, for messages.
-
-    Raises:
-        FerlibError: Naming the first that lacks.
-    """
+    """Refuse a data set that lacks a split, or a class in one of them."""
     for usage, split in KAGGLE_SPLITS.items():
         counts = np.bincount(labels[splits == SPLITS.index(split)], minlength=len(names))
-        if not counts.any():
-            raise FerlibError(f"{where}: holds no {usage} images; all three splits are needed.")
         if not counts.all():
+            lacking = f" of {names[counts.argmin()]}" if counts.any() else ""
             raise FerlibError(
-                f"{where}: holds no {usage} images of {names[counts.argmin()]}; download it again."
+                f"{where}: holds no {split} ({usage}) images{lacking}; add some, or download it again."
             )

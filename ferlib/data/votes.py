@@ -5,6 +5,8 @@ csv by a few grey levels. A sketch of an image is therefore made of sums over it
 coarse that the two kinds of copy seldom fall apart, and an image near the edge of a step is looked up on both
 sides of it. That finds an image in a zip, in folders (also renumbered ones) and in a csv; only the few images
 that look alike and were voted on differently are told apart by name or row.
+
+Votes are integers (n, 10) throughout, columns as in ``COLUMNS``.
 """
 
 import hashlib
@@ -76,9 +78,6 @@ def of(split: Split) -> np.ndarray | None:
 def distribution(votes: np.ndarray) -> np.ndarray:
     """Return the share of each of the seven emotions, a single vote counted as noise.
 
-    Args:
-        votes: Integers (n, 10), from `of`.
-
     Returns:
         float32 (n, 7), rows sum to one; a row of zeros where no emotion has two votes.
 
@@ -103,10 +102,10 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def as_people_see(split: Split) -> Split:
-    """Return the images that the crowd gives an emotion, labelled by it; all as they are where nobody voted.
+    """Return the images that the crowd gives an emotion, labelled by it.
 
     Args:
-        split: As for `of`.
+        split: As for `of`; all of it comes back as it is where nobody voted.
     """
     cast = of(split)
     seen = split.labels if cast is None else majority(cast)
@@ -116,8 +115,7 @@ def as_people_see(split: Split) -> Split:
 def more_than_half(votes: np.ndarray) -> np.ndarray:
     """Return the truth of FER+'s own protocol: the emotion or contempt with more than half of the votes.
 
-    Args:
-        votes: Integers (n, 10), from `of`. Single votes are counted as noise and left out first.
+    Single votes are counted as noise and left out first.
 
     Returns:
         int64 (n,), position in the first eight of ``COLUMNS``; -1 for images that the protocol leaves out.
@@ -155,24 +153,13 @@ def describe(dataset: Dataset) -> str:
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
-    """Return twelve sums over the blocks of each image, which its copies share but for a few grey levels.
-
-    Args:
-        images: uint8 (n, 48, 48, 1), 0..255.
-
-    Returns:
-        int64 (n, 12).
-    """
+    """Return sums over the blocks of each image, which copies share but for a few grey levels: (n, 12)."""
     blocks = np.asarray(images).reshape(len(images), 6, 8, 6, 8).sum(axis=(2, 4), dtype=np.int64)
     return blocks.reshape(len(images), 36) @ _signs()
 
 
 def key(steps: np.ndarray) -> np.ndarray:
-    """Return the number under which a sketch is filed: uint64 (n,), below 2**40.
-
-    Args:
-        steps: int64 (n, 12), sketches divided by the size of a step.
-    """
+    """Return the number, below 2**40, under which a sketch divided by ``_STEP`` is filed: uint64 (n,)."""
     return (steps.astype(np.uint64) @ _multipliers()) >> np.uint64(64 - 8 * _KEY_BYTES)
 
 
@@ -181,13 +168,13 @@ def _joined(split: Split) -> np.ndarray:
     keys, sketches = _table()["keys"], sketch(split.images)
     found = _filed(keys, key(sketches // _STEP))
     for image in np.flatnonzero(found < 0):
-        found[image] = _filed(keys, _possible_keys(sketches[image], _EDGE)).max()
+        found[image] = _filed(keys, _possible_keys(sketches[image])).max()
     return _settled(split, sketches, found)
 
 
-def _possible_keys(sketch: np.ndarray, edge: int) -> np.ndarray:
-    """Return the keys that copies of an image may have whose sums differ by up to ``edge``: uint64 (m,)."""
-    sides = [sorted({int(total - edge) // _STEP, int(total + edge) // _STEP}) for total in sketch]
+def _possible_keys(sketch: np.ndarray) -> np.ndarray:
+    """Return the keys that copies of an image may have, whose sums differ by up to ``_EDGE``: uint64 (m,)."""
+    sides = [sorted({int(total - _EDGE) // _STEP, int(total + _EDGE) // _STEP}) for total in sketch]
     return key(np.array(list(itertools.product(*sides))))
 
 
@@ -209,7 +196,7 @@ def _settled(split: Split, sketches: np.ndarray, found: np.ndarray) -> np.ndarra
         place = None
         if prefix in kinds and number.isdecimal():
             place = (rows if prefix == "row" else numbers).get(int(number))
-        possible = _possible_keys(sketches[image], _EDGE)
+        possible = _possible_keys(sketches[image])
         found[image] = place if place is not None and table["keys"][place] in possible else -1
     return found
 
@@ -230,14 +217,12 @@ def _table() -> dict[str, np.ndarray]:
     return table | {"keys": weights @ table["keys"].astype(np.uint64)}
 
 
-@cache
 def _signs() -> np.ndarray:
     """Return which blocks each sum adds or subtracts: int64 (36, 12), fixed for ever by the stored keys."""
     bits = np.unpackbits(_bytes("signs", 36 * _SUMS // 8)).reshape(36, _SUMS)
     return bits.astype(np.int64) * 2 - 1
 
 
-@cache
 def _multipliers() -> np.ndarray:
     """Return odd numbers that spread sketches over all keys: uint64 (12,), fixed likewise."""
     return _bytes("multipliers", 8 * _SUMS).view("<u8") | np.uint64(1)
