@@ -1,5 +1,6 @@
 """Whatever FER-2013 comes in, it is the same data set; it is read once and kept."""
 
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -201,6 +202,7 @@ def test_without_network_nothing_is_downloaded(monkeypatch):
     ("answer", "online"),
     [
         (urllib.error.URLError("no route"), False),
+        (http.client.BadStatusLine("SSH-2.0"), False),  # of a proxy that is none
         (urllib.error.HTTPError("https://www.kaggle.com", 405, "no HEAD", {}, None), True),
     ],
 )

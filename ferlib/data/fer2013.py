@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import sys
@@ -305,7 +306,7 @@ def _is_online(timeout: float = 3.0) -> bool:
 
     def ask():
         question = urllib.request.Request("https://www.kaggle.com", method="HEAD")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, http.client.HTTPException):
             with contextlib.suppress(urllib.error.HTTPError):  # a refusal is an answer, too
                 urllib.request.urlopen(question, timeout=timeout).close()
             answers.append(True)
