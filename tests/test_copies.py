@@ -76,11 +76,14 @@ def test_filled_sentences_stand_as_text_and_figures_under_their_names():
     source = 'report.figure(\n    draw(),\n    "one",\n    caption="""A."""\n)'
     figure = collapsed(source, *floating("fig-one", "A."))
     abstract = collapsed("report.conclude()", said("We train.", role="abstract"))
-    one = v4.new_notebook(cells=[prose, figure, abstract])
+    numbers = collapsed("report.values(n=7)")
+    numbers.metadata["tags"] = ["numbers"]
+    one = v4.new_notebook(cells=[prose, figure, abstract, numbers])
     copies.for_readers([one])
-    text, picture = one.cells
+    text, picture, line = one.cells
+    assert line.source.startswith("# numbers for the texts")
     assert text.cell_type == "markdown" and text.source == "7 faces\n\nSee Figure 1." and text.id == prose.id
-    assert picture.cell_type == "code" and picture.source == '# "one"' and len(picture.outputs) == 2
+    assert picture.cell_type == "code" and picture.source == '# draws "one"' and len(picture.outputs) == 2
     nbformat.validate(one)
 
 

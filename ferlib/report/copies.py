@@ -16,6 +16,7 @@ _REFERENCE = re.compile(r"@((?:fig|tbl)-[\w-]+)")
 _CITATION = re.compile(r"\[(@[\w-]+(?:; @[\w-]+)*)\]")
 _KEY = re.compile(r"(?<=[>\s])@([\w-]+)(?=[<\s])")  # of a source, in a table
 _KINDS = {"fig": "Figure", "tbl": "Table"}
+_NUMBERS = "# numbers for the texts: collapsed here, see the notebook's source"
 _OF_THE_RUN = ("papermill", "execution", "ferlib")  # metadata: when it was made, and how long it took
 
 
@@ -24,8 +25,8 @@ def for_readers(notebooks: Sequence[NotebookNode]) -> None:
 
     Figures and tables get the numbers that they have in the report, references and citations become text
     and links. Sentences that code filled stand as text; of the calls that show figures and tables only their
-    names are left, since captions stand below. What changes from run to run goes: times, log messages,
-    papermill's cell of parameters. All chapters are given, in their order.
+    names are left, since captions stand below, of cells tagged ``numbers`` one line. What changes from run to
+    run goes: times, log messages, papermill's cell of parameters. All chapters are given, in their order.
     """
     numbers = _numbers(notebooks)
     for notebook in notebooks:
@@ -37,11 +38,15 @@ def for_readers(notebooks: Sequence[NotebookNode]) -> None:
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if not _is_elsewhere(output)]
                 _tell(cell.outputs, numbers)
+                if "numbers" in cell.metadata.get("tags", ()):
+                    cell.source = _NUMBERS
         for told in (notebook, *kept, *(output for output, _ in _shown(kept))):
             for measured in _OF_THE_RUN:
                 told.get("metadata", {}).pop(measured, None)
-        calls = [cell for cell in kept if not holds_prose(cell) or cell.outputs]
-        notebook.cells = [_without_calls(cell) if holds_prose(cell) else cell for cell in calls]
+        calls = [cell for cell in kept if not holds_prose(cell) or cell.outputs or cell.source == _NUMBERS]
+        notebook.cells = [
+            _without_calls(cell) if holds_prose(cell) and cell.outputs else cell for cell in calls
+        ]
 
 
 def _is_elsewhere(output: NotebookNode) -> bool:
@@ -57,7 +62,7 @@ def _without_calls(cell: NotebookNode) -> NotebookNode:
         text = "\n\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
         return v4.new_markdown_cell(text, id=cell.id, metadata=cell.metadata)
     names = re.findall(r'^    "(\w+)",$', cell.source, re.MULTILINE)
-    cell.source = "# " + ", ".join(f'"{name}"' for name in names)
+    cell.source = "# draws " + ", ".join(f'"{name}"' for name in names)
     return cell
 
 
