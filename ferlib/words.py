@@ -28,12 +28,13 @@ def minus(number: str) -> str:
 
 
 def p_value(p: float, at_most: bool = False) -> str:
-    """Write a p-value, or what it is below or at most; a dash where there is none."""
+    """Write a p-value, rounded up, or what it is below or at most; a dash where there is none."""
     if p != p:
         return "–"
     if p < 0.001:
         return "< 0.001"
-    return f"≤ {math.ceil(1000 * p) / 1000:.3f}" if at_most else f"{p:.3f}"  # a bound is rounded up
+    upwards = math.ceil(round(1000 * p, 6)) / 1000  # so that no two of the same size differ by rounding
+    return f"≤ {upwards:.3f}" if at_most else f"{upwards:.3f}"
 
 
 def short(number: float) -> str:

@@ -1,3 +1,5 @@
+import pytest
+
 from ferlib import words
 
 
@@ -28,3 +30,11 @@ def test_a_moment_of_a_film_has_no_sixtieth_second():
 def test_names_are_joined_as_in_english():
     assert words.listed([]) == "" and words.listed(["a"]) == "a"
     assert words.listed(["a", "b"]) == "a and b" and words.listed(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("p", "at_most", "written"),
+    [(0.0085, False, "0.009"), (0.0085, True, "≤ 0.009"), (0.009, False, "0.009"), (1.0, False, "1.000")],
+)
+def test_p_values_are_rounded_up_whether_measured_or_a_bound(p, at_most, written):
+    assert words.p_value(p, at_most) == written
