@@ -123,8 +123,8 @@ def test_what_is_named_beside_all_is_trained_too(monkeypatch):
     asked = []
     monkeypatch.setattr(fer2013, "load", lambda source, **_: None)
     monkeypatch.setattr(matrix, "train_matrix", lambda ids, *_, **__: asked.extend(ids) or [])
-    assert cli.main(["train", "lean_crowd", "lean_long", "--all"]) == 0
-    assert asked == [*TABLE, *CROWD_TABLE, "lean_long"], "each once"
+    assert cli.main(["train", "lean_crowd", "lean_distilled", "--all"]) == 0
+    assert asked == [*TABLE, *CROWD_TABLE, "lean_distilled"], "each once"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

@@ -67,22 +67,6 @@ def test_maps_go_through_the_kernel_and_what_it_cannot_do_does_not(monkeypatch):
     assert fused == [MAPS]
 
 
-def test_weights_and_configuration_are_those_of_keras_and_it_is_loaded_again(tmp_path):
-    own = keras.Sequential([keras.Input(MAPS[1:]), layer(BatchNormalization, MAPS, "float32")])
-    other = keras.Sequential([keras.Input(MAPS[1:]), keras.layers.BatchNormalization(name="normalized")])
-    assert own.layers[0].get_config().keys() == other.layers[0].get_config().keys()
-    own.save_weights(tmp_path / "own.weights.h5")
-    other.load_weights(tmp_path / "own.weights.h5")
-    for one, two in zip(own.weights, other.weights, strict=True):
-        assert one.name == two.name
-        np.testing.assert_array_equal(one, two)
-    own.save(tmp_path / "network.keras")
-    again = keras.saving.load_model(tmp_path / "network.keras")
-    assert type(again.layers[0]) is BatchNormalization
-    images = np.ones(MAPS, "float32")
-    np.testing.assert_allclose(again(images), own(images), rtol=1e-6)
-
-
 @pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"prior", "logistic"}))
 def test_every_network_has_fast_layers(name):
     network = models.build(name, pretrained=False)
@@ -91,7 +75,7 @@ def test_every_network_has_fast_layers(name):
     assert (DepthwiseConv2D in kinds) == name.startswith("mobilenet")
 
 
-def test_layers_of_keras_become_fast_in_place_and_plain_again():
+def test_layers_of_keras_become_fast_in_place_are_stored_and_plain_again(tmp_path):
     network = keras.Sequential(
         [
             keras.Input(MAPS[1:]),
@@ -108,6 +92,10 @@ def test_layers_of_keras_become_fast_in_place_and_plain_again():
     np.testing.assert_allclose(network(images), before, atol=1e-5)
     for one, two in zip(network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, two)
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    assert [type(part) for part in again.layers] == kinds
+    np.testing.assert_allclose(again(images), before, atol=1e-5)
     assert {type(part) for part in make_plain(network).layers} == set(layers.FAST)
 
 
@@ -143,27 +131,6 @@ def test_depthwise_convolutions_are_those_of_keras(options, monkeypatch):
     for precision, tolerance in TOLERANCES.items():
         agree(convolved(DepthwiseConv2D(**common, dtype=precision)), exact, tolerance)
     assert len(counted) == (options["strides"] > 1)
-    monkeypatch.setattr(machine, "gpus", lambda: ["one"])
-    convolved(DepthwiseConv2D(**common, dtype="mixed_bfloat16"))
-    convolved(DepthwiseConv2D(**common | {"use_bias": True}, dtype="mixed_bfloat16"))
-    assert len(counted) == (options["strides"] > 1)
-
-
-@on_tensorflow
-def test_few_channels_are_normalized_in_float32(monkeypatch):
-    """Or mini-Xception, which has eight, would be slower in bfloat16 than in float32."""
-    tensorflow = pytest.importorskip("tensorflow")
-    kinds, original = [], tensorflow.raw_ops.FusedBatchNormV3
-
-    def kernel(x, **options):
-        kinds.append(x.dtype.name)
-        return original(x=x, **options)
-
-    monkeypatch.setattr(tensorflow.raw_ops, "FusedBatchNormV3", kernel)
-    for shape in (MAPS, MANY_MAPS):
-        answer = BatchNormalization(dtype="mixed_bfloat16")(np.ones(shape, "float32"), training=True)
-        assert answer.dtype.name == "bfloat16"
-    assert kinds == ["float32", "bfloat16"]
 
 
 @on_tensorflow

@@ -42,11 +42,6 @@ def _cpuinfo() -> str:
     return told.read_text(encoding="utf-8", errors="replace") if told.exists() else ""
 
 
-def multiplies_bfloat16() -> bool:
-    """Say whether the processor has instructions for matrices of bfloat16, where the system tells."""
-    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpuinfo().split())
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of those of :data:`PACKAGES` that are installed."""
     found = {"Python": platform.python_version()}
@@ -118,8 +113,8 @@ def precision() -> str:
     That is bfloat16 on a GPU and on processors that multiply matrices of it (AMX, AVX-512 BF16), float32
     elsewhere.
     """
-    half = bool(gpus()) or (keras.backend.backend() == "tensorflow" and multiplies_bfloat16())
-    return "mixed_bfloat16" if half else "float32"
+    able = keras.backend.backend() == "tensorflow" and {"amx_bf16", "avx512_bf16"} & set(_cpuinfo().split())
+    return "mixed_bfloat16" if gpus() or able else "float32"
 
 
 def reset_peak_memory() -> None:

@@ -52,7 +52,7 @@ def train(
         experiment: Row of the experiment table, before scaling.
         seed: Seed of everything random, 0 or more.
         dataset: Images.
-        profile: Key of ``experiments.PROFILES``.
+        profile: One of ``experiments.PROFILES``.
         until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
@@ -61,7 +61,6 @@ def train(
 
     Raises:
         OutOfTime: The next epoch would end after `until`; the same call goes on from here.
-        FerlibError: A setting is no number.
         OSError: The run's folder can't be written.
     """
     row = experiments.at(experiment, profile)
@@ -116,7 +115,7 @@ def obtain(
         ids: Rows of the experiment table.
         dataset: Images.
         seeds: Seeds of each row.
-        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        profile: ``"auto"`` or one of ``experiments.PROFILES``.
         comparable: Leave rows out that could only be trained quickly where others were not: they could not
             be compared.
         until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
