@@ -74,8 +74,6 @@ def test_the_last_batch_has_the_shape_of_the_others(images):
     told = predicting.outputs(Network(), images[:9], batch_size=4)
     assert batches == [((4, 48, 48, 1), np.uint8)] * 3
     assert np.array_equal(told, images[:9, 0, :7, 0]) and told.dtype == np.float32
-    nothing = predicting.outputs(Network(), images[:0])
-    assert nothing.shape == (0, 7) and nothing.dtype == np.float32
 
 
 def test_the_images_alone_and_with_their_mirror_images_come_from_the_same_passes(images, monkeypatch):

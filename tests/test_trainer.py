@@ -132,7 +132,6 @@ def test_result_tells_all_about_the_run(dataset, table, monkeypatch):
     }
     assert {name: run.result[name] for name in expected} == expected
     assert "keras 3" in run.result["versions"] and run.result["device"]
-    assert 50 < run.result["peak_memory_mb"] < 20_000
     valid = fer2013.subset(dataset.valid.only(TOP_FOUR), 32, 0)
     # The weights kept are those that were evaluated.
     np.testing.assert_allclose(network.predict(valid.images, verbose=0), run.valid.probabilities, atol=1e-3)

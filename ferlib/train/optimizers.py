@@ -44,11 +44,6 @@ def cosine(experiment: Experiment, steps: int, done: int) -> float:
 
 
 def averaging(experiment: Experiment, steps: int) -> float:
-    """Return the decay of the weights' average in a run; 0 where the weights are kept as they are.
-
-    Args:
-        experiment: Row scaled to its profile.
-        steps: Of the whole run.
-    """
+    """Return the decay of the weights' average in a run of so many steps of a scaled row; 0 for none."""
     # The average must forget the random start long before a short run ends.
     return min(experiment.ema, max(0.0, 1 - 10 / steps))

@@ -154,8 +154,6 @@ def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np
     Returns:
         float32 (n, ...).
     """
-    if not len(images):
-        return np.zeros((0, *model.output_shape[1:]), "float32")
     padding = -len(images) % batch_size
     padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), images.dtype)])
     starts = range(0, len(padded), batch_size)

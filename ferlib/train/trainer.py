@@ -69,7 +69,6 @@ def train(
     folder = record.directory(row, seed, profile, dataset.fingerprint)
     paths.refuse_unwritable(folder)  # what is found out only after hours of training helps nobody
     sharing = paths.number(SHARING, 1, least=1)
-    machine.reset_peak_memory()
     fitting = start(row, seed, dataset, _teachers(row, dataset, profile, until))
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
@@ -132,9 +131,9 @@ def obtain(
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
             row, run = _stand_in(row, seed, dataset, profile)
         found[row, seed] = run
-    found = _of_one_scale(found, choose_profile(profile), comparable)
-    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     chosen = choose_profile(profile)
+    found = _of_one_scale(found, chosen, comparable)
+    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     for id, several in teachers(row for row, _ in missing):
         obtain([id], dataset, seeds=range(several), profile=chosen, until=until, trainer=trainer)
     found |= (trainer or _train_all)(missing, dataset, chosen, until)
@@ -324,7 +323,6 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
         "precision": fitting.precision,
-        "peak_memory_mb": machine.peak_memory_mb(),
         "device": machine.name(),
         "backend": keras.backend.backend(),
         "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
