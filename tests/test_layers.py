@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ferlib.train import layers, machine, models
+from ferlib.train import layers, machine
 from ferlib.train.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Dropout, make_fast, make_plain
 
 on_tensorflow = pytest.mark.skipif(
@@ -65,14 +65,6 @@ def test_maps_go_through_the_kernel_and_what_it_cannot_do_does_not(monkeypatch):
     for shape, options in ((MAPS, {}), (VECTORS, {}), (MAPS, {"scale": False}), (MAPS, {"axis": 1})):
         BatchNormalization(**options)(np.ones(shape, "float32"), training=True)
     assert fused == [MAPS]
-
-
-@pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"prior", "logistic"}))
-def test_every_network_has_fast_layers(name):
-    network = models.build(name, pretrained=False)
-    kinds = {type(part) for part in network.layers}
-    assert {BatchNormalization, Conv2D} <= kinds and not kinds & set(layers.FAST)
-    assert (DepthwiseConv2D in kinds) == name.startswith("mobilenet")
 
 
 def test_layers_of_keras_become_fast_in_place_are_stored_and_plain_again(tmp_path):

@@ -8,7 +8,7 @@ from keras import layers
 
 from ferlib.labels import FerlibError
 from ferlib.train import backbones, fitting, models
-from ferlib.train.layers import BatchNormalization
+from ferlib.train.layers import FAST, BatchNormalization
 
 PARAMETERS = {
     "prior": 14,
@@ -61,6 +61,7 @@ def test_parameter_count_and_shapes(name):
     assert (images.shape, images.name) == ((None, 48, 48, 1), "images")
     assert network.output_shape == network.get_layer("logits").output.shape == (None, 7)
     assert network.layers[-1].name == "probabilities"
+    assert not {type(layer) for layer in network.layers} & set(FAST), "all that can be fast is"
 
 
 @pytest.mark.parametrize("name", [*FROM_NOTHING, *BACKBONES])
