@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from ferlib import paths
 from ferlib.data.fer2013 import Split
 from ferlib.labels import CLASSES
 from ferlib.train import fitting, models, optimizers, predicting, record
@@ -152,6 +153,8 @@ def test_batches_hold_the_images_in_the_given_order(kind):
     for part, sign in enumerate((1, -1)):
         expected = [[7 * sign, sign], [3 * sign, 9 * sign], [0]]
         assert [np.asarray(batch[part]).tolist() for batch in found] == expected
+    if hasattr(batches, "options"):
+        assert batches.options().autotune.enabled is False, "epochs do not wait for the autotuner"
 
 
 @pytest.mark.parametrize(("smoothing", "weighted"), [(0.0, False), (0.3, True)])
@@ -257,6 +260,10 @@ def test_frozen_backbone_learns_its_head_from_cached_features(tiny_backbone, mon
 
     monkeypatch.setattr(predicting, "outputs", forbidden)
     assert bottleneck_features(backbone, split().images).shape == (40, 8)
+    damaged = next(file for file in (paths.cache() / "features").iterdir() if len(np.load(file)) == 40)
+    damaged.write_bytes(damaged.read_bytes()[:700])
+    with pytest.raises(AssertionError, match="computed again"):
+        bottleneck_features(backbone, split().images)
     with pytest.raises(AssertionError, match="computed again"):
         bottleneck_features(backbone, split(seed=2).images)
     backbone.layers[1].kernel.assign(backbone.layers[1].kernel + 1)

@@ -123,6 +123,28 @@ def test_depthwise_convolutions_are_those_of_keras(options, monkeypatch):
     for precision, tolerance in TOLERANCES.items():
         agree(convolved(DepthwiseConv2D(**common, dtype=precision)), exact, tolerance)
     assert len(counted) == (options["strides"] > 1)
+    monkeypatch.setattr(machine, "gpus", lambda: ["one"])
+    convolved(DepthwiseConv2D(**common, dtype="mixed_bfloat16"))
+    monkeypatch.setattr(machine, "gpus", list)
+    convolved(DepthwiseConv2D(**common | {"use_bias": True}, dtype="mixed_bfloat16"))
+    assert len(counted) == (options["strides"] > 1), "biases and GPUs go Keras' own way"
+
+
+@on_tensorflow
+def test_few_channels_are_normalized_in_float32(monkeypatch):
+    """Or mini-Xception, which has eight, would be slower in bfloat16 than in float32."""
+    tensorflow = pytest.importorskip("tensorflow")
+    kinds, original = [], tensorflow.raw_ops.FusedBatchNormV3
+
+    def kernel(x, **options):
+        kinds.append(x.dtype.name)
+        return original(x=x, **options)
+
+    monkeypatch.setattr(tensorflow.raw_ops, "FusedBatchNormV3", kernel)
+    for shape in (MAPS, MANY_MAPS):
+        answer = BatchNormalization(dtype="mixed_bfloat16")(np.ones(shape, "float32"), training=True)
+        assert answer.dtype.name == "bfloat16"
+    assert kinds == ["float32", "bfloat16"]
 
 
 @on_tensorflow
