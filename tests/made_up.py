@@ -59,7 +59,6 @@ def run(id, accuracy=0.6, seed=0, *, profile="full", train_accuracy=0.7, tested=
         "train_seconds": 60.0 + draw % 7,
         "seconds_per_epoch": 6.0,
         "steps_per_epoch": 448,
-        "peak_memory_mb": 900.0,
         "device": "some GPU",
         "fingerprint": FINGERPRINT,
     }

@@ -153,19 +153,11 @@ def test_strength_scales_the_change_and_values_stay_in_range(images):
     distances = [np.abs(changed(standard.times(s), images) - images).mean() for s in (0, 0.5, 1)]
     assert standard.times(1) == standard
     assert standard.times(0) == Policy(flip=0.5)
-    assert POLICIES["strong"].times(3).erase == 1.0
+    assert POLICIES["strong"].times(2) == Policy(0.5, 30, 0.5, 0.3, 40, 0.4, 1.0)
     assert distances[0] < distances[1] < distances[2]
     for policy in POLICIES.values():
         output = changed(policy, images)
         assert output.shape == images.shape and output.min() >= 0 and output.max() <= 255
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"flip": 1.5}, {"shift": -0.1}, {"scale": 1.0}, {"erase_area": (0.3, 0.1)}]
-)
-def test_impossible_policy_is_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Policy(**wrong)
 
 
 def test_policies_are_those_that_the_record_was_trained_with():

@@ -100,4 +100,3 @@ def test_training_passes_its_tests_on_jax_as_well():
 
 def test_tensorflow_trains_by_fit():
     assert not compiled.available()
-    assert Fitting(row(), 0, split(), split(21))._scan is None

@@ -41,15 +41,3 @@ def test_commit_is_dirty_when_sources_changed_but_not_when_a_report_did(tmp_path
     assert machine.commit() == f"{clean}-dirty"
     (tmp_path / "ferlib").rmdir()
     assert machine.commit() == "unknown", "of somebody else's project"
-
-
-def test_peak_memory_is_of_the_time_since_the_reset():
-    machine.reset_peak_memory()
-    before = machine.peak_memory_mb()
-    block = np.ones(200 * 2**20, "uint8")
-    during = machine.peak_memory_mb()
-    assert during - before > 150
-    del block
-    assert machine.peak_memory_mb() >= during - 5, "a peak stays"
-    machine.reset_peak_memory()
-    assert machine.peak_memory_mb() < during - 100

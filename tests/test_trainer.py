@@ -68,15 +68,11 @@ def table(monkeypatch):
     trainer._weights_available.cache_clear()
 
 
-@pytest.mark.parametrize("place", ["file", "read-only"])
-def test_a_folder_that_cannot_be_written_is_told_before_training(
-    dataset, monkeypatch, request, tmp_path, place
-):
+def test_a_folder_that_cannot_be_written_is_told_before_training(dataset, monkeypatch, tmp_path):
     monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
     (tmp_path / "file").touch()
-    runs = tmp_path / "file" if place == "file" else request.getfixturevalue("read_only")
-    monkeypatch.setenv("FERLIB_RUNS", str(runs))
-    with pytest.raises(OSError, match=place):
+    monkeypatch.setenv("FERLIB_RUNS", str(tmp_path / "file"))
+    with pytest.raises(OSError, match="file"):
         trained(dataset, row())
 
 
@@ -132,7 +128,6 @@ def test_result_tells_all_about_the_run(dataset, table, monkeypatch):
     }
     assert {name: run.result[name] for name in expected} == expected
     assert "keras 3" in run.result["versions"] and run.result["device"]
-    assert 50 < run.result["peak_memory_mb"] < 20_000
     valid = fer2013.subset(dataset.valid.only(TOP_FOUR), 32, 0)
     # The weights kept are those that were evaluated.
     np.testing.assert_allclose(network.predict(valid.images, verbose=0), run.valid.probabilities, atol=1e-3)
@@ -255,7 +250,7 @@ def flipped(content):
     return content[: middle.start] + bytes(byte ^ 0xFF for byte in content[middle]) + content[middle.stop :]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:60], lambda b: b[:700], flipped, None])
+@pytest.mark.parametrize("damage", [lambda content: content[:700], flipped, None])
 def test_a_checkpoint_that_is_damaged_or_of_other_code_starts_the_run_over(dataset, capsys, damage):
     checkpoint = folder_of(row(), dataset) / trainer.CHECKPOINT
     checkpoint.parent.mkdir(parents=True)
@@ -317,10 +312,8 @@ def test_a_row_waits_for_teachers_that_time_does_not_allow(dataset, monkeypatch)
 
 
 def test_time_runs_out_with_the_state_stored(dataset, monkeypatch):
-    clock, whole = (
-        iter([0, 1, 1, 2, 2] + [9] * 9),
-        row(epochs=6, patience=None),
-    )  # before and after each epoch
+    whole = row(epochs=6, patience=None)
+    clock = iter([0, 1, 1, 2, 2] + [9] * 9)  # before and after each epoch
     monkeypatch.setattr(trainer, "time", lambda: next(clock))
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 1000)
     with pytest.raises(trainer.OutOfTime):
@@ -350,15 +343,6 @@ def test_half_precision_is_recorded_as_float32_predicts(dataset, monkeypatch):
     part = targets.judged(run.experiment, dataset.valid)
     again = record.rounded(predicting.predict(run.model(), part))
     np.testing.assert_array_equal(run.valid.probabilities, again.probabilities)
-
-
-def test_a_run_stopped_from_outside_goes_on(dataset):
-    def stop(fitting):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trained(dataset, row(), on_epoch=stop)
-    assert trained(dataset, row())[1] == [2]
 
 
 def test_auto_takes_full_runs_before_others(dataset, table, counted):
@@ -428,11 +412,10 @@ def test_a_variant_trained_in_full_is_better_than_the_row_in_short(dataset, tabl
     record.publish([made_up.run("resnet50_scratch", fingerprint=dataset.fingerprint)])
     (run,) = trainer.obtain(["resnet50_finetuned"], dataset)
     assert (run.experiment.id, run.profile) == ("resnet50_scratch", "full") and not counted
-    _, missing = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "quick")
-    assert missing is None
+    asked = []
     monkeypatch.setattr(trainer, "has_gpu", lambda: True)
-    row, _ = trainer._stand_in(EXPERIMENTS["resnet50_finetuned"], 0, dataset, "auto")
-    assert row.id == "resnet50_finetuned", "a GPU trains the row itself"
+    trainer.obtain(["resnet50_finetuned"], dataset, trainer=lambda rows, *_: asked.extend(rows) or {})
+    assert [row.id for row, _ in asked] == ["resnet50_finetuned"], "a GPU trains the row itself"
 
 
 def test_unknown_rows_and_profiles_are_told_before_anything_runs(dataset, table, counted):

@@ -104,42 +104,8 @@ def load_weights(network: keras.Model, name: str) -> None:
         socket.setdefaulttimeout(before)
 
 
-def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a transfer network in two at its bottleneck features.
-
-    Both parts share layers and weights with `model`: what the head learns, the whole network knows.
-
-    Args:
-        model: A network with a layer named `bottleneck` (MobileNet, ResNet50).
-
-    Returns:
-        `(backbone, head)`: images (n, 48, 48, 1) to features float (n, f), and features to probabilities.
-
-    Raises:
-        ValueError: The network has no bottleneck.
-    """
-    names = [layer.name for layer in model.layers]
-    if "bottleneck" not in names:
-        raise ValueError(f"{model.name} has no layer named bottleneck, only transfer networks have one")
-    cut = names.index("bottleneck") + 1
-    bottleneck = model.layers[cut - 1].output
-    backbone = keras.Model(model.inputs[0], bottleneck, name=f"{model.name}_backbone")
-    x = features = keras.Input(bottleneck.shape[1:], name="features")
-    for layer in model.layers[cut:]:
-        x = layer(x)
-    return backbone, keras.Model(features, x, name=f"{model.name}_head")
-
-
 def bottleneck_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Compute what a frozen backbone makes of images, once: later calls read them from the cache.
-
-    Args:
-        backbone: From images to features, see `split_backbone`.
-        images: uint8 (n, 48, 48, 1).
-
-    Returns:
-        float32 (n, f).
-    """
+    """Return what a frozen backbone makes of images, float32 (n, f), from the cache where it is kept."""
     digest = hashlib.sha256(backbone.to_json().encode())
     for array in (images, *backbone.weights):
         digest.update(np.ascontiguousarray(np.asarray(array)))

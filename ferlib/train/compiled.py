@@ -28,25 +28,16 @@ def available() -> bool:
 def scan(
     model: keras.Model, arrays: Sequence[np.ndarray], batch_size: int
 ) -> Callable[[np.ndarray], dict[str, float]]:
-    """Put images on the device and return what trains an epoch there.
+    """Put images, targets and, if wanted, weights of images on the device, and return what trains there.
 
-    Args:
-        model: Compiled network whose optimizer is built; it is trained.
-        arrays: Training images or features (n, ...) as the network takes them; targets, float32 (n, k), a row
-            of class probabilities an image; if wanted, the weight of each image in the loss, float (n,).
-        batch_size: Images a step; the last step of an epoch takes the rest.
-
-    Returns:
-        A function of the order in which the images are seen, a permutation, int (n,). It trains one epoch and
-        returns the loss and all metrics, as ``fit`` logs them.
+    That function takes the order in which the images are seen, trains `model`, whose optimizer is built, for
+    an epoch and returns the loss and all metrics, as ``fit`` logs them.
     """
     import jax
 
     # Arguments of the program: what it closes over would be compiled into it.
     arrays = tuple(jax.device_put(np.asarray(array)) for array in arrays)
     train = jax.jit(partial(_epoch, model.train_step))
-    some = arrays[1][:1]
-    model.compute_metrics(None, some, some)  # makes the metrics' variables, as a first step would
 
     def epoch(order: np.ndarray) -> dict[str, float]:
         model.reset_metrics()
@@ -67,15 +58,7 @@ def scan(
 
 
 def evaluation(model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
-    """Put images on the device on which a network is evaluated again and again.
-
-    Args:
-        model: Network with one output.
-        images: Images or features (n, ...), as the network takes them.
-
-    Returns:
-        A function that returns the network's output for all images, float32 (n, k).
-    """
+    """Put images on the device, and return a function that returns the network's output for all of them."""
     import jax
 
     images = np.asarray(images)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 from ferlib.labels import TOP_FOUR, FerlibError
 
@@ -95,28 +95,12 @@ def key(experiment: Experiment) -> str:
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A scale at which rows are trained.
-
-    Attributes:
-        images: Network name to training images; missing ones take all.
-        epochs: Network name to most epochs; missing ones take as many as the row says.
-        frozen: Training images and most epochs of rows that learn only a head.
-        valid_images: PublicTest images; None takes all.
-        precision: Overrides the row's.
-    """
-
-    images: Mapping[str, int] = field(default_factory=dict)
-    epochs: Mapping[str, int] = field(default_factory=dict)
-    frozen: tuple[int | None, int | None] = (None, None)
-    valid_images: int | None = None
-    precision: str | None = None
-
+PROFILES = ("quick", "full")
+"""Scales at which rows are trained, the smaller first. A quick run shows in seconds that everything works."""
 
 # Network: images and epochs of a quick row. They were measured: on two CPU cores such a row takes about seven
 # seconds, tracing included.
-SIZES = {
+QUICK = {
     "prior": (4096, 4),
     "logistic": (4096, 8),
     "shallow_cnn": (768, 5),
@@ -130,17 +114,9 @@ SIZES = {
     "resnet50": (64, 1),
     "resnet50_scratch": (64, 1),
 }
-PROFILES = {
-    "quick": Profile(
-        images={name: images for name, (images, _) in SIZES.items()},
-        epochs={name: epochs for name, (_, epochs) in SIZES.items()},
-        frozen=(512, 15),
-        valid_images=256,
-        precision="float32",
-    ),
-    "full": Profile(),
-}
-"""Scales by name, the smaller first. A quick run shows in seconds that everything works."""
+QUICK_HEAD = (512, 15)  # where only a head learns
+QUICK_OTHER = (256, 2)  # of networks that nobody has measured
+QUICK_VALID = 256  # images of PublicTest
 
 
 # Recipes: what a row sets beside its network. Without one it is the naive recipe of most course reports:
@@ -176,7 +152,6 @@ UNTRAINED_MOBILENET = ("MobileNet", "mobilenet_scratch")
 RESNET = ("ResNet50", "resnet50")
 PEOPLE = ("what ten people see", "lean_cnn")
 LONGER = "search for the small network"
-SEARCH = ("search for the best network", "residual_cnn")
 ABLATION = ("ablations of the deep CNN", "deep_cnn")
 
 
@@ -240,22 +215,8 @@ _DISTILLED = tuple(
     )
     for row in _SMALL
 )
-# What was tried on PublicTest on the way to the best network, half as long: one change each.
-_SEARCH = tuple(
-    _row(f"search_{id}", SEARCH, title, BEST | {"epochs": 100} | change)
-    for id, title, change in (
-        ("short", "100 epochs", {}),
-        ("standard", "augmented as other rows", {"policy": "standard"}),
-        ("stronger", "augmentation 1.3 times as strong", {"strength": 1.3}),
-        ("plain", "no shortcuts", {"switches": (("residual", False),)}),
-        ("half", "half as wide", {"switches": (("width", 0.5),)}),
-        ("dropout", "dropout 0.6", {"switches": (("dropout", 0.6),)}),
-        ("decay", "twice the weight decay", {"weight_decay": 1e-2}),
-        ("smooth", "label smoothing 0.2", {"label_smoothing": 0.2}),
-    )
-)
-# Likewise on the way to the small network, whatever it is taught: longer, then also with more augmentation.
-_SEARCH_LEAN = tuple(
+# On the way to a better small network, whatever it is taught: longer, then also with more augmentation.
+_LONGER = tuple(
     replace(row, id=f"{row.id}_{id}", group=LONGER, title=f"{row.title}, {title}", **change)
     for row in _SMALL
     for id, title, change in (
@@ -265,7 +226,7 @@ _SEARCH_LEAN = tuple(
 )
 
 EXPERIMENTS: dict[str, Experiment] = {
-    row.id: row for row in _ROWS + _CROWD + _DISTILLED + _FROM_SCRATCH + _SEARCH + _SEARCH_LEAN
+    row.id: row for row in _ROWS + _CROWD + _DISTILLED + _FROM_SCRATCH + _LONGER
 }
 """Every row by its name. Figures reported elsewhere are of course reports and papers that trained once."""
 
@@ -302,27 +263,26 @@ def at(experiment: Experiment, profile: str) -> Experiment:
     """
     if profile not in PROFILES:
         raise FerlibError(f"there is no profile {profile!r}; choose from {', '.join(PROFILES)}")
-    scale = PROFILES[profile]
-    images, most = scale.images.get(experiment.model), scale.epochs.get(experiment.model)
-    if experiment.frozen:
-        images, most = scale.frozen
-    epochs = min(experiment.epochs, most or experiment.epochs)
+    if profile == "full":
+        return experiment
+    images, most = QUICK_HEAD if experiment.frozen else QUICK.get(experiment.model, QUICK_OTHER)
+    epochs = min(experiment.epochs, most)
     patience, batch = experiment.patience, experiment.batch_size
     if patience is not None and epochs < experiment.epochs:
         patience = max(3, round(patience * epochs / experiment.epochs))
-    if images and experiment.schedule == "cosine":
+    if experiment.schedule == "cosine":
         # A schedule needs steps, so few images go in small batches, the learning rate in proportion
         # (Goyal et al. 2017, "Accurate, large minibatch SGD").
         batch = min(batch, max(16, images * epochs // 48))
     return replace(
         experiment,
-        images=_smaller(experiment.images, images),
-        valid_images=_smaller(experiment.valid_images, scale.valid_images),
+        images=min(images, experiment.images or images),
+        valid_images=min(QUICK_VALID, experiment.valid_images or QUICK_VALID),
         epochs=epochs,
         patience=patience,
         batch_size=batch,
         learning_rate=experiment.learning_rate * (batch / experiment.batch_size),
-        precision=scale.precision or experiment.precision,
+        precision="float32",
     )
 
 
@@ -333,7 +293,3 @@ def describe() -> str:
         reported = f" (reported elsewhere: {row.reported:.2%})" if row.reported else ""
         lines.append(f"{row.id:24}{row.group}: {row.title}{reported}")
     return "\n".join(lines)
-
-
-def _smaller(first: int | None, second: int | None) -> int | None:
-    return min((number for number in (first, second) if number is not None), default=None)

@@ -13,7 +13,7 @@ from ferlib.data import fer2013
 from ferlib.data.fer2013 import Split
 from ferlib.train import compiled, machine, models, optimizers, predicting, record, targets
 from ferlib.train.augmentation import POLICIES, Augment
-from ferlib.train.backbones import bottleneck_features, split_backbone
+from ferlib.train.backbones import bottleneck_features
 from ferlib.train.experiments import Experiment
 
 PLATEAU_FACTOR = 0.5
@@ -38,9 +38,6 @@ class Fitting:
 
     Attributes:
         network: From images to probabilities; has the best weights once `keep_best` was called.
-        images: Number of training images.
-        precision: Keras dtype policy of the network.
-        steps: Steps an epoch, the last with the rest of the images.
         history: One dict an epoch, keys `record.HISTORY`.
     """
 
@@ -66,7 +63,7 @@ class Fitting:
             self.network = models.build(experiment.model, len(train.classes), **dict(experiment.switches))
             self._learner = self.network
             if experiment.frozen:
-                backbone, self._learner = split_backbone(self.network)
+                backbone, self._learner = models.split_backbone(self.network)
                 train, valid = (
                     replace(split, images=bottleneck_features(backbone, split.images))
                     for split in (train, valid)

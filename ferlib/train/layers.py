@@ -30,16 +30,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        """Normalize.
-
-        Args:
-            inputs: float (n, ..., c).
-            training: Normalize by the batch and update the moving statistics, unless the layer is frozen.
-            mask: Of the positions that count, or None.
-
-        Returns:
-            Tensor like `inputs`.
-        """
+        """Normalize float (n, ..., c), by the batch if `training`, unless the layer is frozen."""
         if mask is not None or not self._fuses(inputs):
             return super().call(inputs, training=training, mask=mask)
         if not (training and self.trainable):
@@ -184,15 +175,7 @@ class Dropout(keras.layers.Dropout):
     """
 
     def call(self, inputs, training=False):
-        """Set values to zero at random and scale up the others, if `training`.
-
-        Args:
-            inputs: float (n, ..., c).
-            training: Whether to drop anything.
-
-        Returns:
-            Tensor like `inputs`.
-        """
+        """Set values of float (n, ..., c) to zero at random and scale up the others, if `training`."""
         dropped = round(256 * self.rate)
         bytes_fit = keras.backend.backend() == "tensorflow" and inputs.shape[-1] % 4 == 0
         if not (training and dropped and bytes_fit and self.noise_shape is None):
@@ -216,15 +199,7 @@ FAST = {
 
 
 def make_fast(network: keras.Model, kinds: dict[type, type] = FAST) -> keras.Model:
-    """Turn layers of Keras' own into this module's, in place: their weights and places in a network stay.
-
-    Args:
-        network: Built already.
-        kinds: Each kind of layer and what it becomes.
-
-    Returns:
-        The same network.
-    """
+    """Turn layers of Keras' own into this module's, in place: their weights and places in a network stay."""
     for layer in network.layers:
         layer.__class__ = kinds.get(type(layer), type(layer))
     return network

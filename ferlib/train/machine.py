@@ -1,6 +1,5 @@
-"""This machine: hardware, versions and commit for provenance; memory and precision."""
+"""This machine: hardware, versions and commit for provenance; precision."""
 
-import gc
 import platform
 import subprocess
 from contextlib import suppress
@@ -40,11 +39,6 @@ def _cpuinfo() -> str:
     """Return what Linux tells of the processor, nothing elsewhere."""
     told = Path("/proc/cpuinfo")
     return told.read_text(encoding="utf-8", errors="replace") if told.exists() else ""
-
-
-def multiplies_bfloat16() -> bool:
-    """Say whether the processor has instructions for matrices of bfloat16, where the system tells."""
-    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpuinfo().split())
 
 
 def versions() -> dict[str, str]:
@@ -118,31 +112,5 @@ def precision() -> str:
     That is bfloat16 on a GPU and on processors that multiply matrices of it (AMX, AVX-512 BF16), float32
     elsewhere.
     """
-    half = bool(gpus()) or (keras.backend.backend() == "tensorflow" and multiplies_bfloat16())
-    return "mixed_bfloat16" if half else "float32"
-
-
-def reset_peak_memory() -> None:
-    """Make `peak_memory_mb` count from here; JAX and systems other than Linux count from the start."""
-    gc.collect()
-    if gpus() and keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.config.experimental.reset_memory_stats("GPU:0")
-    elif (counters := Path("/proc/self/clear_refs")).exists():
-        counters.write_text("5")
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory in use at once, of the GPU or else of this process, units of 2**20 bytes."""
-    if gpus() and keras.backend.backend() == "jax":
-        return gpus()[0].memory_stats()["peak_bytes_in_use"] / 2**20
-    if gpus():
-        import tensorflow
-
-        return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
-    if (status := Path("/proc/self/status")).exists():
-        peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(peaks[0]) / 1024
-    used = psutil.Process().memory_info()
-    return getattr(used, "peak_wset", used.rss) / 2**20
+    able = keras.backend.backend() == "tensorflow" and {"amx_bf16", "avx512_bf16"} & set(_cpuinfo().split())
+    return "mixed_bfloat16" if gpus() or able else "float32"

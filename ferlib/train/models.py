@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from ferlib.labels import CLASSES, IMAGE_SIZE, FerlibError
-from ferlib.train.backbones import PRETRAINED, load_weights, split_backbone
+from ferlib.train.backbones import PRETRAINED, load_weights
 from ferlib.train.layers import make_fast
 
 # Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything; short runs,
@@ -27,9 +27,8 @@ def build(name: str, classes: int = len(CLASSES), *, pretrained: bool = True, **
         classes: Number of classes, at least 2.
         pretrained: Load ImageNet weights where the network starts from them (`PRETRAINED`). False gives
             the same layers with random weights, which is all one needs to load a finished run into them.
-        **switches: Arguments of the builder: `batch_norm` and `residual` (bool), `dropout` (rate, 0..1),
-            `width` (factor on all widths), `image_size` (pixels) and `trainable` ("head" or "all"), where
-            they apply.
+        **switches: Arguments of the builder: `batch_norm` (bool), `dropout` (rate, 0..1), `width` (factor on
+            all widths), `image_size` (pixels) and `trainable` ("head" or "all"), where they apply.
 
     Returns:
         Network from `images`, float32 (n, 48, 48, 1) in 0..255 (uint8 is converted), to `probabilities`,
@@ -116,19 +115,11 @@ def lean_cnn(classes: int, *, dropout: float = 0.2, width: float = 1.0) -> keras
     return _network("lean_cnn", images, x, classes)
 
 
-def residual_cnn(
-    classes: int, *, dropout: float = 0.4, width: float = 1.0, residual: bool = True
-) -> keras.Model:
+def residual_cnn(classes: int, *, dropout: float = 0.4, width: float = 1.0) -> keras.Model:
     """Build eight 3x3 convolutions in four stages of 64 to 512 filters, with a shortcut past each pair.
 
     The depth and widths of the VGG networks that do best on FER-2013, global pooling in place of their dense
     layers. Between stages half of the dropout at the end: there it is enough to lose some of the filters.
-
-    Args:
-        classes: Number of classes.
-        dropout: Rate before the scores, 0..1.
-        width: Factor on the number of filters.
-        residual: Add the shortcuts (1x1 convolutions); without them it is a VGG network.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; Khaireddin and Chen, "Facial
     Emotion Recognition: State of the Art Performance on FER2013", arXiv:2105.03588, 2021.
@@ -141,10 +132,8 @@ def residual_cnn(
         filters, inputs = _scaled(filters, width), x
         x = _normalized_relu(_convolution(x, filters))
         x = layers.BatchNormalization(momentum=MOMENTUM)(_convolution(x, filters))
-        if residual:
-            shortcut = _convolution(inputs, filters, size=1)
-            x = layers.Add()([x, layers.BatchNormalization(momentum=MOMENTUM)(shortcut)])
-        x = layers.ReLU()(x)
+        shortcut = layers.BatchNormalization(momentum=MOMENTUM)(_convolution(inputs, filters, size=1))
+        x = layers.ReLU()(layers.Add()([x, shortcut]))
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(dtype="float32")(x))
     return _network("residual_cnn", images, x, classes)
 
@@ -213,8 +202,6 @@ def transfer(
     return _network(backbone, images, x, classes)
 
 
-__all__ = ["MODELS", "build", "macs", "same_layers", "split_backbone"]
-
 MODELS = {
     "prior": prior,
     "logistic": logistic,
@@ -232,17 +219,25 @@ MODELS = {
 """Registry: name to builder, the simplest first."""
 
 
+def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Cut a network in two at its layer `bottleneck`, which MobileNet and ResNet50 have.
+
+    Both parts, from images to features float (n, f) and from there to probabilities, share layers and weights
+    with `model`: what the head learns, the whole network knows.
+    """
+    bottleneck = model.get_layer("bottleneck")
+    backbone = keras.Model(model.inputs[0], bottleneck.output, name=f"{model.name}_backbone")
+    x = features = keras.Input(bottleneck.output.shape[1:], name="features")
+    for layer in model.layers[model.layers.index(bottleneck) + 1 :]:
+        x = layer(x)
+    return backbone, keras.Model(features, x, name=f"{model.name}_head")
+
+
 def macs(part: keras.Model | layers.Layer) -> int:
-    """Count the multiply-accumulate operations that one image costs.
+    """Count the multiply-accumulate operations that one image costs in a network or one of its layers.
 
     Convolutions and dense layers count; normalization, activations and pooling, about a hundredth of
     them, don't.
-
-    Args:
-        part: Network or one of its layers, with a fixed output size.
-
-    Returns:
-        Multiplications with accumulation per image.
     """
     if isinstance(part, keras.Model):
         return sum(macs(layer) for layer in part.layers)

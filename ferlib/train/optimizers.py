@@ -11,12 +11,7 @@ MOMENTUM = 0.9
 
 
 def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer of a row, its schedule and average included.
-
-    Args:
-        experiment: Row scaled to its profile.
-        steps: Steps an epoch.
-    """
+    """Return the optimizer of a scaled row of so many steps an epoch, its schedule and average included."""
     total = steps * experiment.epochs
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
@@ -39,13 +34,7 @@ def optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
 
 
 def cosine(experiment: Experiment, steps: int, done: int) -> float:
-    """Return the learning rate of a cosine schedule after some steps, as Keras' ``CosineDecay`` gives it.
-
-    Args:
-        experiment: Row scaled to its profile.
-        steps: Steps an epoch.
-        done: Steps taken so far.
-    """
+    """Return the learning rate of a cosine schedule after some steps, as Keras' ``CosineDecay`` gives it."""
     total = steps * experiment.epochs
     warmup = round(experiment.warmup * total)
     if done < warmup:
@@ -55,11 +44,6 @@ def cosine(experiment: Experiment, steps: int, done: int) -> float:
 
 
 def averaging(experiment: Experiment, steps: int) -> float:
-    """Return the decay of the weights' average in a run; 0 where the weights are kept as they are.
-
-    Args:
-        experiment: Row scaled to its profile.
-        steps: Of the whole run.
-    """
+    """Return the decay of the weights' average in a run of so many steps of a scaled row; 0 for none."""
     # The average must forget the random start long before a short run ends.
     return min(experiment.ema, max(0.0, 1 - 10 / steps))

@@ -14,10 +14,8 @@ from sklearn import metrics
 from ferlib.data.fer2013 import Split, recoded
 from ferlib.labels import FerlibError
 
-VIEWS = {"single": 1, "flip": 2, "ten": 10}
+VIEWS = ("single", "flip", "ten")
 """Test-time averages: the image; with its mirror image; five shifts, each with its mirror image."""
-
-_SHIFT = 2  # pixels that the five shifted views move by
 
 
 @dataclass(frozen=True)
@@ -106,15 +104,7 @@ class Predictions:
 
 
 def predict(model: keras.Model, split: Split) -> Predictions:
-    """Run a network once over a split.
-
-    Args:
-        model: Network from images of 0..255 to class probabilities.
-        split: Images with labels; its classes must be the network's.
-
-    Raises:
-        FerlibError: The network's number of classes is not the split's.
-    """
+    """Run a network once over a split; see `predict_views`."""
     return predict_views(model, split, views="single")[0]
 
 
@@ -122,10 +112,13 @@ def predict_views(model: keras.Model, split: Split, *, views: str) -> tuple[Pred
     """Return predictions on the images alone and averaged over views.
 
     Args:
-        model: As for `predict`.
-        split: As for `predict`.
-        views: Test-time augmentation, a key of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
+        model: Network from images of 0..255 to class probabilities.
+        split: Images with labels; its classes must be the network's.
+        views: Test-time augmentation, one of ``VIEWS``: ``"single"``; ``"flip"`` averages the image and its
             mirror image; ``"ten"`` averages the ten-crop of the image padded by two pixels at each edge.
+
+    Raises:
+        FerlibError: The network's number of classes is not the split's.
     """
     if model.output_shape[-1] != len(split.classes):
         raise FerlibError(
@@ -161,8 +154,6 @@ def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np
     Returns:
         float32 (n, ...).
     """
-    if not len(images):
-        return np.zeros((0, *model.output_shape[1:]), "float32")
     padding = -len(images) % batch_size
     padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), images.dtype)])
     starts = range(0, len(padded), batch_size)
@@ -174,16 +165,13 @@ def _views(images, views):
     """Yield each view of all images, uint8 (n, 48, 48, 1)."""
     if views not in VIEWS:
         raise ValueError(f"views must be one of {', '.join(VIEWS)}; received {views!r}")
-    corners = itertools.product((-_SHIFT, _SHIFT), repeat=2) if views == "ten" else ()
-    for shift in ((0, 0), *corners):
-        view = _shifted(images, *shift) if any(shift) else images  # features have no places
-        yield view
+    crops = [images]
+    if views == "ten":
+        height, width = images.shape[1:3]
+        padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+        corners = itertools.product((4, 0), repeat=2)
+        crops += [padded[:, top : top + height, left : left + width] for top, left in corners]
+    for crop in crops:
+        yield crop
         if views != "single":
-            yield view[:, :, ::-1]
-
-
-def _shifted(images, down, right):
-    """Move images by whole pixels; the pixels at the edge repeat."""
-    rows = np.clip(np.arange(images.shape[1]) - down, 0, images.shape[1] - 1)
-    columns = np.clip(np.arange(images.shape[2]) - right, 0, images.shape[2] - 1)
-    return images[:, rows][:, :, columns]
+            yield crop[:, :, ::-1]

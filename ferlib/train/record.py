@@ -1,6 +1,7 @@
 """Finished runs, one file each in ``runs/``, and the committed record of them beside the table of results."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,8 +14,8 @@ import pandas as pd
 from ferlib import paths
 from ferlib.data.fer2013 import Dataset
 from ferlib.labels import FerlibError
-from ferlib.train import checks, experiments, models
-from ferlib.train.experiments import Experiment
+from ferlib.train import experiments, models
+from ferlib.train.experiments import PROFILES, Experiment
 from ferlib.train.predicting import Predictions
 
 RUN_FILE = "run.npz"
@@ -22,6 +23,8 @@ WEIGHTS_FILE = "best.weights.h5"
 PARTS = ("valid", "test", "test_tta")
 HISTORY = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "learning_rate", "seconds")
 """Columns of a run's history; ``seconds`` are of training alone, PublicTest not counted."""
+IDENTITY = ("experiment", "seed", "profile", "fingerprint")
+"""Columns of results.csv that tell runs apart: publishing a run again replaces its row."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,7 @@ def save(run: Run, target: Path) -> None:
 
 
 def load_run(source: Path) -> Run:
-    """Read a run.
-
-    Args:
-        source: A run's folder under ``runs/``, or its file in the record.
+    """Read a run from its folder under ``runs/`` or its file in the record.
 
     Raises:
         FerlibError: There is no finished run, or its file can't be read or is not as training wrote it.
@@ -140,7 +140,7 @@ def load_run(source: Path) -> Run:
         arrays = paths.arrays(file)
         about = json.loads(str(arrays["run"]))
         parts = {name: _unpacked(name, arrays) for name in PARTS}
-        checks.refuse_odd(about, {name: parts[name] for name in ("valid", "test")})
+        _refuse_odd(about, {name: parts[name] for name in ("valid", "test")})
         return Run(
             experiment=_experiment(about["experiment"]),
             **{name: about[name] for name in ("seed", "profile", "result")},
@@ -167,7 +167,7 @@ def runs(dataset: Dataset) -> list[Run]:
     return current(load_run(file.parent) for file in files)
 
 
-def with_test(run: Run, test: Predictions, test_tta: Predictions | None = None, **figures) -> Run:
+def with_test(run: Run, test: Predictions, test_tta: Predictions, **figures) -> Run:
     """Return a run with its PrivateTest predictions, stored with it where it has a folder.
 
     Args:
@@ -176,12 +176,8 @@ def with_test(run: Run, test: Predictions, test_tta: Predictions | None = None, 
         test_tta: Likewise, averaged over several views.
         **figures: Fields to add to the run's result, such as ``test_accuracy``.
     """
-    changed = replace(
-        run,
-        test=rounded(test),
-        test_tta=None if test_tta is None else rounded(test_tta),
-        result=run.result | figures,
-    )
+    result = run.result | figures
+    changed = replace(run, test=rounded(test), test_tta=rounded(test_tta), result=result)
     if run.directory is not None:
         save(changed, run.directory / RUN_FILE)
     return changed
@@ -208,6 +204,30 @@ def _experiment(values: dict) -> Experiment:
     return Experiment(**{name: tuples(values[name]) for name in known})
 
 
+def _refuse_odd(about: dict, parts: dict[str, Predictions | None]) -> None:
+    """Raise ValueError if a run can't be what training wrote: its identity names files and joins tables."""
+    identity = {name: about[name] for name in ("seed", "profile")} | {"experiment": about["experiment"]["id"]}
+    result = about["result"]
+    if type(identity["seed"]) is not int or identity["seed"] < 0:
+        raise ValueError("its seed is not a number from 0")
+    if identity["profile"] not in PROFILES:
+        raise ValueError(f"its profile is none of {', '.join(PROFILES)}")
+    if not str(identity["experiment"]).isidentifier():
+        raise ValueError("its experiment is no name of a row")
+    if {name: result.get(name) for name in identity} != identity:
+        raise ValueError("its result is of another run")
+    if not re.fullmatch("[0-9a-f]{64}", str(result.get("fingerprint"))):
+        raise ValueError("its result has no fingerprint of a data set")
+    for name, part in parts.items():
+        told = result.get(f"{name}_accuracy")
+        if part is None:
+            if name == "valid" or told is not None:
+                raise ValueError(f"its {name} predictions are missing")
+        elif told is None or not abs(told - part.accuracy) < 0.5 / len(part):  # not even one image apart
+            found = f"{part.accuracy:.4f}"
+            raise ValueError(f"its {name} predictions have accuracy {found}, not {told} as it says")
+
+
 def _packed(name: str, predictions: Predictions | None) -> dict[str, np.ndarray]:
     if predictions is None:
         return {}
@@ -230,10 +250,6 @@ def _unpacked(name: str, arrays: dict[str, np.ndarray]) -> Predictions | None:
     )
 
 
-IDENTITY = ("experiment", "seed", "profile", "fingerprint")
-"""Columns of results.csv that tell runs apart: publishing a run again replaces its row."""
-
-
 def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) -> Run | None:
     """Return the run of a scaled row if it stands in the committed record, else None."""
     file = recorded_file(experiment, seed, profile, fingerprint)
@@ -241,12 +257,9 @@ def recorded(experiment: Experiment, seed: int, profile: str, fingerprint: str) 
 
 
 def publish(runs: Iterable[Run]) -> Path:
-    """Copy runs into the committed record and merge their results into its table.
+    """Copy finished runs into the committed record and merge their results into its table.
 
     Rows of other runs, seeds and datasets stay; a run published before is replaced.
-
-    Args:
-        runs: Finished runs.
 
     Returns:
         The record's ``results.csv``.
@@ -275,9 +288,6 @@ def keep_weights(run: Run) -> None:
     """Copy the weights of a run into the record, so that `Run.model` works there too.
 
     Those of other networks with the same teachers, people or labels, are dropped: they ship no longer.
-
-    Args:
-        run: The run whose network ships.
     """
     target = weights_beside(run.recorded_file)
     with paths.written_atomically(target) as temporary:
@@ -302,11 +312,19 @@ def read_results() -> pd.DataFrame:
         named = pd.read_csv(table, header=None, nrows=1, dtype=str).iloc[0]
         # Pandas renames columns of no name or of one twice, and takes rows that are too long for indexed.
         straight = list(results) == list(named) and isinstance(results.index, pd.RangeIndex)
-        whole = straight and not results.empty and results[[*IDENTITY, "file"]].notna().all(axis=None)
+        whole = straight and not results.empty and results[[*IDENTITY, "key", "file"]].notna().all(axis=None)
     except (ValueError, KeyError):  # no table at all, and columns that are missing
         whole = False
-    if odd := checks.odd_table(results) if whole else "is damaged or cut off":
-        raise _changed(table, odd)
+    if not whole:
+        raise _changed(table, "is damaged or cut off")
+    for row in results.itertuples():
+        file = f"{row.experiment}-{row.profile}-{row.key}-{row.fingerprint[:8]}-seed{row.seed}.npz"
+        if row.file != file or Path(file).name != file:  # publishing removes what the table no longer names
+            raise _changed(
+                table, f"names {row.file!r} as the file of {row.experiment}, which is not that run's"
+            )
+    if twice := results["file"][results["file"].duplicated()].tolist():
+        raise _changed(table, f"has the row of {twice[0]} twice")
     return results
 
 
@@ -318,8 +336,7 @@ def read_record(dataset: Dataset) -> list[Run]:
     """Return the recorded runs of this dataset whose rows are still in the table as they ran.
 
     Raises:
-        FerlibError: The table names a file that is missing, can't be read or is of another run, or lacks a
-            column of its result.
+        FerlibError: The table names a file that is missing, can't be read or is of another run.
     """
     table = read_results()
     if table.empty:
@@ -329,6 +346,4 @@ def read_record(dataset: Dataset) -> list[Run]:
     for file, run in zip(files, found, strict=True):
         if run.recorded_file != file:
             raise _changed(file, "is not of the run that it is named after")
-        if missing := sorted(run.result.keys() - set(table)):
-            raise _changed(paths.record() / "results.csv", f"lacks the column {missing[0]}")
     return current(found)

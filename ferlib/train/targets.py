@@ -18,12 +18,8 @@ answer has more votes. All but the first leave out images with too few votes for
 
 
 def parts(row: Experiment, seed: int, dataset: Dataset) -> tuple[Split, Split]:
-    """Return the images of training and of PublicTest that a run sees.
-
-    Args:
-        row: Scaled to its profile.
-        seed: Of the run; where fewer than all training images are wanted, it draws them.
-        dataset: Its test split is not touched.
+    """Return the images of training and of PublicTest that a run of a scaled row sees; the test split is not
+    touched. Where fewer than all training images are wanted, the seed draws them.
     """
     train = dataset.train if row.classes is None else dataset.train.only(row.classes)
     train = taught(train, row.target)
@@ -83,15 +79,8 @@ def probabilities(split: Split, target: str) -> np.ndarray:
 
 
 def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ()) -> np.ndarray:
-    """Return what a network is taught of each image: its row's target, mixed with what others answer.
-
-    Args:
-        row: Scaled to its profile.
-        split: Of `parts`.
-        teachers: Networks of the row's teachers; each sees every image and its mirror image.
-
-    Returns:
-        float32 (n, k), rows sum to one.
+    """Return what a network is taught of each image, float32 (n, k): its row's target, mixed with what its
+    teachers answer, who see every image and its mirror image.
     """
     own = probabilities(split, row.target)
     if row.teachers is None:
@@ -106,9 +95,7 @@ def lessons(row: Experiment, split: Split, teachers: Iterable[keras.Model] = ())
 def truth(split: Split, target: str) -> np.ndarray:
     """Return the emotions by which an epoch is judged: int64 (n,), -1 where an image does not count.
 
-    Args:
-        split: Images of PublicTest.
-        target: One of `TARGETS`; all but the first are judged by the crowd.
+    All targets but the label are judged by the crowd.
     """
     return np.asarray(split.labels) if target == "label" else votes.majority(_votes(split))
 

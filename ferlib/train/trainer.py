@@ -53,7 +53,7 @@ def train(
         experiment: Row of the experiment table, before scaling.
         seed: Seed of everything random, 0 or more.
         dataset: Images.
-        profile: Key of ``experiments.PROFILES``.
+        profile: One of ``experiments.PROFILES``.
         until: Seconds since 1970; an epoch that would end later is not begun.
         on_epoch: Called after each epoch; what it raises stops the run, which stays resumable.
 
@@ -70,7 +70,6 @@ def train(
     folder = record.directory(row, seed, profile, dataset.fingerprint)
     paths.refuse_unwritable(folder)  # what is found out only after hours of training helps nobody
     sharing = int(os.environ.get(f"FERLIB_{SHARING}", 1))
-    machine.reset_peak_memory()
     fitting = start(row, seed, dataset, _teachers(row, dataset, profile, until))
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
@@ -116,7 +115,7 @@ def obtain(
         ids: Rows of the experiment table.
         dataset: Images.
         seeds: Seeds of each row.
-        profile: ``"auto"`` or a key of ``experiments.PROFILES``.
+        profile: ``"auto"`` or one of ``experiments.PROFILES``.
         comparable: Leave rows out that could only be trained quickly where others were not: they could not
             be compared.
         until: Seconds since 1970 at which to stop, every unfinished run with its state stored.
@@ -133,9 +132,9 @@ def obtain(
         if run is None and row.id in experiments.WITHOUT_WEIGHTS:
             row, run = _stand_in(row, seed, dataset, profile)
         found[row, seed] = run
-    found = _of_one_scale(found, choose_profile(profile), comparable)
-    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     chosen = choose_profile(profile)
+    found = _of_one_scale(found, chosen, comparable)
+    missing = sorted((pair for pair, run in found.items() if run is None), key=lambda pair: pair[1])
     for id, several in teachers(row for row, _ in missing):
         obtain([id], dataset, seeds=range(several), profile=chosen, until=until, trainer=trainer)
     found |= (trainer or _train_all)(missing, dataset, chosen, until)
@@ -325,7 +324,6 @@ def _result(run: Run, fitting: Fitting, dataset: Dataset) -> dict:
         "seconds_per_epoch": float(seconds[1:].median() if len(seconds) > 1 else seconds.iloc[0]),
         "steps_per_epoch": fitting.steps,
         "precision": fitting.precision,
-        "peak_memory_mb": machine.peak_memory_mb(),
         "device": machine.name(),
         "backend": keras.backend.backend(),
         "versions": " ".join(f"{name} {version}" for name, version in machine.versions().items()),
