@@ -57,18 +57,16 @@ def test_covering_what_the_class_is_seen_by_costs_probability(nested, images):
     for one, corner in zip(drop, CORNERS, strict=True):
         assert one[corner].mean() > 0 and one[corner].max() == one.max()
     changed = images.copy()
-    changed[:, :24, :24] = attention.GREY
+    changed[:, :16, :16] = attention.GREY  # the only place of the patch that covers the first pixel
     chances = [model.predict(some, verbose=0)[np.arange(3), np.arange(3)] for some in (images, changed)]
-    whole = attention.occlusion(model, images, np.arange(3), patch=24, step=24)
-    np.testing.assert_allclose(whole[:, 3, 3], chances[0] - chances[1], atol=1e-6)
-    np.testing.assert_allclose(whole[:, 3, 3], whole[:, 20, 20])
+    np.testing.assert_allclose(drop[:, 0, 0], chances[0] - chances[1], atol=1e-6)
 
 
 def test_a_network_with_shuffled_weights_looks_elsewhere(images):
     model, order = pattern_network(nested=False), np.arange(3)
     before = attention.grad_cam(model, images, order)
     sums = [weight.sum() for weight in model.get_weights()]
-    attention.redraw(model, seed=1)
+    attention.redraw(model)
     np.testing.assert_allclose([weight.sum() for weight in model.get_weights()], sums, atol=1e-5)
     after = attention.grad_cam(model, images, order)
     assert attention.likeness(before, before) == pytest.approx(1)
@@ -76,15 +74,13 @@ def test_a_network_with_shuffled_weights_looks_elsewhere(images):
 
 
 def test_likeness_is_a_rank_correlation_that_flat_maps_have_none_of():
-    generator = np.random.default_rng(0)
-    maps, others = generator.normal(size=(2, 3, 6, 6))
+    maps, others = np.random.default_rng(0).normal(size=(2, 3, 6, 6))
     expected = [
         stats.spearmanr(*(some.ravel() for some in pair))[0] for pair in zip(maps, others, strict=True)
     ]
     assert attention.likeness(maps, others) == pytest.approx(np.mean(expected))
-    assert attention.likeness(maps, np.exp(maps)) == pytest.approx(1)
-    flat = np.concatenate([others[:2], np.ones((1, 6, 6))])
-    assert attention.likeness(maps, flat) == pytest.approx(np.mean(expected[:2]))
+    others[2] = 1
+    assert attention.likeness(maps, others) == pytest.approx(np.mean(expected[:2]))
 
 
 def test_some_images_of_each_class_and_their_mean_maps():
@@ -115,14 +111,6 @@ def test_a_split_network_computes_the_same_by_maps_neither_too_coarse_nor_beside
     assert extract.output_shape[1:3] == (height, height)
     by_parts = classify.predict(extract.predict(images, verbose=0), verbose=0)
     np.testing.assert_allclose(by_parts, model.predict(images, verbose=0), atol=1e-5)
-
-
-def test_coarse_maps_serve_where_there_is_nothing_finer():
-    images = keras.Input((48, 48, 1))
-    maps = keras.layers.AveragePooling2D(12)(images)
-    flat = keras.layers.Flatten()(keras.layers.Conv2D(2, 2, strides=2)(maps))
-    model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(flat))
-    assert attention.split_at_last_map(model)[0].output_shape == (None, 2, 2, 2)
 
 
 def test_network_without_feature_maps_is_refused():

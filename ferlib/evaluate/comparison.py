@@ -11,7 +11,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
-from ferlib.words import minus, p_value, points
+from ferlib.words import minus, p_value
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -33,12 +33,9 @@ def best_of(runs: Iterable[Run], ids: Iterable[str] = tuple(experiments.EXPERIME
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a way of training reads PublicTest better than another; missing where that is unknown.
+    """By how much a way of training reads images better than another, -1..1; missing where that is unknown.
 
-    Attributes:
-        value: Difference of the accuracies, -1..1.
-        low: Lower end of its 95 % interval over images and seeds.
-        high: Upper end.
+    ``low`` to ``high`` is the 95 % interval.
     """
 
     value: float = pd.NA
@@ -55,11 +52,24 @@ class Difference:
         """Whether the whole interval is below zero."""
         return self.high < 0
 
+    @classmethod
+    def of(cls, sampled: Sampled) -> "Difference":
+        """Return what resampling found."""
+        return cls(sampled.value, *sampled.interval())
+
     def fields(self) -> dict:
-        """Return what sentences say of it: ``value``, ``low``, ``high``, ``size`` and ``interval``."""
-        ends = [minus(f"{100 * end:+.1f}") for end in (self.low, self.high)]
-        interval = pd.NA if self.value is pd.NA else " to ".join(ends) + " points"
-        return asdict(self) | {"size": abs(self.value), "interval": interval}
+        """Return what sentences say of it: ``value``, ``low``, ``high`` and the ``interval`` in points."""
+        known = self.value is not pd.NA
+        return asdict(self) | {"interval": _to(self.low, self.high) + " points" if known else pd.NA}
+
+
+def in_points(difference: float) -> str:
+    """Write a difference of shares in percentage points, with its sign."""
+    return minus(f"{100 * difference:+.1f}")
+
+
+def _to(low: float, high: float) -> str:
+    return f"{in_points(low)} to {in_points(high)}"
 
 
 def difference(
@@ -83,15 +93,11 @@ def difference(
     if not {id, other} <= set(found):
         return Difference()
     metrics.aligned([found[one][0].valid for one in (id, other)])
-    by = summary.accuracy(found[id]) - summary.accuracy(found[other])
-    return Difference(by.value, *by.interval())
+    return Difference.of(summary.accuracy(found[id]) - summary.accuracy(found[other]))
 
 
 def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[str, ...]) -> list[Run]:
-    """Return runs of some rows on those images of some classes that all of them were tested on.
-
-    Quick runs of all classes and of these alone draw their few images from different ones.
-    """
+    """Return runs of some rows on images of some classes; quick runs were tested on different ones."""
     known = [run for run in runs if run.experiment.id in ids and set(classes) <= set(run.valid.classes)]
     known = [replace(run, valid=run.valid.among(classes)) for run in known]
     common = reduce(np.intersect1d, [run.valid.names for run in known]) if known else []
@@ -103,7 +109,7 @@ def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[st
 def results(runs: Iterable[Run]) -> pd.DataFrame:
     """Return `summary.results_table` without PrivateTest, with a line for every row there is.
 
-    Values of rows that were not run are missing, so that what is compared with them is unknown and not false.
+    What was not run is missing, so that what is compared with it is unknown and not false.
     """
     table = summary.results_table(runs, tested=False).reindex(list(experiments.EXPERIMENTS))
     return table.convert_dtypes().rename_axis("experiment")
@@ -112,10 +118,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
     """Return how each row was trained, as it ran.
 
-    Returns:
-        Indexed by ``row``: policy of augmentation, optimizer, learning rate with schedule, warm-up, weight
-        decay, batch size, most epochs and patience (with what the row was meant to have where that is more),
-        label smoothing and decay of the weights' average.
+    Epochs and patience come with what the row was meant to have where that is more.
     """
     table, names = {}, {"adam": "Adam", "sgd": f"SGD, Nesterov {optimizers.MOMENTUM}"}
     for id, (run, *_) in summary.rows(runs).items():
@@ -154,7 +157,6 @@ PAIRS = (
     ("deep_fixed_epochs", "deep_augmented"),
 )
 """Pairs of rows whose difference says something: the second is what the report would rather use."""
-
 
 AUGMENTED_ALONE = (
     ("shallow_plain", "shallow_augmented"),
@@ -195,8 +197,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
                 "p": difference.p(),
             }
         )
-    frame = pd.DataFrame(table)
-    return frame.assign(p_holm=metrics.holm(frame["p"])) if table else frame
+    return pd.DataFrame(table).assign(p_holm=lambda found: metrics.holm(found["p"]))
 
 
 def runner_up(runs: Iterable[Run]) -> str:
@@ -208,16 +209,12 @@ def runner_up(runs: Iterable[Run]) -> str:
 def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return what `paired_differences` found for people to read, in points."""
     columns = {
-        "difference": pairs["difference"].map(_points),
-        "95 % interval": pairs["low"].map(_points) + " to " + pairs["high"].map(_points),
+        "difference": pairs["difference"].map(in_points),
+        "95 % interval": list(map(_to, pairs["low"], pairs["high"])),
         "p": [p_value(row.p_holm, metrics.at_most(row.p)) for row in pairs.itertuples()],
         "McNemar": pairs["p_mcnemar"].map(p_value),
     }
     return pairs[["first", "second", "seeds"]].assign(**columns)
-
-
-def _points(difference: float) -> str:
-    return points(difference).removesuffix(" points")
 
 
 def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Difference, int]:
@@ -237,8 +234,7 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Differenc
     if not pairs:
         return Difference(), 0
     gains = [_moved(found[augmented], clean) - _moved(found[plain], clean) for plain, augmented in pairs]
-    shift = sum(gains) * (1 / len(pairs))
-    return Difference(shift.value, *shift.interval()), len(pairs)
+    return Difference.of(sum(gains) * (1 / len(pairs))), len(pairs)
 
 
 def _moved(runs: Sequence[Run], clean: np.ndarray) -> Sampled:

@@ -19,11 +19,9 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, targets
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-from ferlib.words import interval
 
 READERS = ("FER-2013's labels", "the crowd")
 """Rows of `table` that are no network: the label as an answer, and the votes as one."""
-
 
 WAYS = ("all agree", "crowd and label", "crowd and network", "label and network", "none agree")
 """How label, crowd and network can agree on an image, in the order of `agreement`."""
@@ -238,32 +236,23 @@ def agreement(one: Judged) -> pd.DataFrame:
 
 
 def matrix(one: Judged) -> pd.DataFrame:
-    """Return, for each label and answer of the crowd, whose side the networks take.
+    """Return, for each label and answer of the crowd, how often the networks say what the crowd says.
 
     Returns:
-        One row a pair that occurs, indexed by ``label`` and ``crowd``; ``images``, and the shares of the
-        networks' answers ``with label``, ``with crowd`` (both where these are the same) and ``with neither``.
+        One row a pair that occurs, indexed by ``label`` and ``crowd``; ``images``, and ``with crowd``, the
+        share of the networks' answers.
     """
-    known = one.seen >= 0
-    names, labels, seen, told = np.array(CLASSES), one.labels[known], one.seen[known], one.told[:, known]
-    frame = pd.DataFrame(
-        {
-            "label": names[labels],
-            "crowd": names[seen],
-            "with label": (told == labels).mean(axis=0),
-            "with crowd": (told == seen).mean(axis=0),
-            "with neither": ((told != labels) & (told != seen)).mean(axis=0),
-        }
-    )
+    known, names = one.seen >= 0, np.array(CLASSES)
+    pairs = {"label": names[one.labels[known]], "crowd": names[one.seen[known]]}
+    frame = pd.DataFrame(pairs | {"with crowd": (one.told == one.seen).mean(axis=0)[known]})
     groups = frame.groupby(["label", "crowd"])
-    return groups.mean().assign(images=groups.size())[["images", "with label", "with crowd", "with neither"]]
+    return groups.mean().assign(images=groups.size())
 
 
 def published_accuracy(one: Judged) -> Sampled:
     """Resample the accuracy in FER+'s own protocol: eight classes, more than half of the votes.
 
-    Args:
-        one: A row. Its networks know seven classes and misread every face of the eighth, contempt.
+    Networks know seven classes and misread every face of the eighth, contempt.
 
     Source: Barsoum et al. 2016, who report 84 to 85 % for VGG13 on PrivateTest.
     """
@@ -279,7 +268,7 @@ def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
     """
     metrics.aligned([one.predictions[0], other.predictions[0]])
     first, second = (getattr(each, f"by_{by}") for each in (one, other))
-    return Difference((first - second).value, *(first - second).interval())
+    return Difference.of(first - second)
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
@@ -317,7 +306,7 @@ def shown(truths: pd.DataFrame) -> pd.DataFrame:
     headings = {"agreed": "six of ten", "leak_free": "leak-free", "calibration_error": "calibration error"}
     names = ("crowd", "agreed", "label", "leak_free", "calibration_error")
     return truths[["seeds", "images"]].assign(
-        **{f"{headings.get(name, name)} %": _percentages(truths, name) for name in names},
+        **{f"{headings.get(name, name)} %": metrics.percentages(truths, name) for name in names},
         **{"cross-entropy": [f"{nats:.3f}" if pd.notna(nats) else "–" for nats in truths["cross_entropy"]]},
     )
 
@@ -327,10 +316,10 @@ def _details(one: Judged) -> str:
     classes = per_class(one)
     columns = {
         "images": classes["images"],
-        "recall by crowd %": _percentages(classes, "crowd"),
-        "so labelled %": _percentages(classes, "labelled"),
+        "recall by crowd %": metrics.percentages(classes, "crowd"),
+        "so labelled %": metrics.percentages(classes, "labelled"),
         "labelled": classes["label_images"],
-        "recall by label %": _percentages(classes, "label"),
+        "recall by label %": metrics.percentages(classes, "label"),
     }
     found = pd.DataFrame(columns, index=classes.index).rename_axis(None).to_string()
     ways = (100 * agreement(one)).round(1).rename_axis(None).to_string()
@@ -338,12 +327,3 @@ def _details(one: Judged) -> str:
         f"{one.row}, class by class of the crowd and of the label\n{found}\n\n"
         f"{one.row}, who agrees: % of images by the crowd's answer\n{ways}"
     )
-
-
-def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
-    """Write shares as percentages, with their intervals where these are wider than nothing."""
-    texts = []
-    for _, row in frame.iterrows():
-        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
-        texts.append(f"{100 * row[name]:.1f}" + (f" ({interval(low, high)})" if high > low else ""))
-    return texts

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pandas as pd
 from skimage import data as photos
-from statsmodels.stats import proportion
 
 from ferlib import faces, paths, pixels
 from ferlib.data.fer2013 import Split, subset
+from ferlib.evaluate import metrics
 from ferlib.faces import DETECTORS, Found
 from ferlib.labels import IMAGE_SIZE
 from ferlib.live import reading, tracker
 from ferlib.live.media import Frame
 from ferlib.live.network import Network
 from ferlib.train import machine
-from ferlib.words import interval, percent
+from ferlib.words import percent
 
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
@@ -134,18 +134,14 @@ def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataF
         Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
         with its 95 % Wilson interval, ``low`` to ``high``.
     """
-    found = np.array([emotion is not None for emotion in through])
-    same = np.array([one == two for one, two in zip(through, alone, strict=True)])
-    counts = {
-        "found": (found.sum(), len(found)),
-        "same": (same.sum(), max(found.sum(), 1)),
-        "both": (same.sum(), len(found)),
-    }
-    return pd.DataFrame({name: _share(*count) for name, count in counts.items()}, ["share", "low", "high"]).T
+    found = sum(emotion is not None for emotion in through)
+    same = sum(one == two for one, two in zip(through, alone, strict=True))
+    shares = metrics.wilson(np.array([found, same, same]), np.array([len(through), found, len(through)]))
+    return pd.DataFrame(dict(zip(["share", "low", "high"], shares, strict=True)), ["found", "same", "both"])
 
 
-FACES, QUICK_FACES = 600, 60
-"""Faces that are pasted into pictures."""
+FACES, PIECES, SIDE = 600, 20, 480
+"""Faces pasted into pictures; pieces cut out of each photograph, and the side that these get, pixels."""
 
 NOBODY = (
     *("brick", "cell", "cat", "clock", "coffee", "coins", "colorwheel", "grass", "gravel"),
@@ -154,19 +150,9 @@ NOBODY = (
 )
 """Photographs of scikit-image without a human face."""
 
-PIECES, SIDE = 20, 480
-"""Pieces cut out of each of these, and the side, pixels, to which they are resized."""
-
 
 def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
-    """Cut pieces at random out of photographs that show no face.
-
-    Args:
-        pieces: How many of each photograph.
-
-    Yields:
-        uint8 (480, 480, 3), blue, green, red.
-    """
+    """Cut some pieces at random out of each photograph: uint8 (480, 480, 3), blue, green, red."""
     generator = np.random.default_rng(0)
     for name in NOBODY:
         photo = pixels.in_colour(getattr(photos, name)())
@@ -175,10 +161,6 @@ def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
             top = generator.integers(0, photo.shape[0] - side + 1)
             left = generator.integers(0, photo.shape[1] - side + 1)
             yield cv2.resize(photo[top : top + side, left : left + side], (SIDE, SIDE))
-
-
-SHARES = ("found", "found_low", "found_high", "right", "right_low", "right_high")
-"""Columns of what is found, and read rightly, among all faces."""
 
 
 def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
@@ -196,9 +178,9 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
         which one is seen); ``milliseconds`` (median of a search); then in every row ``faces``, ``pieces``,
         ``hardware``, ``commit`` and ``date``.
     """
-    split = subset(split, QUICK_FACES if quick else FACES, seed=0)
+    split = subset(split, FACES // 10 if quick else FACES, seed=0)
     frames, places = parade(split.images)
-    pieces = list(faceless(2 if quick else PIECES))
+    pieces = list(faceless(PIECES // 10 if quick else PIECES))
     alone = (network.probabilities(split.images).argmax(axis=1) == split.labels).mean()
     found, times, rows = ({name: [] for name in DETECTORS} for _ in range(3))
     for frame, name in itertools.product(frames, DETECTORS):  # in turns: what else runs slows both
@@ -209,10 +191,9 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
         hits = [_at(one, place) for one, place in zip(found[name], places, strict=True)]
         read = reading.classify([Frame(frame) for frame in frames], hits, network)
         answers = [network.classes.index(people[0].emotion) if people else -1 for people in read]
-        shares = _share(sum(len(hit.boxes) for hit in hits), len(frames))
-        shares += _share((np.array(answers) == split.labels).sum(), len(frames))
         rows[name] = {
-            **dict(zip(SHARES, shares, strict=True)),
+            **_share("found", sum(len(hit.boxes) for hit in hits), len(frames)),
+            **_share("right", (np.array(answers) == split.labels).sum(), len(frames)),
             "alone": alone,
             "false_alarms": np.mean([len(reading.search(Frame(piece), name).boxes) > 0 for piece in pieces]),
             "milliseconds": 1000 * np.median(times[name]),
@@ -228,21 +209,18 @@ def _at(found: Found, place: tuple) -> Found:
     return found.take(np.array(best, int))
 
 
-def _share(count: int, total: int) -> tuple[float, float, float]:
+def _share(name: str, count: int, total: int) -> dict[str, float]:
     """Return a share and its 95 % Wilson interval."""
-    return count / total, *proportion.proportion_confint(count, total, method="wilson")
+    return dict(zip((name, f"{name}_low", f"{name}_high"), metrics.wilson(count, total), strict=True))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return what `measure` found for people to read, in percent with intervals."""
     columns = {
-        f"{name} %": [
-            f"{100 * row[key]:.0f} ({interval(row[f'{key}_low'], row[f'{key}_high'], 0)})"
-            for _, row in table.iterrows()
-        ]
-        for key, name in (("found", "found"), ("right", "found and read rightly"))
+        "found %": metrics.percentages(table, "found", 0),
+        "found and read rightly %": metrics.percentages(table, "right", 0),
+        "false alarms %": metrics.percentages(table, "false_alarms"),
     }
-    columns["false alarms %"] = (100 * table["false_alarms"]).map("{:.1f}".format)
     return pd.DataFrame(columns, table.index)
 
 
@@ -260,13 +238,8 @@ def describe(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def save(table: pd.DataFrame) -> Path:
-    """Keep the table of `measure` as ``faces.csv`` of the record."""
-    return keep(table, "faces.csv")
-
-
-def keep(table: pd.DataFrame, name: str) -> Path:
-    """Write a table of measurements into the record."""
+def save(table: pd.DataFrame, name: str = "faces.csv") -> Path:
+    """Keep the table of `measure`, or of other measurements, in the record."""
     file = paths.record() / name
     with paths.written_atomically(file) as temporary:
         table.to_csv(temporary)

@@ -25,20 +25,27 @@ BINS = 15
 """Of confidence, of equal width."""
 
 
-def recall_intervals(predictions: Predictions) -> pd.DataFrame:
-    """Return each class's recall with its 95 % Wilson score interval.
-
-    Returns:
-        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
-        and ``support``.
+def wilson(hits, total):
+    """Return the shares of hits and their 95 % Wilson score intervals: three numbers, or three arrays.
 
     Source:
         Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
+    total = np.maximum(total, 1)
+    return hits / total, *proportion.proportion_confint(hits, total, method="wilson")
+
+
+def recall_intervals(predictions: Predictions) -> pd.DataFrame:
+    """Return each class's recall with its 95 % interval, see `wilson`.
+
+    Returns:
+        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
+        and ``support``.
+    """
     hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
-    table = hits.agg(recall="mean", support="size").rename_axis("class")
-    low, high = proportion.proportion_confint(hits.sum(), table["support"], method="wilson")
-    return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
+    recall, low, high = wilson(hits.sum(), hits.size())
+    table = pd.DataFrame({"recall": recall, "low": low, "high": high, "support": hits.size()})
+    return table.rename_axis("class")
 
 
 def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
@@ -58,13 +65,6 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
 def mcnemar(first: Predictions, second: Predictions) -> float:
     """Return the two-sided exact p-value that two networks, on the same images, are right equally often.
 
-    Args:
-        first: Predictions of one network.
-        second: Predictions of another, for the same images in the same order.
-
-    Raises:
-        ValueError: The two were not made on the same images and labels.
-
     Source:
         McNemar (1947); recommended for single runs by Dietterich (1998).
     """
@@ -73,13 +73,14 @@ def mcnemar(first: Predictions, second: Predictions) -> float:
     return float(contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True).pvalue)
 
 
-def holm(ps: Sequence[float]) -> np.ndarray:
-    """Correct p-values for their number.
+def holm(ps: pd.Series) -> pd.Series:
+    """Correct p-values for their number; missing ones stay missing and don't count.
 
     Source:
         Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
-    return multipletests(ps, method="holm")[1]
+    known = ps.dropna()
+    return pd.Series(multipletests(known, method="holm")[1], known.index).reindex(ps.index)
 
 
 def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
@@ -98,15 +99,7 @@ def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None
 
 
 def reliability(confidence: np.ndarray, hits: np.ndarray) -> pd.DataFrame:
-    """Return how right answers are by how sure they are, in the bins of `expected_calibration_error`.
-
-    Args:
-        confidence: Of each answer, float (n,), 0 to 1.
-        hits: How right each answer is, float (n,), 0 to 1.
-
-    Returns:
-        One row a bin that holds an answer: the means of ``confidence`` and ``hits``, and how many ``images``.
-    """
+    """Return means of confidence and of hits, 0 to 1, and how many ``images``, of each bin that has any."""
     told = pd.DataFrame({"confidence": confidence, "hits": hits}, dtype="float64")
     groups = told.groupby(_in_bins(confidence).argmax(axis=1))
     return groups.mean().assign(images=groups.size())
@@ -115,14 +108,8 @@ def reliability(confidence: np.ndarray, hits: np.ndarray) -> pd.DataFrame:
 def calibration_floor(predictions: Predictions) -> float:
     """Return the calibration error that a perfectly calibrated network of these confidences would show.
 
-    Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
-    in a bin.
-
-    Args:
-        predictions: Predictions of one split.
-
-    Returns:
-        The mean over 200 draws, 0 to 1.
+    Whether it is right is drawn from the confidences themselves, 200 times, so all that is left comes from
+    few images in a bin.
 
     Source:
         Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
@@ -175,6 +162,16 @@ def _log_probabilities(predictions):
     return np.log(np.maximum(predictions.probabilities.astype("float64"), 1e-8))
 
 
+def percentages(table: pd.DataFrame, name: str, decimals: int = 1) -> list[str]:
+    """Write a column of shares as percentages, with the intervals ``_low`` to ``_high`` if it has some."""
+    texts = []
+    for _, row in table.iterrows():
+        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
+        ends = f" ({interval(low, high, decimals)})" if high > low else ""
+        texts.append(f"{100 * row[name]:.{decimals}f}{ends}")
+    return texts
+
+
 RESAMPLES = 4000
 """Draws behind every interval; p-values go down to 2 in 4001."""
 
@@ -204,14 +201,14 @@ class Sampled:
     def __sub__(self, other):
         return self + other * -1
 
-    __radd__, __rmul__ = __add__, __mul__
+    __radd__ = __add__
 
     def __rsub__(self, other: float):
         return -self + other
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval."""
-        low, high = np.quantile(self.samples, [(1 - level) / 2, (1 + level) / 2])
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % percentile interval."""
+        low, high = np.quantile(self.samples, [(1 - 0.95) / 2, (1 + 0.95) / 2])
         return float(low), float(high)
 
     def fields(self) -> dict[str, float | str]:
@@ -248,11 +245,6 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row
     samples = above.astype("float64") / np.maximum(below, 1)  # counts; without any, the ratio is nothing
     value = numerators.sum(dtype="float64") / max(denominators.sum(dtype="float64"), 1)
     return Sampled(float(value), samples)
-
-
-def accuracy(predictions: Sequence[Predictions], *, row: str = "") -> Sampled:
-    """Resample the mean accuracy of one row's seeds."""
-    return ratio(np.stack([one.correct for one in aligned(predictions)]), row=row)
 
 
 def smallest(several: Iterable[Sampled]) -> Sampled:

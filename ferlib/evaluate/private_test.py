@@ -75,12 +75,9 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
 
 
 def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
-    """Return runs with those predictions alone whose images have no copy, exact or near, in training.
+    """Return tested runs with those predictions alone whose images have no copy, exact or near, in training.
 
-    Args:
-        runs: Runs with test predictions; their results stay as they are.
-        dataset: The images.
-        audit: Its audit.
+    Their results stay as they are.
     """
     free = [[leak_free_images(run, split, audit) for split in (dataset.valid, dataset.test)] for run in runs]
     return [
