@@ -11,17 +11,14 @@ PATTERNS = [np.outer(STRIPE, [1, 1, 1]), np.outer([1, 1, 1], STRIPE), np.outer(S
 CORNERS = [(slice(0, 24), slice(0, 24)), (slice(0, 24), slice(24, 48)), (slice(24, 48), slice(0, 24))]
 
 
-def pattern_network(nested):
+@pytest.fixture
+def model():
     """Tell lying stripes, standing stripes and a chessboard apart, with weights set by hand."""
     images = keras.Input((48, 48, 1))
     maps = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     conv = keras.layers.Conv2D(3, 3, padding="same", activation="relu")
     maps = keras.layers.AveragePooling2D(6)(conv(maps))
     pooled = keras.layers.GlobalAveragePooling2D()(maps)
-    if nested:
-        backbone = keras.Model(images, pooled)
-        images = keras.Input((48, 48, 1))
-        pooled = backbone(keras.layers.Identity()(images))
     dense = keras.layers.Dense(3, activation="softmax", kernel_initializer="identity")
     model = keras.Model(images, keras.layers.Dropout(0.5)(dense(pooled)))
     conv.set_weights([np.stack(PATTERNS, axis=-1)[:, :, None], np.full(3, -5)])
@@ -39,9 +36,8 @@ def images():
     return np.repeat(image, 3, axis=0)
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_heat_lies_where_the_class_is_seen(nested, images):
-    heat = attention.grad_cam(pattern_network(nested), images, np.arange(3))
+def test_heat_lies_where_the_class_is_seen(model, images):
+    heat = attention.grad_cam(model, images, np.arange(3))
     assert heat.shape == (3, 48, 48) and heat.dtype == np.float32
     for one, corner in zip(np.maximum(heat, 0), CORNERS, strict=True):
         assert one[corner].sum() > 0.8 * one.sum() > 0
@@ -49,9 +45,7 @@ def test_heat_lies_where_the_class_is_seen(nested, images):
         assert one[corner].mean() < 0, "another class's pattern speaks against this one"
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_covering_what_the_class_is_seen_by_costs_probability(nested, images):
-    model = pattern_network(nested)
+def test_covering_what_the_class_is_seen_by_costs_probability(model, images):
     drop = attention.occlusion(model, images, np.arange(3))
     assert drop.shape == (3, 48, 48) and drop.dtype == np.float32
     for one, corner in zip(drop, CORNERS, strict=True):
@@ -62,8 +56,8 @@ def test_covering_what_the_class_is_seen_by_costs_probability(nested, images):
     np.testing.assert_allclose(drop[:, 0, 0], chances[0] - chances[1], atol=1e-6)
 
 
-def test_a_network_with_shuffled_weights_looks_elsewhere(images):
-    model, order = pattern_network(nested=False), np.arange(3)
+def test_a_network_with_shuffled_weights_looks_elsewhere(model, images):
+    order = np.arange(3)
     before = attention.grad_cam(model, images, order)
     sums = [weight.sum() for weight in model.get_weights()]
     attention.redraw(model)
@@ -92,20 +86,19 @@ def test_some_images_of_each_class_and_their_mean_maps():
     assert means[:, 0, 0].tolist() == pytest.approx([14 / 4, 7 / 3, 7])
 
 
-def test_a_grey_image_has_no_heat_and_batches_do_not_change_it(monkeypatch, images):
-    model, order = pattern_network(nested=False), np.arange(3)
+def test_a_grey_image_has_no_heat_and_batches_do_not_change_it(monkeypatch, model, images):
     assert not attention.grad_cam(model, np.full((1, 48, 48, 1), 127, "uint8"), np.array([1])).any()
-    whole = attention.grad_cam(model, images, order)
+    whole = attention.grad_cam(model, images, np.arange(3))
     monkeypatch.setattr(attention, "_BATCH", 2)
-    np.testing.assert_allclose(attention.grad_cam(model, images, order), whole, atol=1e-6)
+    np.testing.assert_allclose(attention.grad_cam(model, images, np.arange(3)), whole, atol=1e-6)
 
 
 NETWORKS = [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)]
 
 
-@pytest.mark.parametrize("network, height", [(False, 8), (True, 8), *NETWORKS])
+@pytest.mark.parametrize("network, height", NETWORKS)
 def test_a_split_network_computes_the_same_by_maps_neither_too_coarse_nor_beside_a_shortcut(network, height):
-    model = models.build(network) if isinstance(network, str) else pattern_network(nested=network)
+    model = models.build(network)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
     extract, classify = attention.split_at_last_map(model)
     assert extract.output_shape[1:3] == (height, height)

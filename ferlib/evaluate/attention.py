@@ -95,10 +95,9 @@ def redraw(model: keras.Model) -> None:
 
 
 def likeness(maps: np.ndarray, others: np.ndarray) -> float:
-    """Return how alike two kinds of maps (n, h, w) of the same images are, by the source of `redraw`.
+    """Return the mean rank correlation, -1 to 1, of two kinds of maps (n, h, w) of the same images.
 
-    That is the mean rank correlation of their pixels, -1 to 1; images whose map is the same all over don't
-    count.
+    Images whose map is the same all over don't count. Source: as `redraw`.
     """
     pairs = zip(maps.reshape(len(maps), -1), others.reshape(len(others), -1), strict=True)
     return float(np.mean([stats.spearmanr(*pair)[0] for pair in pairs if min(map(np.ptp, pair)) > 0]))
@@ -117,7 +116,7 @@ def class_means(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Split a network at its last feature map of `LEAST` pixels, also inside a nested backbone.
+    """Split a network at its last feature map of `LEAST` pixels.
 
     Returns:
         The network from images to feature maps (n, h, w, c), and the one from those to the output.
@@ -126,28 +125,14 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         ValueError: The network has no such feature maps.
     """
     for before, layer in reversed(list(pairwise(model.layers))):
-        nested = isinstance(layer, keras.Model)
-        reads = nested or isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
+        reads = isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
         if not reads or layer.input.shape[1] < LEAST:
             continue
         try:
-            if nested:
-                return _split_inside(model, layer)
             return keras.Model(model.input, layer.input), keras.Model(layer.input, model.output)
         except ValueError:  # a shortcut leads around this place: it does not part the network
             continue
     raise ValueError(f"network {model.name!r} has no layer that reads feature maps")
-
-
-def _split_inside(model, nested):
-    """Split ``model``, a chain of layers, within ``nested``, one of them that is a network itself."""
-    position = model.layers.index(nested)
-    extract, classify = split_at_last_map(nested)
-    before = [layer for layer in model.layers[:position] if not isinstance(layer, layers.InputLayer)]
-    return (
-        keras.Sequential([keras.Input(model.input.shape[1:]), *before, extract]),
-        keras.Sequential([keras.Input(classify.input.shape[1:]), classify, *model.layers[position + 1 :]]),
-    )
 
 
 def _log_odds(probabilities, class_indices):

@@ -116,10 +116,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return how each row was trained, as it ran.
-
-    Epochs and patience come with what the row was meant to have where that is more.
-    """
+    """Return how each row was trained, with the epochs and patience that it should have had."""
     table, names = {}, {"adam": "Adam", "sgd": f"SGD, Nesterov {optimizers.MOMENTUM}"}
     for id, (run, *_) in summary.rows(runs).items():
         row, meant = run.experiment, experiments.find(id)
@@ -226,8 +223,8 @@ def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Differenc
 
     Returns:
         The gain by augmentation on leak-free images minus that on all images, mean over those pairs in
-        `AUGMENTED_ALONE` of which both rows were run, and its 95 % interval over images. Of one network on
-        the same images, the seed enters both in the same way. And how many pairs these are.
+        `AUGMENTED_ALONE` of which both rows were run, uncertain by images alone: of one network on the same
+        images, the seed enters both in the same way. And how many pairs these are.
     """
     found = summary.rows(runs)
     pairs = [pair for pair in AUGMENTED_ALONE if set(pair) <= set(found)]

@@ -124,16 +124,15 @@ def leak_free(one: Judged) -> Judged:
 
 
 def choose(runs: Sequence[Run], dataset: Dataset) -> str:
-    """Return the id of the row that watches a camera, chosen by the crowd on PublicTest.
-
-    By the labels where nobody voted. See ``summary.choose_for_real_time``.
-    """
+    """Return ``summary.choose_for_real_time`` by the crowd's answers, or by labels where nobody voted."""
     if votes.of(dataset.valid) is None:
+        images = len(dataset.valid)
         shares = {id: summary.accuracy(of_row).value for id, of_row in summary.rows(runs).items()}
-        return summary.choose_for_real_time(runs, shares, len(dataset.valid))
-    judged = judge(runs, dataset)
-    counted = max(int((one.seen >= 0).sum()) for one in judged)
-    return summary.choose_for_real_time(runs, {one.row: one.by_crowd.value for one in judged}, counted)
+    else:
+        judged = judge(runs, dataset)
+        images = max(int((one.seen >= 0).sum()) for one in judged)
+        shares = {one.row: one.by_crowd.value for one in judged}
+    return summary.choose_for_real_time(runs, shares, images)
 
 
 def readers(one: Judged) -> list[Judged]:
@@ -152,7 +151,7 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
         people agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy
         by the crowd without images that have copies in training); on images with enough votes
         ``cross_entropy`` (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how
-        many images: ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
+        many images: ``images``, ``agreed_images``, ``leak_free_images``.
     """
     rows = {one.row: _summary(one) for one in judged}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
@@ -176,7 +175,7 @@ def _summary(one: Judged) -> dict:
         metrics.expected_calibration_error(network.take(enough), hits=hits[enough])
         for network, hits in zip(one.predictions, one.confirmed, strict=True)
     ]
-    images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean, "voted_images": enough}
+    images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean}
     return {
         "seeds": len(one.predictions),
         **_with_intervals(sampled),
@@ -261,25 +260,17 @@ def published_accuracy(one: Judged) -> Sampled:
 
 
 def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
-    """Say by how much a row gives the crowd's answer, or the label, more often than another.
-
-    Raises:
-        ValueError: They were not tested on the same images.
-    """
+    """Say by how much a row gives the crowd's answer, or the label, more often than another."""
     metrics.aligned([one.predictions[0], other.predictions[0]])
     first, second = (getattr(each, f"by_{by}") for each in (one, other))
     return Difference.of(first - second)
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
-    """Write the table of both truths for people to read, the network that is best by the crowd last.
-
-    Args:
-        judged: From `judge`.
-        ids: Rows to tell class by class as well.
+    """Write the table of both truths for people to read, and some rows class by class.
 
     Raises:
-        FerlibError: A row named is not among them, or there is none.
+        FerlibError: A row named is not among those judged, or there is none.
     """
     by_row = {one.row: one for one in judged}
     for id in ids:

@@ -63,9 +63,8 @@ def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd
 
     Returns:
         Of images that were voted on, ``images`` and their ``share`` with its 95 % Wilson interval ``low`` to
-        ``high``, by what has more votes than anything else, not necessarily more than half of them: the
-        ``label``, the ``network`` (where its answer differs), ``another emotion``, ``no emotion`` (contempt,
-        unknown, no face), or ``tied`` where two or more answers share the first place.
+        ``high``, by what has more votes than anything else: the ``label``, the ``network`` (where its answer
+        differs), ``another emotion``, ``no emotion`` (contempt, unknown, no face), or ``tied``.
     """
     voted, winner = cast.any(axis=1), np.array(votes.COLUMNS)[cast.argmax(axis=1)]
     tied = (cast == cast.max(axis=1, keepdims=True)).sum(axis=1) > 1

@@ -129,10 +129,7 @@ def seed_deviation(split: str = "valid") -> tuple[float, int]:
 
 
 def _learns_throughout(id: str) -> bool:
-    """Say whether a row is a network that learns in all its layers.
-
-    Others vary less from seed to seed: a constant answer, a regression on pixels, a head on frozen features.
-    """
+    """Say whether a row is a network that learns in all its layers: others vary less from seed to seed."""
     row = experiments.EXPERIMENTS.get(id)
     return row is not None and row.model not in ("prior", "logistic") and not row.frozen
 
@@ -266,11 +263,9 @@ def milliseconds() -> pd.Series:
 
 
 def recalls(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return the recall of each class on PrivateTest, averaged over each row's seeds.
+    """Return the recall, 0 to 1, of each class, a column, on PrivateTest, averaged over each row's seeds.
 
-    Returns:
-        Rows of the experiment table as rows, classes in alphabetical order as columns, 0 to 1; missing where
-        a row does not know a class.
+    It is missing where a row does not know a class.
     """
     tested = [run for of_row in rows(runs).values() for run in of_row]
     table = pd.DataFrame([metrics.recall_intervals(run.test)["recall"] for run in tested])
@@ -278,11 +273,9 @@ def recalls(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def at_mix(recalls: pd.DataFrame, images: pd.Series) -> pd.Series:
-    """Return the accuracy of each row if the classes were as frequent as told.
+    """Return the accuracy of each row of `recalls` if the classes had some other numbers of images.
 
-    Args:
-        recalls: From `recalls`.
-        images: Class to number of images; of a row that does not know a class, that class is left out.
+    Of a row that does not know a class, that class is left out.
     """
     return (recalls * images).sum(axis=1) / (recalls.notna() * images).sum(axis=1)
 

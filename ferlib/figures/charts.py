@@ -177,11 +177,9 @@ def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
-    """Draw how often networks give the label and the crowd's answer, with 95 % intervals.
+    """Draw how often networks of ``crowd.table`` give the label and the crowd's answer, with 95 % intervals.
 
-    Args:
-        truths: From ``crowd.table``, one network a row.
-        marks: Shares to compare them with, drawn as dashed lines under their names.
+    Shares to compare them with are marked by dashed lines under their names.
     """
     ax = plt.subplots(figsize=(5.5, 0.46 * len(truths) + 1))[1]
     truths, ranks = truths.sort_values("crowd", ascending=False), np.arange(len(truths), 0, -1)

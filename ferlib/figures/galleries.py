@@ -36,13 +36,7 @@ class Row:
 
 
 def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figure:
-    """Draw rows of faces, which may differ in length.
-
-    Args:
-        rows: The first at the top.
-        size: Width of a face, inches.
-        text: Size of the titles, points.
-    """
+    """Draw rows of faces, which may differ in length, of some inches' width; titles are in points."""
     columns = max(len(row.images) for row in rows)
     width = columns * (size + 0.04) + (0.9 if any(row.name for row in rows) else 0)
     height = sum(size + (0.24 if len(row.titles) else 0.04) for row in rows)
