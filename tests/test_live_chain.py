@@ -97,3 +97,11 @@ def test_the_whole_chain_is_measured_with_intervals():
     low, high = proportion.proportion_confint(6, 8, method="wilson")
     assert chain.loc["same", ["low", "high"]].tolist() == pytest.approx([low, high])
     assert live_chain.whole_chain([None], ["sad"])["share"].tolist() == [0, 0, 0]
+
+
+def test_photos_of_any_shape_become_pictures_of_a_webcam():
+    photo = np.zeros((100, 300, 3), np.uint8)
+    photo[..., 0] = 200  # red
+    picture = live_chain.webcam_picture(photo)
+    assert picture.shape == (480, 640, 3) and (picture == (0, 0, 200)).all()
+    assert live_chain.webcam_picture(photo[..., 1]).shape == (480, 640, 3)

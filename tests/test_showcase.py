@@ -25,14 +25,6 @@ def person(emotion, box=BOX):
     return Face(box, {name: 0.7 if name == emotion else 0.05 for name in CLASSES})
 
 
-def test_photos_of_any_shape_become_pictures_of_a_webcam():
-    photo = np.zeros((100, 300, 3), np.uint8)
-    photo[..., 0] = 200  # red
-    picture = live_chain.webcam_picture(photo)
-    assert picture.shape == (480, 640, 3) and (picture == (0, 0, 200)).all()
-    assert live_chain.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
-
-
 def test_a_hand_held_film_moves_a_little_and_can_be_repeated(network):
     film = list(showcase.hand_held(PICTURE, 12))
     assert len(film) == 12 and film[0].shape == PICTURE.shape

@@ -57,10 +57,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) 
 def occlusion(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
     """Return by how much the probability of a class drops where a grey patch covers each image.
 
-    Args:
-        model: As for `grad_cam`.
-        images: Likewise.
-        class_indices: Likewise.
+    Arguments are those of `grad_cam`.
 
     Returns:
         float32 (n, 48, 48), -1 to 1: the mean drop over all places of the patch that cover a pixel.

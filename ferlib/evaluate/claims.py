@@ -59,11 +59,7 @@ class Claim:
 
 
 def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
-    """Measure, test and judge every claim.
-
-    Args:
-        runs: Runs with test predictions.
-        dataset: What they were trained on; on demo faces no claim is judged.
+    """Measure, test and judge every claim by tested runs; on demo faces no claim is judged.
 
     Returns:
         One row a claim: ``claim``, ``reported``, ``measured``, ``effect`` with its 95 % interval
@@ -219,10 +215,7 @@ def goes_to(*ways: tuple[str, str]):
     """Measure by how much more often mistakes on one class go to another than mistakes on the rest do.
 
     A network that is too fond of a class takes everything for it; only what goes beyond that says that two
-    classes look alike.
-
-    Args:
-        ways: A true class and the class it is mistaken for; of several ways, the smallest excess counts.
+    classes look alike. Of several ways, each a true class and what it is taken for, the least excess counts.
     """
 
     def measure(found: Rows) -> tuple[str, Sampled]:

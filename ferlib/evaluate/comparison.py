@@ -75,14 +75,10 @@ def _to(low: float, high: float) -> str:
 def difference(
     runs: Iterable[Run], id: str, other: str, *, classes: tuple[str, ...] | None = None
 ) -> Difference:
-    """Compare two ways of training on PublicTest, image by image.
+    """Say by how much one row reads PublicTest better than another, image by image.
 
-    Args:
-        runs: Finished runs.
-        id: Row that is judged.
-        other: Row that it is compared with. Where one of them was not run, nothing is known.
-        classes: Compare on images of these classes, with no others to choose from; None takes all. Where the
-            rows have no such image in common, nothing is known.
+    Nothing is known where one of them was not run, or where they have no image in common. With ``classes``
+    they are compared on images of these alone, with no others to choose from.
 
     Raises:
         ValueError: They were not tested on the same images.
@@ -165,11 +161,7 @@ AUGMENTED_ALONE = (
 
 
 def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """Compare pairs of rows on the images of PrivateTest.
-
-    Args:
-        runs: Runs with test predictions.
-        pairs: Ids (first, second); pairs with a row that was not run are left out.
+    """Compare pairs of rows on the images of PrivateTest; pairs with one that was not run are left out.
 
     Returns:
         One row a pair: ``first``, ``second``, ``seeds`` (of each), ``difference`` (second minus first,
@@ -215,11 +207,7 @@ def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Difference, int]:
-    """Say what leaving out leaked images does to augmented rows, beside the same rows without augmentation.
-
-    Args:
-        runs: Runs with predictions on PrivateTest.
-        clean: bool (n,), which of its images have no copy in training.
+    """Say what leaving out images of PrivateTest that are not ``clean``, bool (n,), does to augmented rows.
 
     Returns:
         The gain by augmentation on leak-free images minus that on all images, mean over those pairs in

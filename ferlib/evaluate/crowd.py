@@ -90,10 +90,7 @@ class Judged:
 def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judged]:
     """Lay the votes beside what runs with seven classes say about the same images.
 
-    Args:
-        runs: Finished runs on this dataset.
-        dataset: The images.
-        on: ``"valid"`` for PublicTest; ``"test"`` for PrivateTest, which the runs were tested on before.
+    These are PublicTest, or PrivateTest (``"test"``), which the runs were tested on before.
 
     Raises:
         FerlibError: Nobody voted on these images, or a run was tested on others.

@@ -29,10 +29,7 @@ SIZE = (640, 480)
 
 
 def in_a_picture(image: np.ndarray) -> np.ndarray:
-    """Enlarge a face and continue its edge around it, so that a detector finds it like one in a picture.
-
-    Args:
-        image: uint8 (48, 48) or (48, 48, 1).
+    """Enlarge a face, uint8 (48, 48) or (48, 48, 1), and continue its edge, as if it were in a picture.
 
     Returns:
         uint8 (288, 288); the frame of the image is the middle half of it.
@@ -43,10 +40,7 @@ def in_a_picture(image: np.ndarray) -> np.ndarray:
 
 
 def webcam_picture(photo: np.ndarray) -> np.ndarray:
-    """Cut the middle of a photo to the shape of a webcam's picture.
-
-    Args:
-        photo: uint8 (height, width) grey or (height, width, 3) red, green, blue.
+    """Cut the middle of a photo, uint8, grey or red, green, blue, to the shape of a webcam's picture.
 
     Returns:
         uint8 (480, 640, 3), blue, green, red.
@@ -77,13 +71,9 @@ def find_boxes(split: Split) -> pd.DataFrame:
 def accuracy_by_margin(
     network: Network, split: Split, boxes: pd.DataFrame, margins: np.ndarray
 ) -> pd.DataFrame:
-    """Classify faces as they are cut out with each margin.
+    """Classify the faces of a split as they are cut out of its `find_boxes` with each margin.
 
-    Args:
-        network: The network of the live view.
-        split: Images, labelled by what counts as right.
-        boxes: From `find_boxes` of that split.
-        margins: Added on every side of the box, as shares of its width; negative ones cut into the face.
+    Margins are added on every side, as shares of a box's width; negative ones cut into the face.
 
     Returns:
         One row a margin: ``margin``, ``accuracy`` (0 to 1) and its ``standard_error``, and ``difference``
@@ -103,10 +93,7 @@ def accuracy_by_margin(
 
 
 def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
-    """Show one face after the other, each at a place that is known.
-
-    Args:
-        images: uint8 (n, 48, 48, 1).
+    """Show one face, uint8 (48, 48, 1), after the other, each at a place that is known.
 
     Returns:
         A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
@@ -124,11 +111,7 @@ def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
 
 
 def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataFrame:
-    """Compare what the chain says of faces in pictures with what the network says of the images themselves.
-
-    Args:
-        through: The emotion that the whole chain gives to each face; None where it was not found.
-        alone: The emotion that the network gives to each image itself.
+    """Compare what the chain says of faces in pictures, None where it finds none, with the network alone.
 
     Returns:
         Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
@@ -164,12 +147,9 @@ def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
 
 
 def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
-    """Paste faces into pictures of 640x480 pixels, find and read them with each detector.
+    """Paste faces of a split into pictures of 640x480 pixels, find and read them with each detector.
 
-    Args:
-        network: Reads the faces.
-        split: Images of faces, labelled by what counts as right, such as what most people see.
-        quick: Measure a tenth of it.
+    What they are labelled counts as right. ``quick`` measures a tenth of it.
 
     Returns:
         Indexed by ``detector``: ``found`` and ``right`` (shares of all faces: found at their place; found and

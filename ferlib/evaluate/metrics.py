@@ -51,9 +51,7 @@ def recall_intervals(predictions: Predictions) -> pd.DataFrame:
 def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
     """Return the confusion matrix, true classes as rows, both axes alphabetical.
 
-    Args:
-        predictions: Predictions of one split.
-        normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
+    It has shares of the true class, 0 to 1, or if not to ``normalize`` numbers of images.
     """
     names = np.array(predictions.classes)
     told = names[predictions.labels], names[predictions.predicted]
@@ -86,10 +84,7 @@ def holm(ps: pd.Series) -> pd.Series:
 def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
     """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
 
-    Args:
-        predictions: Predictions of one split.
-        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
-            None asks the labels.
+    Other ``hits`` than by the labels say how right each prediction is, float (n,), 0 to 1.
 
     Source:
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
@@ -121,16 +116,10 @@ def calibration_floor(predictions: Predictions) -> float:
 
 
 def fit_temperature(predictions: Predictions, shares: np.ndarray | None = None) -> float:
-    """Return the temperature that makes the truth most likely; above 1 it softens overconfident networks.
+    """Return the temperature, 0.05 to 20, that makes the truth most likely; above 1 it softens.
 
-    Fit it on PublicTest and apply it elsewhere with ``with_temperature``.
-
-    Args:
-        predictions: Predictions of one split.
-        shares: What people say of each image, float (n, classes), rows sum to one; None asks the labels.
-
-    Returns:
-        Temperature, 0.05 to 20.
+    Fit it on PublicTest and apply it elsewhere with ``with_temperature``. The truth are the labels, or the
+    ``shares`` of people who say each class, float (n, classes), whose rows sum to one.
 
     Source:
         Guo et al. (2017), "On calibration of modern neural networks".
@@ -227,12 +216,9 @@ def at_most(p: float) -> bool:
 
 
 def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row: str = "") -> Sampled:
-    """Resample a ratio of sums over seeds and images.
+    """Resample a ratio of sums over seeds and images: (s, n), one row a seed, one column an image.
 
-    Args:
-        numerators: (s, n), one row a seed, one column an image.
-        denominators: Counts, likewise; None divides by the number of images.
-        row: Name of what is resampled. Equal names draw the same seeds.
+    Without denominators, which are counts, it is a mean. Of equal names of a row the same seeds are drawn.
     """
     numerators = np.asarray(numerators, "float32")
     if denominators is None:

@@ -25,11 +25,7 @@ ENOUGH = 30
 
 
 def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy on images with each audit flag and on all others.
-
-    Args:
-        predictions: Predictions on PublicTest, or on part of it.
-        images: ``Audit.images``, one row an image: ``split``, ``name``, ``label`` and the flags.
+    """Return the accuracy on those images of PublicTest that an audit flags and on all others.
 
     Returns:
         One row a flag that `ENOUGH` images have: ``flag``, ``images`` (with it), ``accuracy`` on them with
@@ -54,12 +50,7 @@ def by_flag(predictions: Predictions, images: pd.DataFrame) -> pd.DataFrame:
 
 
 def crowd(predictions: Predictions, cast: np.ndarray, members: np.ndarray) -> pd.DataFrame:
-    """Count whom the annotators of FER+ side with.
-
-    Args:
-        predictions: Predictions on PublicTest, or on part of it.
-        cast: The votes on the same images, uint8 (n, 10), from `votes.of`.
-        members: bool (n,), the images to count in.
+    """Count whom the annotators of FER+, whose votes are ``cast``, side with on some images, bool (n,).
 
     Returns:
         Of images that were voted on, ``images`` and their ``share`` with its 95 % Wilson interval ``low`` to

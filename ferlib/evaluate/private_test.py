@@ -21,15 +21,7 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
 
     The only function by which runs meet ``dataset.test``. Notebooks 05 and 07 and ``ferlib record`` call it,
     for finished runs alone: everything in them was chosen on PublicTest. Quick runs see as many images as
-    they saw of PublicTest.
-
-    Args:
-        runs: Finished runs of this dataset.
-        dataset: The images.
-        audit: Its audit, for the accuracy on images that don't stand in the training split too.
-
-    Returns:
-        The runs with test predictions, in the same order.
+    they saw of PublicTest. The runs come back with test predictions, in the same order.
     """
     runs = list(runs)
     waiting = sum(run.test is None for run in runs)

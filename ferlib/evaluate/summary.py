@@ -169,9 +169,7 @@ def training_accuracy(runs: Sequence[Run]) -> float:
 def results_table(runs: Iterable[Run], *, tested: bool = True) -> pd.DataFrame:
     """Return one row a row of the experiment table, averaged over its seeds.
 
-    Args:
-        runs: Finished runs.
-        tested: Whether to look at PrivateTest and at the work of the training; else these have no columns.
+    If not ``tested``, PrivateTest and the work of the training are not looked at and have no columns.
 
     Returns:
         Indexed by the row's id: ``group``, ``classes`` and ``seeds`` (how many), ``parameters``,

@@ -153,13 +153,9 @@ def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, c
 def voted(
     split: Split, cast: np.ndarray, answers: Mapping[str, Predictions], positions: np.ndarray
 ) -> Figure:
-    """Draw faces, two a row, each beside bars of its votes and of who gives which answer.
+    """Draw faces of a split at some positions, each beside bars of its votes and of who gives which answer.
 
-    Args:
-        split: The images that the predictions were made on, in the same order.
-        cast: Their votes, int (n, 10), from ``votes.of``.
-        answers: Name of a network to its predictions.
-        positions: Which images, int (m,), in the order to draw.
+    Votes are int (n, 10), from ``votes.of``, and answers are predictions by the name of their network.
     """
     lines = -(-len(positions) // 2)
     look = {"figsize": (6.6, 0.95 * lines), "width_ratios": [1, 2.4] * 2}
