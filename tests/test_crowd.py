@@ -97,10 +97,9 @@ def test_a_run_on_part_of_the_images_meets_the_votes_of_that_part(voted, cast):
         crowd.judge([replace(quick, experiment=kept, valid=quick.valid.take(places[::-1]))], voted)
 
 
-def test_without_votes_nothing_is_judged(demo_dataset):
-    run, unseen = made_up.run("lean", tested=False), replace(demo_dataset.valid, votes=None)
+def test_without_votes_nothing_is_judged():
     with pytest.raises(FerlibError, match="nobody voted on these images"):
-        crowd.judge([run], replace(demo_dataset, valid=unseen))
+        crowd.judge([], made_up.dataset())
 
 
 def test_the_table_counts_both_truths_on_the_same_images(judged, cast):
@@ -156,7 +155,6 @@ def test_recall_by_class_is_by_either_truth(judged, cast):
     assert row["crowd"] == pytest.approx((told[:, seen == code] == code).mean())
     assert row["labelled"] == pytest.approx((labels[seen == code] == code).mean())
     assert row["label"] == pytest.approx((told[:, by_label] == code).mean())
-    assert row["crowd_low"] <= row["crowd"] <= row["crowd_high"]
 
 
 def test_agreement_and_matrix_tell_the_same(judged, cast):

@@ -51,13 +51,13 @@ def test_regions_are_drawn_about_zero_or_about_their_own_mean(split):
     faces, maps = split.images[:2, ..., 0], np.stack([np.eye(48), 3 - np.eye(48)])
     fig = galleries.regions(faces, ["happy", "sad"], [("alone", maps, None), ("all", maps, 4.0)])
     assert [ax.get_title("center") for ax in fig.axes] == ["happy", "sad", "", ""]
-    assert [line[0].texts[0].get_text() for line in (fig.axes[:2], fig.axes[2:])] == ["alone", "all"]
+    assert [fig.axes[place].texts[0].get_text() for place in (0, 2)] == ["alone", "all"]
     np.testing.assert_array_equal(fig.axes[1].images[0].get_array(), faces[1])
-    drawn = [ax.images[1] for ax in fig.axes]
-    np.testing.assert_allclose(drawn[1].get_array(), maps[1] - maps[1].mean())
-    assert drawn[1].get_clim()[1] == pytest.approx(maps[1].mean() - 2)
-    np.testing.assert_array_equal(drawn[3].get_array(), maps[1])
-    assert drawn[3].get_clim() == (-4, 4)
+    alone, shared = (fig.axes[place].images[1] for place in (1, 3))
+    np.testing.assert_allclose(alone.get_array(), maps[1] - maps[1].mean())
+    assert alone.get_clim()[1] == pytest.approx(maps[1].mean() - 2)
+    np.testing.assert_array_equal(shared.get_array(), maps[1])
+    assert shared.get_clim() == (-4, 4)
 
 
 def test_voted_faces_stand_beside_their_votes_and_who_says_what(split, predictions):

@@ -17,7 +17,6 @@ LEAST = 5
 GREY, PATCH, STEP = 127, 16, 8
 """What covers a face: mid grey, which networks take for zero; side of the patch, and its steps, pixels."""
 
-_BATCH = 64  # images whose feature maps are held at a time
 _READERS = (
     *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
     *(layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.ZeroPadding2D),
@@ -45,13 +44,10 @@ def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) 
         localization".
     """
     extract, classify = split_at_last_map(model)
-    maps, size = [], images.shape[2:0:-1]
-    for start in range(0, len(images), _BATCH):
-        batch = slice(start, start + _BATCH)
-        features = ops.convert_to_numpy(extract(np.asarray(images[batch], "float32"), training=False))
-        gradients = _gradients(classify, features, np.asarray(class_indices[batch]))
-        maps.append(np.einsum("nhwc,nc->nhw", features, gradients.mean(axis=(1, 2))))
-    return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in np.concatenate(maps)])
+    features = ops.convert_to_numpy(extract(np.asarray(images, "float32"), training=False))
+    weights = _gradients(classify, features, np.asarray(class_indices)).mean(axis=(1, 2))
+    maps, size = np.einsum("nhwc,nc->nhw", features, weights), images.shape[2:0:-1]
+    return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in maps])
 
 
 def occlusion(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:

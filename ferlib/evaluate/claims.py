@@ -43,19 +43,14 @@ Rows = Mapping[str, Sequence[Run]]
 class Claim:
     """A sentence of earlier reports and how it is put to the test.
 
-    Attributes:
-        text: The claim, as reported.
-        reported: The numbers it was based on, as far as given.
-        needs: Ids of the rows that the measurement takes; empty where any rows will do.
-        measure: From rows to what was measured, in words, and the effect, positive where the claim is right.
-        gap: Whether it speaks of the accuracy on training images, which older runs did not count.
+    ``measure`` says in words what was measured, and returns the effect.
     """
 
     text: str
-    reported: str
-    needs: tuple[str, ...]
+    reported: str  # the numbers it was based on, as far as given
+    needs: tuple[str, ...]  # ids of the rows that are measured; empty where any rows will do
     measure: Callable[[Rows], tuple[str, Sampled]]
-    gap: bool = False
+    gap: bool = False  # whether it speaks of accuracy on training images, which older runs did not count
 
 
 def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:

@@ -31,21 +31,13 @@ _LEAST = 1e-8  # probability that a network, whose record is rounded to float16,
 
 @dataclass(frozen=True)
 class Judged:
-    """What the networks of one row say about images of PublicTest or PrivateTest, beside the votes.
+    """What the networks of one row say about images of PublicTest or PrivateTest, beside the votes."""
 
-    Attributes:
-        row: Id of the row, or one of ``READERS``.
-        predictions: Of each seed, on the same images, beside FER-2013's labels.
-        cast: uint8 (n, 10), the votes, columns as in ``votes.COLUMNS``.
-        clean: bool (n,), whether an image has no copy, exact or near, in the training split.
-        split: ``"valid"`` for PublicTest, ``"test"`` for PrivateTest.
-    """
-
-    row: str
-    predictions: tuple[Predictions, ...]
-    cast: np.ndarray
-    clean: np.ndarray
-    split: str = "valid"
+    row: str  # its id, or one of READERS
+    predictions: tuple[Predictions, ...]  # of each seed, on the same images, beside FER-2013's labels
+    cast: np.ndarray  # uint8 (n, 10), the votes, columns as in votes.COLUMNS
+    clean: np.ndarray  # bool (n,), whether an image has no copy, exact or near, in the training split
+    split: str = "valid"  # PublicTest, or "test" for PrivateTest
 
     @property
     def labels(self) -> np.ndarray:
@@ -212,10 +204,12 @@ def per_class(one: Judged) -> pd.DataFrame:
 
 
 def reliability(one: Judged) -> pd.DataFrame:
-    """Return which share of people give a network's answers, by how sure it is; see `metrics.reliability`."""
+    """Return how sure networks are, and which share of people say the same, in each bin of confidence."""
     enough = votes.enough(one.cast)
-    sure = np.stack([network.confidence for network in one.predictions])
-    return metrics.reliability(sure[:, enough].ravel(), one.confirmed[:, enough].ravel())
+    sure = np.stack([network.confidence for network in one.predictions])[:, enough].ravel()
+    told = pd.DataFrame({"confidence": sure, "hits": one.confirmed[:, enough].ravel()}, dtype="float64")
+    groups = told.groupby(metrics.in_bins(sure).argmax(axis=1))
+    return groups.mean().assign(images=groups.size())
 
 
 def agreement(one: Judged) -> pd.DataFrame:
@@ -232,11 +226,9 @@ def agreement(one: Judged) -> pd.DataFrame:
 
 
 def matrix(one: Judged) -> pd.DataFrame:
-    """Return, for each label and answer of the crowd, how often the networks say what the crowd says.
+    """Return for each pair of ``label`` and answer of the ``crowd`` that occurs how many ``images`` have it.
 
-    Returns:
-        One row a pair that occurs, indexed by ``label`` and ``crowd``; ``images``, and ``with crowd``, the
-        share of the networks' answers.
+    And ``with crowd``, the share of the networks' answers that are the crowd's.
     """
     known, names = one.seen >= 0, np.array(CLASSES)
     pairs = {"label": names[one.labels[known]], "crowd": names[one.seen[known]]}
@@ -259,8 +251,7 @@ def published_accuracy(one: Judged) -> Sampled:
 def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
     """Say by how much a row gives the crowd's answer, or the label, more often than another."""
     metrics.aligned([one.predictions[0], other.predictions[0]])
-    first, second = (getattr(each, f"by_{by}") for each in (one, other))
-    return Difference.of(first - second)
+    return Difference.of(getattr(one, f"by_{by}") - getattr(other, f"by_{by}"))
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:

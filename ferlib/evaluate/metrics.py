@@ -90,14 +90,7 @@ def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
     hits, sure = predictions.correct if hits is None else hits, predictions.confidence.astype("float64")
-    return float(np.abs((sure - hits) @ _in_bins(sure)).sum() / len(sure))
-
-
-def reliability(confidence: np.ndarray, hits: np.ndarray) -> pd.DataFrame:
-    """Return means of confidence and of hits, 0 to 1, and how many ``images``, of each bin that has any."""
-    told = pd.DataFrame({"confidence": confidence, "hits": hits}, dtype="float64")
-    groups = told.groupby(_in_bins(confidence).argmax(axis=1))
-    return groups.mean().assign(images=groups.size())
+    return float(np.abs((sure - hits) @ in_bins(sure)).sum() / len(sure))
 
 
 def calibration_floor(predictions: Predictions) -> float:
@@ -112,7 +105,7 @@ def calibration_floor(predictions: Predictions) -> float:
     """
     sure = predictions.confidence.astype("float64")
     drawn = np.random.default_rng(0).random((200, len(sure))) < sure
-    return float(np.abs((drawn - sure) @ _in_bins(sure)).sum(axis=1).mean() / len(sure))
+    return float(np.abs((drawn - sure) @ in_bins(sure)).sum(axis=1).mean() / len(sure))
 
 
 def fit_temperature(predictions: Predictions, shares: np.ndarray | None = None) -> float:
@@ -140,7 +133,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     return Predictions(predictions.labels, scaled, predictions.names, predictions.classes)
 
 
-def _in_bins(confidence):
+def in_bins(confidence: np.ndarray) -> np.ndarray:
     """Say which of `BINS` holds each confidence, (n, bins)."""
     places = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1])
     return np.eye(BINS)[places]
@@ -167,15 +160,10 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Sampled:
-    """A number and what it would have been with other images and seeds; adds and scales like a number.
+    """A number and what it would have been with other images and seeds; adds and scales like a number."""
 
-    Attributes:
-        value: As measured.
-        samples: float64 (``RESAMPLES``,), as resampled.
-    """
-
-    value: float
-    samples: np.ndarray
+    value: float  # as measured
+    samples: np.ndarray  # float64 (RESAMPLES,), as resampled
 
     def __add__(self, other):
         value, samples = (other.value, other.samples) if isinstance(other, Sampled) else (other, other)
@@ -249,11 +237,7 @@ def largest(several: Iterable[Sampled]) -> Sampled:
 
 
 def aligned(predictions: Sequence[Predictions]) -> Sequence[Predictions]:
-    """Return predictions that were all made on the same images.
-
-    Raises:
-        ValueError: They were not.
-    """
+    """Return predictions, or raise a `ValueError` if they were not all made on the same images."""
     first = predictions[0]
     for other in predictions[1:]:
         if not (np.array_equal(first.names, other.names) and np.array_equal(first.labels, other.labels)):

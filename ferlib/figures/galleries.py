@@ -20,19 +20,12 @@ _EXAMPLES = 8  # of what an audit flags, in a row
 
 @dataclass(frozen=True)
 class Row:
-    """A row of faces in a gallery.
+    """A row of faces in a gallery."""
 
-    Attributes:
-        images: (m, 48, 48) or (m, 48, 48, 1), 0 to 255.
-        name: Written at the left; empty for none.
-        titles: One an image, or empty.
-        colour: Of the titles.
-    """
-
-    images: np.ndarray
-    name: str = ""
-    titles: Sequence[str] = ()
-    colour: str = INK
+    images: np.ndarray  # (m, 48, 48) or (m, 48, 48, 1), 0 to 255
+    name: str = ""  # written at the left
+    titles: Sequence[str] = ()  # one an image, or none
+    colour: str = INK  # of the titles
 
 
 def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figure:
@@ -190,13 +183,10 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
 def regions(
     faces: np.ndarray, names: Sequence[str], rows: Iterable[tuple[str, np.ndarray, float | None]]
 ) -> Figure:
-    """Draw maps over faces, red above zero and blue below, one column a class.
+    """Draw maps over faces (k, 48, 48), red above zero and blue below, one column a class.
 
-    Args:
-        faces: (k, 48, 48), 0 to 255; what lies under the maps of each class, such as its mean face.
-        names: Of the k classes.
-        rows: Name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn about
-            its own mean, up to its own extreme.
+    A row has a name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn
+    about its own mean, up to its own extreme.
     """
     rows = list(rows)
     size = (0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)

@@ -110,9 +110,7 @@ def averaged(people: list[Face | None]) -> list[Face | None]:
 def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
     """Draw the way of a face through the classic pipeline, and below it through the one in use, step by step.
 
-    Args:
-        picture: uint8 (height, width, 3), blue, green, red.
-        found: ``"haar"`` and ``"yunet"`` to the face that each found in it.
+    ``"haar"`` and ``"yunet"`` name the face that each found in the picture.
     """
     fig, axes = plt.subplots(2, 5, figsize=(8.2, 3), width_ratios=(4, 4, 3, 3, 4))
     grey = cv2.cvtColor(faces.as_grey(picture), cv2.COLOR_GRAY2BGR)
