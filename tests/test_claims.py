@@ -35,10 +35,10 @@ def verdict(runs, text):
     return judged(runs, text)["verdict"]
 
 
-def pair(better, worse, high=0.75, low=0.55, **worse_result):
+def pair(better, worse, high=0.75, low=0.55):
     """Three seeds of two rows."""
-    runs = [made_up.run(better, high, seed) for seed in range(3)]
-    return runs + [made_up.run(worse, low, seed, **worse_result) for seed in range(3)]
+    shares = {better: high, worse: low}
+    return [made_up.run(id, share, seed) for id, share in shares.items() for seed in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,14 @@ def test_batches_double_from_row_to_row():
     assert len(alike) == 1, "nothing else differs"
 
 
-def runs_with_gaps(**gaps):
+def runs_with_gaps(others, plain):
+    gaps = dict.fromkeys(claims.CLOSE_ROWS, others) | dict.fromkeys(claims.OPEN_ROWS, plain)
     return [made_up.run(id, 0.6, train_accuracy=0.6 + gap, images=3000) for id, gap in gaps.items()]
-
-
-def overfitting_runs(plain, augmented):
-    return runs_with_gaps(deep_plain=plain, deep_tuned=plain, deep_augmented=augmented, deep_both=augmented)
-
-
-def close_runs(others, plain):
-    return runs_with_gaps(
-        **dict.fromkeys(claims.CLOSE_ROWS, others), **dict.fromkeys(claims.OPEN_ROWS, plain)
-    )
 
 
 @pytest.mark.parametrize("text", ["overfits", "stay close"])
 def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
-    runs = close_runs(0.0, 0.3)
+    runs = runs_with_gaps(0.0, 0.3)
     assert judged(runs, text)["why"] == ""
     next(run for run in runs if run.experiment.id == "deep_plain").result.pop("clean_train_accuracy")
     row = judged(runs, text)
@@ -117,17 +108,17 @@ def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
     assert row["why"].startswith("no accuracy on unchanged training images of 1 of ")
 
 
-def test_overfitting_is_a_larger_gap():
-    assert verdict(overfitting_runs(0.35, 0.02), "overfits") == HOLDS
-    assert verdict(overfitting_runs(0.02, 0.35), "overfits") == FAILS
-
-
-def test_close_accuracies_are_judged_by_the_worst_row():
-    assert verdict(close_runs(0.0, 0.2), "stay close") == HOLDS
-    row = judged(close_runs(0.12, 0.2), "stay close")
-    assert row["verdict"] == FAILS
-    assert row["measured"].startswith("0 of the 7 others have a gap below 5 points")
-    assert verdict(close_runs(0.0, 0.0), "stay close") == FAILS
+@pytest.mark.parametrize(
+    "others, plain, overfits, stay_close",
+    [(0.0, 0.2, HOLDS, HOLDS), (0.2, 0.0, FAILS, FAILS), (0.12, 0.3, HOLDS, FAILS), (0.0, 0.0, NOISE, FAILS)],
+)
+def test_gaps_are_judged_by_the_worst_row(others, plain, overfits, stay_close):
+    runs = runs_with_gaps(others, plain)
+    assert verdict(runs, "overfits") == overfits
+    row = judged(runs, "stay close")
+    assert row["verdict"] == stay_close
+    near = 7 if others < claims.CLOSE else 0
+    assert row["measured"].startswith(f"{near} of the 7 others have a gap below 5 points")
 
 
 @pytest.mark.parametrize("slope, expected", [(-0.06, HOLDS), (0.06, FAILS), (0.0, NOISE)])
@@ -154,36 +145,34 @@ def test_the_slope_over_batches_is_as_uncertain_as_trainings_scatter_about_it():
     assert "from 10 trainings" in judged(more, "Large batches")["measured"]
 
 
-def shares(**named):
-    return [named.get(name, 0.6) for name in CLASSES]
-
-
-def test_easiest_classes_have_the_highest_recall():
-    easy = made_up.run("deep_both", shares(happy=0.95, surprise=0.9), images=2000)
-    row = judged([easy], "easiest")
-    assert row["verdict"] == HOLDS and row["measured"].startswith("recall of happy 9")
-    hard = made_up.run("deep_both", shares(happy=0.95, surprise=0.3), images=2000)
-    assert verdict([hard], "easiest") == FAILS
+@pytest.mark.parametrize("surprise, expected", [(0.9, HOLDS), (0.3, FAILS)])
+def test_easiest_classes_have_the_highest_recall(surprise, expected):
+    shares = [{"happy": 0.95, "surprise": surprise}.get(name, 0.6) for name in CLASSES]
+    row = judged([made_up.run("deep_both", shares, images=2000)], "easiest")
+    assert row["verdict"] == expected and row["measured"].startswith("recall of happy 9")
 
 
 def test_mistakes_go_where_claimed_and_each_claim_names_one_pair():
     circle = {"fear": "sad", "sad": "fear", "neutral": "sad", "disgust": "angry", "surprise": "happy"}
     run = made_up.run("deep_both", 0.5, images=2000, wrong=circle)
-    pairs = {"Fear and sad": HOLDS, "Neutral and sad": FAILS, "Fear and neutral": FAILS}
-    assert {pair: verdict([run], pair) for pair in pairs} == pairs, (
-        "a pair is confused both ways or it is not"
-    )
-    assert "100.0 % of the mistakes" in judged([run], "Disgust is mistaken for anger")["measured"]
-    assert verdict([run], "Disgust is mistaken for anger") == HOLDS
-    assert verdict([run], "Disgust is mistaken for sadness") == FAILS, "beside anger, which takes them all"
-    assert verdict([run], "Surprise is mistaken for anger") == FAILS
+    table = claims.claims_table([run], DATASET).set_index("claim")
+    both, mistaken = "are confused with each other", "is mistaken for"
+    expected = {
+        f"Fear and sad {both}": HOLDS,
+        f"Neutral and sad {both}": FAILS,
+        f"Fear and neutral {both}": FAILS,
+        f"Disgust {mistaken} anger": HOLDS,
+        f"Disgust {mistaken} sadness": FAILS,
+        f"Surprise {mistaken} anger": FAILS,
+    }
+    assert table["verdict"][list(expected)].to_dict() == expected
+    assert "100.0 % of the mistakes" in table["measured"][f"Disgust {mistaken} anger"]
     assert verdict([made_up.run("deep_both", 0.5, images=2000)], "Disgust is mistaken for anger") == NOISE
 
 
 def test_a_network_that_takes_everything_for_anger_does_not_confuse_it_with_disgust():
-    run = made_up.run(
-        "deep_both", 0.5, images=2000, wrong={name: "angry" for name in CLASSES if name != "angry"}
-    )
+    everything = {name: "angry" for name in CLASSES if name != "angry"}
+    run = made_up.run("deep_both", 0.5, images=2000, wrong=everything)
     row = judged([run], "Disgust is mistaken for anger")
     assert row["measured"] == "100.0 % of the mistakes, 100.0 % of those on other classes"
     assert row["effect"] == 0 and row["verdict"] == NOISE

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferlib.evaluate import comparison, metrics, private_test, summary
+from ferlib.evaluate import comparison, private_test, summary
 from ferlib.labels import TOP_FOUR
 from ferlib.train import experiments, record
 
@@ -99,16 +99,11 @@ def test_variation_between_seeds_widens_intervals(monkeypatch, runs):
 
 def test_seeds_deviate_as_recorded_rows_with_several_do():
     assert summary.seed_deviation() == (0.0, 1)
-    several = {0: 0.6, 1: 0.62, 2: 0.64}
-    record.publish(made_up.run("lean", seed=seed, valid_accuracy=share) for seed, share in several.items())
+    record.publish(made_up.run("lean", seed=seed, valid_accuracy=0.6 + seed / 50) for seed in range(3))
     record.publish([made_up.run("deep_plain", valid_accuracy=0.5)])  # one seed says nothing
     for fixed in ("prior", "logistic", "mobilenet_frozen"):  # which vary less, or not at all
         record.publish(made_up.run(fixed, seed=seed, valid_accuracy=0.25 + seed / 10) for seed in range(3))
-    deviation, freedom = summary.seed_deviation()
-    assert (deviation, freedom) == (pytest.approx(0.02), 2)
-    run = made_up.run("deep_plain")
-    images_alone = metrics.ratio([run.valid.correct])
-    assert np.std(summary.accuracy([run]).samples) > np.std(images_alone.samples)
+    assert summary.seed_deviation() == (pytest.approx(0.02), 2)
 
 
 def test_quick_runs_are_left_out_where_there_are_others(runs):

@@ -65,7 +65,8 @@ def claims_table(runs: Iterable[Run], dataset: Dataset) -> pd.DataFrame:
     table = pd.DataFrame([_row(claim, found, dataset) for claim in CLAIMS])
     table["p"] = table["p"].where(table["why"] == "")
     table["p_holm"] = metrics.holm(table["p"])
-    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    cases = [table["why"] != "", table["p_holm"] >= 0.05, table["effect"] > 0]
+    table["verdict"] = np.select(cases, [UNTESTED, NOISE, HOLDS], FAILS)
     return table
 
 
@@ -84,7 +85,6 @@ def shown(judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effect(row) -> str:
-    """Write an effect in points with its 95 % interval."""
     if pd.isna(row.effect):
         return "–"
     return f"{in_points(row.effect)} ({in_points(row.low)} to {in_points(row.high)})"
@@ -118,12 +118,6 @@ def _obstacle(found, dataset):
     if dataset.is_demo:
         return "demo faces"
     return "quick runs only" if any(run.profile == "quick" for runs in found.values() for run in runs) else ""
-
-
-def _verdict(row):
-    if row.why:
-        return UNTESTED
-    return NOISE if row.p_holm >= 0.05 else HOLDS if row.effect > 0 else FAILS
 
 
 def _better(first: str, second: str, text: str, reported: str = "") -> Claim:

@@ -152,11 +152,11 @@ def two_truths(sides: pd.DataFrame) -> Axes:
     sns.heatmap(shares, ax=ax, cmap="Purples", vmin=0, vmax=1, square=True, linewidths=1.5, cbar_kws=bar)
     for (row, column), count in np.ndenumerate(images):
         share = shares.iloc[row, column]
-        words = ([f"{count:,.0f}"] if count > 0 else []) + (
-            [f"{100 * share:.0f} %"] if share == share else []
-        )
+        words = f"{count:,.0f}" if count > 0 else ""
+        if share == share:
+            words += f"\n{100 * share:.0f} %"
         colour = "white" if share > 0.5 else "black"
-        ax.text(column + 0.5, row + 0.5, "\n".join(words), ha="center", va="center", size=9, color=colour)
+        ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=9, color=colour)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)
     ax.tick_params(rotation=0)

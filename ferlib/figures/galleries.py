@@ -15,7 +15,7 @@ from ferlib.figures.style import FAINT, INK, WRONG
 from ferlib.labels import CLASSES, COLOURS, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
 
-_EXAMPLES = 8  # of what an audit flags, in a row
+_EXAMPLES = 8  # in a row of what an audit flags or a network reads otherwise
 
 
 @dataclass(frozen=True)
@@ -119,26 +119,26 @@ def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
     )
 
 
-def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9) -> Figure:
+def misclassified(split: Split, predictions: Predictions) -> Figure:
     """Draw randomly chosen mistakes on a split, one row a true class, with the prediction above."""
     generator, rows = np.random.default_rng(0), []
     told = np.array(predictions.classes)[predictions.predicted]
     for name in sorted(predictions.classes):
         wrong = np.flatnonzero(~predictions.correct & (predictions.labels == predictions.classes.index(name)))
-        chosen = np.sort(generator.choice(wrong, min(per_class, len(wrong)), replace=False))
+        chosen = np.sort(generator.choice(wrong, min(9, len(wrong)), replace=False))
         if len(chosen):
             rows.append(Row(split.images[chosen], name, told[chosen], WRONG))
     return gallery(rows, size=0.62, text=9)  # seven rows keep readable titles on half a page
 
 
-def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, columns: int = 8) -> Figure:
+def disputed(split: Split, predictions: Predictions, positions: np.ndarray) -> Figure:
     """Draw the images of a split at some positions, int (m,), with label and prediction above each."""
     names, chosen = np.array(predictions.classes), predictions.take(positions)
     each = zip(names[chosen.labels], names[chosen.predicted], 100 * chosen.confidence, strict=True)
     titles = [f"label {label}\n{answer} {share:.0f} %" for label, answer, share in each]
     rows = [
-        Row(split.images[positions[start : start + columns]], titles=titles[start : start + columns])
-        for start in range(0, len(positions), columns)
+        Row(split.images[positions[start : start + _EXAMPLES]], titles=titles[start : start + _EXAMPLES])
+        for start in range(0, len(positions), _EXAMPLES)
     ]
     return gallery(rows, size=0.84)
 
