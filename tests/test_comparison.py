@@ -115,28 +115,23 @@ def test_runs_and_rows_are_picked_by_seed_and_by_public_test(runs):
     assert comparison.first(runs, "deep_plain").seed == 0 and comparison.first(runs, "lean") is None
     assert comparison.best_of(runs, ["shallow_plain"]) == "shallow_plain"
     others = [made_up.run(id, share) for id, share in [("prior", 0.3), ("deep_both", 0.8)]]
-    others.append(made_up.run("mobilenet_top4", 0.9))
-    assert comparison.best_of([*runs, *others]) == "deep_both", "four classes are easier"
+    others.append(made_up.run("mobilenet_top4", 0.9))  # four classes are easier
+    others.append(
+        replace(made_up.run("lean", 0.4), test=made_up.predictions(0.99))
+    )  # PrivateTest chooses nothing
+    assert comparison.best_of([*runs, *others]) == "deep_both"
     assert comparison.runner_up([*runs, *others]) == "deep_plain"
 
 
 def test_recipes_tell_what_ran_and_what_was_meant():
     capped = made_up.run("deep_plain", profile="quick")
     table = comparison.recipes([capped, made_up.run("deep_tuned", steps_per_epoch=4)])
-    assert table.index.name == "experiment"
     assert table.loc["deep_plain", ["epochs", "patience"]].tolist() == ["5 of 60", "3 of 10"]
-    assert table.loc["deep_tuned"].to_dict() == {
-        "augmentation": "none",
-        "optimizer": "SGD, Nesterov 0.9",
-        "learning rate": "0.05 cosine",
-        "warm-up": "0.1",
-        "weight decay": "0.005",
-        "batch": 128,
-        "epochs": "60",
-        "patience": "–",
-        "smoothing": "0.1",
-        "averaging": "0.958",
-    }
+    told = table.loc["deep_tuned"]
+    assert told[["optimizer", "learning rate"]].tolist() == ["SGD, Nesterov 0.9", "0.05 cosine"]
+    assert told[["augmentation", "epochs", "patience", "batch"]].tolist() == ["none", "60", "–", 128]
+    assert told[["warm-up", "weight decay", "smoothing"]].tolist() == ["0.1", "0.005", "0.1"]
+    assert told["averaging"] == "0.958"
 
 
 def test_paired_differences_see_what_differs(runs):
@@ -171,7 +166,6 @@ def test_leaked_images_favour_who_remembers_them():
     leaking, fair = (comparison.paired_differences(some, [pair]) for some in (runs, clean))
     assert leaking["difference"][0] < -0.15 and abs(fair["difference"][0]) < 0.12
     shown = comparison.shown_pairs(fair).loc[0]
-    assert list(shown.index) == ["first", "second", "seeds", "difference", "95 % interval", "p", "McNemar"]
     assert shown["p"] == f"{fair['p_holm'][0]:.3f}" and shown["McNemar"] == f"{fair['p_mcnemar'][0]:.3f}"
     assert "to +" in shown["95 % interval"]
     low = comparison.shown_pairs(leaking)["95 % interval"][0]

@@ -35,7 +35,7 @@ def test_misclassified_faces_are_mistakes_of_their_row(split, predictions):
         index = position(face, split)
         assert title == predictions.classes[predictions.predicted[index]] and not predictions.correct[index]
     names = [ax.texts[0].get_text() for ax in fig.axes if ax.texts]
-    assert names == sorted(names)
+    assert names == sorted(names) and fig.axes[0].title.get_color() == style.WRONG
 
 
 def test_disputed_faces_come_in_order_with_both_opinions(split, predictions):
@@ -90,9 +90,9 @@ def test_flagged_faces_have_a_row_a_flag_and_leaks_stand_above_their_copies():
     flags = {
         "conflicting": range(5, 14),
         "leaked": [15],
+        "faceless": [0, 16],
         "low_contrast": [],
         "blank": [],
-        "faceless": [0, 16],
     }
     audited = audited.assign(**{flag: audited.index.isin(rows) for flag, rows in flags.items()})
     fig = galleries.flagged(dataset, audited)
@@ -124,14 +124,3 @@ def test_mean_faces_are_means(split):
     every = split.images[..., 0].mean(axis=0)
     difference = (angry - angry.mean()) - (every - every.mean())
     np.testing.assert_allclose(fig.axes[7].images[0].get_array(), difference)
-
-
-def test_gallery_rows_may_differ_in_length(split):
-    rows = [
-        galleries.Row(split.images[:2], "seen", ["yes", "no"], style.WRONG),
-        galleries.Row(split.images[2:3], "unseen"),
-    ]
-    fig = galleries.gallery(rows)
-    assert [len(ax.images) for ax in fig.axes] == [1, 1, 1, 0]
-    assert [ax.get_title("center") for ax in fig.axes] == ["yes", "no", "", ""]
-    assert fig.axes[1].title.get_color() == style.WRONG

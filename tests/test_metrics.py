@@ -28,21 +28,16 @@ def test_error_is_the_distance_in_bins_weighed_by_their_images():
     assert metrics.expected_calibration_error(metrics.with_temperature(one, 0.4)) > 0.15, "overconfident"
 
 
-def test_certainty_stands_in_the_last_bin_and_doubt_in_the_first():
+def test_certainty_stands_in_the_last_bin():
     certain = np.eye(7, dtype="float32")[[0, 0, 1]]
     sure = Predictions(np.zeros(3, int), certain, np.array(list("abc")), CLASSES)
     assert metrics.expected_calibration_error(sure) == pytest.approx(1 / 3)
-    chances = np.full((2, 20), 0.05, "float32")
-    chances[1] = [0.1] + 19 * [0.9 / 19]
-    unsure = Predictions(np.array([0, 1]), chances, np.array(list("ab")), tuple("abcdefghijklmnopqrst"))
-    assert metrics.expected_calibration_error(unsure) == pytest.approx((0.95 + 0.1) / 2)
 
 
 def test_perfect_calibration_shows_the_error_that_binning_alone_makes():
     errors = [metrics.expected_calibration_error(calibrated(600, seed)) for seed in range(60)]
     floor = metrics.calibration_floor(calibrated(600))
     assert floor == pytest.approx(np.mean(errors), rel=0.1)
-    assert floor == metrics.calibration_floor(calibrated(600)), "the same every time"
     sharper = metrics.with_temperature(calibrated(600), 0.4)
     assert metrics.calibration_floor(sharper) < floor, "the surer, the less chance there is"
     assert metrics.expected_calibration_error(sharper) > 3 * metrics.calibration_floor(sharper)
