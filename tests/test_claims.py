@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ferlib.evaluate import claims, measures, metrics
+from ferlib.evaluate import claims, metrics
 from ferlib.evaluate.claims import FAILS, HOLDS, NOISE, UNTESTED
 from ferlib.labels import CLASSES
 from ferlib.train import experiments
@@ -35,10 +35,10 @@ def verdict(runs, text):
     return judged(runs, text)["verdict"]
 
 
-def pair(better, worse, high=0.75, low=0.55, **worse_result):
+def pair(better, worse, high=0.75, low=0.55):
     """Three seeds of two rows."""
-    runs = [made_up.run(better, high, seed) for seed in range(3)]
-    return runs + [made_up.run(worse, low, seed, **worse_result) for seed in range(3)]
+    shares = {better: high, worse: low}
+    return [made_up.run(id, share, seed) for id, share in shares.items() for seed in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -72,66 +72,68 @@ def test_missing_and_quick_runs_and_demo_faces_are_not_judged():
     assert set(claims.claims_table([], DATASET)["verdict"]) == {UNTESTED}
 
 
-def test_claims_are_shown_with_what_was_reported_and_why_they_were_not_tested():
-    table = claims.claims_table(pair("shallow_tuned", "shallow_plain"), DATASET)
-    shown = claims.shown(table)
-    assert shown["claim"][0] == "Tuning the training lifts the shallow CNN (reported: 56.31 % to 61.1 %)"
-    assert shown["verdict"][0].startswith(table["verdict"][0]) and shown["p"][1] == "–"
-    assert shown["effect"][0].startswith(f"{100 * table['effect'][0]:+.1f} (".replace("-", "−"))
-    assert "against shallow_plain" in shown["measured"][0]
-    assert shown["measured"][1].startswith("no run of") and shown["verdict"][1] == UNTESTED
-
-
-def test_p_values_are_corrected_for_all_claims():
-    runs = pair("deep_both", "deep_plain") + pair("shallow_tuned", "shallow_plain")
-    ps = claims.claims_table(runs, DATASET)["p_holm"].dropna()
+def test_claims_are_shown_corrected_for_their_number_with_what_was_reported_or_why_not_tested():
+    runs = pair("shallow_tuned", "shallow_plain") + pair("deep_both", "deep_plain")
+    table = claims.claims_table(runs, DATASET)
+    ps = table["p_holm"].dropna()
     assert len(ps) > 2
     assert ps.min() == pytest.approx(len(ps) * 2 / 1001), "the smallest p that 1,000 draws can give"
-    told = claims.shown(claims.claims_table(runs, DATASET))["p"]
-    assert told[told.str.startswith("≤")].unique().tolist() == [f"≤ {np.ceil(1000 * ps.min()) / 1000:.3f}"]
+    shown = claims.shown(table)
+    assert shown["p"][0] == f"≤ {np.ceil(1000 * ps.min()) / 1000:.3f}" and shown["p"][1] == "–"
+    assert shown["claim"][0] == "Tuning the training lifts the shallow CNN (reported: 56.31 % to 61.1 %)"
+    assert shown["effect"][0].startswith(f"{100 * table['effect'][0]:+.1f} (")
+    assert shown["effect"][1] == "–" and shown["measured"][1].startswith("no run of")
+    assert "against shallow_plain" in shown["measured"][0]
 
 
 def test_batches_double_from_row_to_row():
-    sizes = [EXPERIMENTS[id].batch_size for id in measures.BATCHES]
+    sizes = [EXPERIMENTS[id].batch_size for id in claims.BATCHES]
     assert sizes == [32, 64, 128, 256, 512]
-    alike = {experiments.key(replace(EXPERIMENTS[id], batch_size=64)) for id in measures.BATCHES}
+    alike = {experiments.key(replace(EXPERIMENTS[id], batch_size=64)) for id in claims.BATCHES}
     assert len(alike) == 1, "nothing else differs"
 
 
-def overfitting_runs(plain, augmented):
-    shares = {"deep_plain": plain, "deep_tuned": plain, "deep_augmented": augmented, "deep_both": augmented}
-    return [made_up.run(id, 0.6, train_accuracy=share) for id, share in shares.items()]
+def runs_with_gaps(others, plain):
+    gaps = dict.fromkeys(claims.CLOSE_ROWS, others) | dict.fromkeys(claims.OPEN_ROWS, plain)
+    return [made_up.run(id, 0.6, train_accuracy=0.6 + gap, images=3000) for id, gap in gaps.items()]
 
 
 @pytest.mark.parametrize("text", ["overfits", "stay close"])
 def test_gaps_that_older_runs_did_not_count_are_not_judged(text):
-    runs = overfitting_runs(0.95, 0.62) + close_runs(0.0, 0.2)[:5]
+    runs = runs_with_gaps(0.0, 0.3)
     assert judged(runs, text)["why"] == ""
-    runs[0].result.pop("clean_train_accuracy")
+    next(run for run in runs if run.experiment.id == "deep_plain").result.pop("clean_train_accuracy")
     row = judged(runs, text)
     assert row["verdict"] == UNTESTED and np.isnan(row["effect"]) and row["measured"] == ""
     assert row["why"].startswith("no accuracy on unchanged training images of 1 of ")
 
 
-def test_overfitting_is_a_larger_gap():
-    assert verdict(overfitting_runs(0.95, 0.62), "overfits") == HOLDS
-    assert verdict(overfitting_runs(0.62, 0.95), "overfits") == FAILS
+@pytest.mark.parametrize(
+    "others, plain, overfits, stay_close",
+    [(0.0, 0.2, HOLDS, HOLDS), (0.2, 0.0, FAILS, FAILS), (0.12, 0.3, HOLDS, FAILS), (0.0, 0.0, NOISE, FAILS)],
+)
+def test_gaps_are_judged_by_the_worst_row(others, plain, overfits, stay_close):
+    runs = runs_with_gaps(others, plain)
+    assert verdict(runs, "overfits") == overfits
+    row = judged(runs, "stay close")
+    assert row["verdict"] == stay_close
+    near = 7 if others < claims.CLOSE else 0
+    assert row["measured"].startswith(f"{near} of the 7 others have a gap below 5 points")
 
 
 @pytest.mark.parametrize("slope, expected", [(-0.06, HOLDS), (0.06, FAILS), (0.0, NOISE)])
 def test_large_batches_are_judged_by_a_slope(slope, expected):
-    runs = [made_up.run(id, 0.6 + slope * power) for power, id in enumerate(measures.BATCHES, -1)]
+    runs = [made_up.run(id, 0.6 + slope * power) for power, id in enumerate(claims.BATCHES, -1)]
     row = judged(runs, "Large batches")
     assert row["verdict"] == expected
     assert row["effect"] == pytest.approx(-slope, abs=0.015)
 
 
 def test_the_slope_over_batches_is_as_uncertain_as_trainings_scatter_about_it():
-    """Images alone would tell the slope apart; another training of the same rows would not find it again."""
     scatter = (0.05, -0.05, 0.05, -0.05, 0.05)
     runs = [
         made_up.run(id, 0.6 - 0.015 * power + away, images=4000)
-        for (power, id), away in zip(enumerate(measures.BATCHES, -1), scatter, strict=True)
+        for (power, id), away in zip(enumerate(claims.BATCHES, -1), scatter, strict=True)
     ]
     row = judged(runs, "Large batches")
     accuracies = [run.test.accuracy for run in runs]
@@ -143,56 +145,38 @@ def test_the_slope_over_batches_is_as_uncertain_as_trainings_scatter_about_it():
     assert "from 10 trainings" in judged(more, "Large batches")["measured"]
 
 
-def shares(**named):
-    return [named.get(name, 0.6) for name in CLASSES]
-
-
-def test_easiest_classes_have_the_highest_recall():
-    easy = made_up.run("deep_both", shares(happy=0.95, surprise=0.9), images=2000)
-    row = judged([easy], "easiest")
-    assert row["verdict"] == HOLDS and row["measured"].startswith("recall of happy 9")
-    hard = made_up.run("deep_both", shares(happy=0.95, surprise=0.3), images=2000)
-    assert verdict([hard], "easiest") == FAILS
+@pytest.mark.parametrize("surprise, expected", [(0.9, HOLDS), (0.3, FAILS)])
+def test_easiest_classes_have_the_highest_recall(surprise, expected):
+    shares = [{"happy": 0.95, "surprise": surprise}.get(name, 0.6) for name in CLASSES]
+    row = judged([made_up.run("deep_both", shares, images=2000)], "easiest")
+    assert row["verdict"] == expected and row["measured"].startswith("recall of happy 9")
 
 
 def test_mistakes_go_where_claimed_and_each_claim_names_one_pair():
     circle = {"fear": "sad", "sad": "fear", "neutral": "sad", "disgust": "angry", "surprise": "happy"}
     run = made_up.run("deep_both", 0.5, images=2000, wrong=circle)
-    pairs = {"Fear and sad": HOLDS, "Neutral and sad": FAILS, "Fear and neutral": FAILS}
-    assert {pair: verdict([run], pair) for pair in pairs} == pairs, (
-        "a pair is confused both ways or it is not"
-    )
-    assert "100.0 % of the mistakes" in judged([run], "Disgust is mistaken for anger")["measured"]
-    assert verdict([run], "Disgust is mistaken for anger") == HOLDS
-    assert verdict([run], "Disgust is mistaken for sadness") == FAILS, "beside anger, which takes them all"
-    assert verdict([run], "Surprise is mistaken for anger") == FAILS
+    table = claims.claims_table([run], DATASET).set_index("claim")
+    both, mistaken = "are confused with each other", "is mistaken for"
+    expected = {
+        f"Fear and sad {both}": HOLDS,
+        f"Neutral and sad {both}": FAILS,
+        f"Fear and neutral {both}": FAILS,
+        f"Disgust {mistaken} anger": HOLDS,
+        f"Disgust {mistaken} sadness": FAILS,
+        f"Surprise {mistaken} anger": FAILS,
+    }
+    assert table["verdict"][list(expected)].to_dict() == expected
+    assert "100.0 % of the mistakes" in table["measured"][f"Disgust {mistaken} anger"]
     assert verdict([made_up.run("deep_both", 0.5, images=2000)], "Disgust is mistaken for anger") == NOISE
 
 
 def test_a_network_that_takes_everything_for_anger_does_not_confuse_it_with_disgust():
-    run = made_up.run(
-        "deep_both", 0.5, images=2000, wrong={name: "angry" for name in CLASSES if name != "angry"}
-    )
+    everything = {name: "angry" for name in CLASSES if name != "angry"}
+    run = made_up.run("deep_both", 0.5, images=2000, wrong=everything)
     row = judged([run], "Disgust is mistaken for anger")
     assert row["measured"] == "100.0 % of the mistakes, 100.0 % of those on other classes"
     assert row["effect"] == 0 and row["verdict"] == NOISE
 
 
-def close_runs(others, plain):
-    gaps = dict.fromkeys(measures.CLOSE_ROWS, others) | dict.fromkeys(measures.OPEN_ROWS, plain)
-    return [made_up.run(id, 0.6, train_accuracy=0.6 + gap, images=3000) for id, gap in gaps.items()]
-
-
-def test_close_accuracies_are_judged_by_the_worst_row():
-    assert measures.OPEN_ROWS == ("deep_plain", "deep_tuned") and len(measures.CLOSE_ROWS) == 7
-    assert verdict(close_runs(0.0, 0.2), "stay close") == HOLDS
-    row = judged(close_runs(0.12, 0.2), "stay close")
-    assert row["verdict"] == FAILS and row["measured"].startswith(
-        "0 of the 7 others have a gap below 5 points"
-    )
-    assert verdict(close_runs(0.0, 0.0), "stay close") == FAILS
-
-
 def test_every_row_that_a_claim_needs_exists():
-    for claim in claims.CLAIMS:
-        assert set(claim.needs) <= set(experiments.EXPERIMENTS), claim.text
+    assert {id for claim in claims.CLAIMS for id in claim.needs} <= set(experiments.EXPERIMENTS)

@@ -33,10 +33,7 @@ EVERYTHING = {
 """All that a row can ask for, so all that an epoch must carry from step to step."""
 
 
-TRAINING = [
-    HERE / f"test_{name}.py"
-    for name in ("fitting", "layers", "targets", "predicting", "augment", "attention")
-]
+TRAINING = [HERE / f"test_{name}.py" for name in ("fitting", "layers", "targets", "predicting", "augment")]
 """What training rests on, for any backend."""
 needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="needs: pip install -e '.[jax]'")
 

@@ -14,45 +14,31 @@ def predictions():
     return made_up.predictions(0.7, images=400)
 
 
-def by_flag(predictions, flags, **others):
-    """The table of flags that are the same for all but a few, from an audit in another order."""
-    columns = dict.fromkeys(mistakes.FLAGS, flags) | others
+def by_flag(predictions, **flags):
+    """The table of some flags, from an audit in another order."""
+    columns = dict.fromkeys(mistakes.FLAGS, False) | flags
     labels = np.array([CLASSES.index(name) for name in predictions.classes])[predictions.labels]
     audit = pd.DataFrame({"name": predictions.names, "label": labels, "split": "valid", **columns})
-    table = mistakes.by_flag(predictions, audit.sample(frac=1, random_state=0))
-    assert list(table["flag"]) == list(mistakes.FLAGS.values())
-    return table.set_index("flag")
+    return mistakes.by_flag(predictions, audit.sample(frac=1, random_state=0)).set_index("flag")
 
 
-def test_accuracy_is_split_by_flag(predictions):
-    flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
-    table = by_flag(predictions, False, faceless=flagged)
+def test_accuracy_is_split_by_flags_that_enough_images_have(predictions):
+    flagged, right = ~predictions.correct & (np.arange(400) % 2 == 0), predictions.correct
+    some = {"faceless": flagged, "leaked": right, "low_contrast": np.arange(400) < 60}
+    table = by_flag(predictions, **some, blank=np.arange(400) < mistakes.ENOUGH - 1)
+    assert set(table.index) == {mistakes.FLAGS[flag] for flag in some}, "too few are blank"
     row = table.loc["no face found"]
-    assert row["images"] == flagged.sum() and row["accuracy"] == 0
-    assert row["accuracy_without"] == pytest.approx(predictions.correct[~flagged].mean())
-    assert row["p"] < 1e-6 and 0 <= row["low"] < row["high"] < 0.2
-    nothing = table.loc["blank"]
-    assert nothing["images"] == 0 and np.isnan(nothing["accuracy"]) and nothing["p"] == 1
+    assert row["images"] == flagged.sum() and row["accuracy"] == 0 and 0 <= row["low"] < row["high"] < 0.2
+    assert row["accuracy_without"] == pytest.approx(right[~flagged].mean()) and row["p"] < 1e-6
+    first = [right[:60].sum(), (~right[:60]).sum()], [right[60:].sum(), (~right[60:]).sum()]
+    assert table.loc["low contrast", "p"] == pytest.approx(stats.fisher_exact(first).pvalue)
+    assert table["p_holm"].tolist() == metrics.holm(table["p"]).tolist() != table["p"].tolist()
+    assert by_flag(predictions).empty
 
 
-def test_p_is_fishers(predictions):
-    flagged = np.arange(400) < 60
-    row = by_flag(predictions, flagged).iloc[0]
-    right, wrong = predictions.correct, ~predictions.correct
-    counts = [[sum(right & flagged), sum(wrong & flagged)], [sum(right & ~flagged), sum(wrong & ~flagged)]]
-    assert row["p"] == pytest.approx(stats.fisher_exact(counts).pvalue)
-
-
-def test_flags_are_corrected_for_their_number(predictions):
-    flagged = ~predictions.correct & (np.arange(400) % 2 == 0)
-    some = {"faceless": flagged, "leaked": predictions.correct, "low_contrast": np.arange(400) < 50}
-    table = by_flag(predictions, False, **some)
-    some |= {"blank": np.arange(400) < mistakes.ENOUGH - 1}
-    table = by_flag(predictions, False, **some)
-    tested = table[table["images"] >= mistakes.ENOUGH]
-    assert len(tested) == 3 and table["p_holm"].notna().sum() == 3, "of too few images nothing can be said"
-    assert tested["p_holm"].tolist() == pytest.approx(metrics.holm(tested["p"]).tolist())
-    assert by_flag(predictions, False)["p_holm"].isna().all()
+def test_flags_of_four_classes_are_joined_by_class_name():
+    four = made_up.predictions(0.6, images=80, classes=("happy", "neutral", "sad", "fear"))
+    assert by_flag(four, leaked=np.arange(80) < 50)["images"].tolist() == [50]
 
 
 def test_crowd_sides_with_label_prediction_or_neither(predictions):
@@ -64,13 +50,8 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast[no_face, -1] = 10
     cast[tied, predictions.predicted[tied]] = 8
     sides = mistakes.crowd(predictions, cast, ~predictions.correct)
-    assert sides["images"].to_dict() == {
-        "label": len(wrong) - 17,
-        "network": 10,
-        "another emotion": 0,
-        "no emotion": 5,
-        "tied": 2,
-    }
+    counted = {"label": len(wrong) - 17, "network": 10, "another emotion": 0, "no emotion": 5, "tied": 2}
+    assert sides["images"].to_dict() == counted
     network = sides.loc["network"]
     assert network["share"] == pytest.approx(10 / len(wrong))
     assert (network["low"], network["high"]) == pytest.approx(
@@ -80,8 +61,3 @@ def test_crowd_sides_with_label_prediction_or_neither(predictions):
     cast[100:] = 0
     everybody = np.ones(400, bool)
     assert mistakes.crowd(predictions, cast, everybody)["images"].sum() == 100, "the others were not voted on"
-
-
-def test_top_four_predictions_are_joined_by_class_name():
-    four = made_up.predictions(0.6, images=80, classes=("happy", "neutral", "sad", "fear"))
-    assert (by_flag(four, True)["images"] == 80).all()

@@ -25,14 +25,6 @@ def person(emotion, box=BOX):
     return Face(box, {name: 0.7 if name == emotion else 0.05 for name in CLASSES})
 
 
-def test_photos_of_any_shape_become_pictures_of_a_webcam():
-    photo = np.zeros((100, 300, 3), np.uint8)
-    photo[..., 0] = 200  # red
-    picture = live_chain.webcam_picture(photo)
-    assert picture.shape == (480, 640, 3) and (picture == (0, 0, 200)).all()
-    assert live_chain.webcam_picture(photo[..., 1]).shape == (480, 640, 3)
-
-
 def test_a_hand_held_film_moves_a_little_and_can_be_repeated(network):
     film = list(showcase.hand_held(PICTURE, 12))
     assert len(film) == 12 and film[0].shape == PICTURE.shape
@@ -71,7 +63,6 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
     read = {name: [] for name in cases} | {"as it is": [person("happy", cases["as it is"].box)]}
     fig = showcase.reading_of_cases(cases, read)
     titles = {ax.get_title("left").split("\n")[0]: ax._left_title for ax in fig.axes}
-    assert list(titles) == list(cases)
     assert titles["as it is"].get_text() == "as it is\nhappy 70 %"
     colours = {name: title.get_color() for name, title in titles.items()}
     assert colours["as it is"] == colours["a cat"] == style.RIGHT and colours["far away"] == style.WRONG
@@ -80,20 +71,17 @@ def test_the_figure_of_cases_colours_titles_by_success(cases):
 def test_the_steps_are_shown_for_the_classic_pipeline_and_for_the_one_in_use():
     picture = PICTURE.copy()
     picture[..., 2] //= 2  # some colour
-    x, y, width, height = BOX
-    found = {"haar": person("sad"), "yunet": person("fear", (x, y, width, height - 20))}
-    fig = showcase.steps(picture, found)
+    fig = showcase.steps(picture, {"haar": person("sad"), "yunet": person("fear", (*BOX[:3], 130))})
     titles = [ax.get_title("left") for ax in fig.axes]
     assert titles[:5] == ["1  grey", "2  Haar finds", "3  cut out", "4  resized", "5  blue window"]
     assert titles[5:7] == ["1  colour", "2  YuNet finds"] and titles[8] == "4  grey, resized"
     views = [ax.images[0].get_array() for ax in fig.axes]
     coloured = [bool((np.ptp(view, axis=2) > 0).any()) for view in views]
     assert coloured == [False, True, False, False, True] + [True, True, True, False, True], "boxes are blue"
-    assert [view.shape[:2] for view in (views[2], views[7])] == [(150, 150), (150, 150)]
-    assert views[3].shape[:2] == views[8].shape[:2] == (48, 48)
-    for row in (views[:5], views[5:]):
-        blue = [(view == draw.BLUE[::-1]).all(axis=2).sum() for view in row]
-        assert blue[0] == blue[2] == blue[3] == 0 < blue[1] and blue[4] > 1500, "a window and its label"
+    for _, boxed, cut, small, window in (views[:5], views[5:]):
+        assert cut.shape[:2] == (150, 150) and small.shape[:2] == (48, 48)
+        blue = [(view == draw.BLUE[::-1]).all(axis=2).sum() for view in (cut, boxed, window)]
+        assert blue[0] == 0 < blue[1] and blue[2] > 1500, "a window and its label"
 
 
 def test_the_figure_of_margins_marks_median_and_margin_in_use():

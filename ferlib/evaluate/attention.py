@@ -14,10 +14,9 @@ from ferlib.train import predicting
 LEAST = 5
 """Height of feature maps, pixels, below which they cannot tell an eye from a mouth."""
 
-GREY = 127
-"""What covers a face: mid grey, which networks take for zero."""
+GREY, PATCH, STEP = 127, 16, 8
+"""What covers a face: mid grey, which networks take for zero; side of the patch, and its steps, pixels."""
 
-_BATCH = 64  # images whose feature maps are held at a time
 _READERS = (
     *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
     *(layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.ZeroPadding2D),
@@ -45,26 +44,16 @@ def grad_cam(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) 
         localization".
     """
     extract, classify = split_at_last_map(model)
-    maps, size = [], images.shape[2:0:-1]
-    for start in range(0, len(images), _BATCH):
-        batch = slice(start, start + _BATCH)
-        features = ops.convert_to_numpy(extract(np.asarray(images[batch], "float32"), training=False))
-        gradients = _gradients(classify, features, np.asarray(class_indices[batch]))
-        maps.append(np.einsum("nhwc,nc->nhw", features, gradients.mean(axis=(1, 2))))
-    return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in np.concatenate(maps)])
+    features = ops.convert_to_numpy(extract(np.asarray(images, "float32"), training=False))
+    weights = _gradients(classify, features, np.asarray(class_indices)).mean(axis=(1, 2))
+    maps, size = np.einsum("nhwc,nc->nhw", features, weights), images.shape[2:0:-1]
+    return np.stack([cv2.resize(raw, size, interpolation=cv2.INTER_LINEAR) for raw in maps])
 
 
-def occlusion(
-    model: keras.Model, images: np.ndarray, class_indices: np.ndarray, *, patch: int = 16, step: int = 8
-) -> np.ndarray:
+def occlusion(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
     """Return by how much the probability of a class drops where a grey patch covers each image.
 
-    Args:
-        model: Network from images (n, 48, 48, 1) of 0..255 to class probabilities (n, k).
-        images: uint8 or float32 (n, 48, 48, 1), 0 to 255.
-        class_indices: Integers (n,), the class asked about, one an image.
-        patch: Side of the patch, pixels.
-        step: Pixels from one place of the patch to the next.
+    Arguments are those of `grad_cam`.
 
     Returns:
         float32 (n, 48, 48), -1 to 1: the mean drop over all places of the patch that cover a pixel.
@@ -75,9 +64,9 @@ def occlusion(
     images, everyone, batch = np.asarray(images), np.arange(len(images)), min(256, len(images))
     before = predicting.outputs(model, images, batch)[everyone, class_indices]
     drops, covered = np.zeros(images.shape[:3], "float32"), np.zeros(images.shape[1:3], "float32")
-    for top in range(0, images.shape[1] - patch + 1, step):
-        for left in range(0, images.shape[2] - patch + 1, step):
-            place = slice(top, top + patch), slice(left, left + patch)
+    for top in range(0, images.shape[1] - PATCH + 1, STEP):
+        for left in range(0, images.shape[2] - PATCH + 1, STEP):
+            place = slice(top, top + PATCH), slice(left, left + PATCH)
             changed = images.copy()
             changed[:, *place] = GREY
             after = predicting.outputs(model, changed, batch)[everyone, class_indices]
@@ -86,7 +75,7 @@ def occlusion(
     return drops / np.maximum(covered, 1)
 
 
-def redraw(model: keras.Model, seed: int = 0) -> None:
+def redraw(model: keras.Model) -> None:
     """Shuffle each of a network's weights among themselves: it keeps its layers and knows nothing.
 
     A map that says what a network learned must change by this.
@@ -94,22 +83,14 @@ def redraw(model: keras.Model, seed: int = 0) -> None:
     Source:
         Adebayo et al. (2018), "Sanity checks for saliency maps".
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     model.set_weights([generator.permuted(weight) for weight in model.get_weights()])
 
 
 def likeness(maps: np.ndarray, others: np.ndarray) -> float:
-    """Return how alike two kinds of maps of the same images are.
+    """Return the mean rank correlation, -1 to 1, of two kinds of maps (n, h, w) of the same images.
 
-    Args:
-        maps: (n, h, w).
-        others: Likewise.
-
-    Returns:
-        Mean rank correlation of their pixels, -1 to 1; images whose map is the same all over don't count.
-
-    Source:
-        As `redraw`.
+    Images whose map is the same all over don't count. Source: as `redraw`.
     """
     pairs = zip(maps.reshape(len(maps), -1), others.reshape(len(others), -1), strict=True)
     return float(np.mean([stats.spearmanr(*pair)[0] for pair in pairs if min(map(np.ptp, pair)) > 0]))
@@ -127,44 +108,24 @@ def class_means(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([maps[labels == code].mean(axis=0) for code in np.unique(labels)])
 
 
-def split_at_last_map(model: keras.Model, least: int = LEAST) -> tuple[keras.Model, keras.Model]:
-    """Split a network at its last feature map that is not too coarse, also inside a nested backbone.
-
-    Args:
-        model: Network that convolves, and then flattens or pools.
-        least: Height that the map should have, pixels; if none has it, the last map of two or more serves.
+def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Split a network at its last feature map of `LEAST` pixels.
 
     Returns:
         The network from images to feature maps (n, h, w, c), and the one from those to the output.
 
     Raises:
-        ValueError: The network has no feature maps.
+        ValueError: The network has no such feature maps.
     """
     for before, layer in reversed(list(pairwise(model.layers))):
-        nested = isinstance(layer, keras.Model)
-        reads = nested or isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
-        if not reads or layer.input.shape[1] < least:
+        reads = isinstance(layer, _READERS) and not isinstance(before, layers.ZeroPadding2D)
+        if not reads or layer.input.shape[1] < LEAST:
             continue
         try:
-            if nested:
-                return _split_inside(model, layer, least)
             return keras.Model(model.input, layer.input), keras.Model(layer.input, model.output)
         except ValueError:  # a shortcut leads around this place: it does not part the network
             continue
-    if least > 2:
-        return split_at_last_map(model, 2)
     raise ValueError(f"network {model.name!r} has no layer that reads feature maps")
-
-
-def _split_inside(model, nested, least):
-    """Split ``model``, a chain of layers, within ``nested``, one of them that is a network itself."""
-    position = model.layers.index(nested)
-    extract, classify = split_at_last_map(nested, least)
-    before = [layer for layer in model.layers[:position] if not isinstance(layer, layers.InputLayer)]
-    return (
-        keras.Sequential([keras.Input(model.input.shape[1:]), *before, extract]),
-        keras.Sequential([keras.Input(classify.input.shape[1:]), classify, *model.layers[position + 1 :]]),
-    )
 
 
 def _log_odds(probabilities, class_indices):
@@ -177,24 +138,12 @@ def _log_odds(probabilities, class_indices):
 
 def _gradients(classify, features, class_indices):
     """Gradient of the log-odds with respect to the feature maps, float32 like ``features``."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise FerlibError(f"Grad-CAM runs on the TensorFlow backend of Keras; this is {backend}.")
+    import tensorflow
 
-        features = tensorflow.convert_to_tensor(features)
-        with tensorflow.GradientTape() as tape:
-            tape.watch(features)
-            score = _log_odds(classify(features, training=False), class_indices)
-        return tape.gradient(score, features).numpy()
-    if backend == "jax":
-        import jax
-
-        weights = [variable.value for variable in classify.trainable_variables]
-        state = [variable.value for variable in classify.non_trainable_variables]
-
-        def score(values):
-            probabilities, _ = classify.stateless_call(weights, state, values, training=False)
-            return _log_odds(probabilities, class_indices)
-
-        return np.asarray(jax.grad(score)(features))
-    raise FerlibError(f"Grad-CAM runs on the TensorFlow and JAX backends of Keras; this is {backend}.")
+    features = tensorflow.convert_to_tensor(features)
+    with tensorflow.GradientTape() as tape:
+        tape.watch(features)
+        score = _log_odds(classify(features, training=False), class_indices)
+    return tape.gradient(score, features).numpy()

@@ -11,7 +11,7 @@ from ferlib.evaluate import metrics, summary
 from ferlib.evaluate.metrics import Sampled
 from ferlib.train import experiments, optimizers
 from ferlib.train.record import Run
-from ferlib.words import minus, p_value, points
+from ferlib.words import minus, p_value
 
 
 def at_scale(runs: Iterable[Run]) -> list[Run]:
@@ -33,12 +33,9 @@ def best_of(runs: Iterable[Run], ids: Iterable[str] = tuple(experiments.EXPERIME
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a way of training reads PublicTest better than another; missing where that is unknown.
+    """By how much a way of training reads images better than another, -1..1; missing where that is unknown.
 
-    Attributes:
-        value: Difference of the accuracies, -1..1.
-        low: Lower end of its 95 % interval over images and seeds.
-        high: Upper end.
+    ``low`` to ``high`` is the 95 % interval.
     """
 
     value: float = pd.NA
@@ -55,24 +52,33 @@ class Difference:
         """Whether the whole interval is below zero."""
         return self.high < 0
 
+    @classmethod
+    def of(cls, sampled: Sampled) -> "Difference":
+        """Return what resampling found."""
+        return cls(sampled.value, *sampled.interval())
+
     def fields(self) -> dict:
-        """Return what sentences say of it: ``value``, ``low``, ``high``, ``size`` and ``interval``."""
-        ends = [minus(f"{100 * end:+.1f}") for end in (self.low, self.high)]
-        interval = pd.NA if self.value is pd.NA else " to ".join(ends) + " points"
-        return asdict(self) | {"size": abs(self.value), "interval": interval}
+        """Return what sentences say of it: ``value``, ``low``, ``high`` and the ``interval`` in points."""
+        known = self.value is not pd.NA
+        return asdict(self) | {"interval": _to(self.low, self.high) + " points" if known else pd.NA}
+
+
+def in_points(difference: float) -> str:
+    """Write a difference of shares in percentage points, with its sign."""
+    return minus(f"{100 * difference:+.1f}")
+
+
+def _to(low: float, high: float) -> str:
+    return f"{in_points(low)} to {in_points(high)}"
 
 
 def difference(
     runs: Iterable[Run], id: str, other: str, *, classes: tuple[str, ...] | None = None
 ) -> Difference:
-    """Compare two ways of training on PublicTest, image by image.
+    """Say by how much one row reads PublicTest better than another, image by image.
 
-    Args:
-        runs: Finished runs.
-        id: Row that is judged.
-        other: Row that it is compared with. Where one of them was not run, nothing is known.
-        classes: Compare on images of these classes, with no others to choose from; None takes all. Where the
-            rows have no such image in common, nothing is known.
+    Nothing is known where one of them was not run, or where they have no image in common. With ``classes``
+    they are compared on images of these alone, with no others to choose from.
 
     Raises:
         ValueError: They were not tested on the same images.
@@ -83,15 +89,11 @@ def difference(
     if not {id, other} <= set(found):
         return Difference()
     metrics.aligned([found[one][0].valid for one in (id, other)])
-    by = summary.accuracy(found[id]) - summary.accuracy(found[other])
-    return Difference(by.value, *by.interval())
+    return Difference.of(summary.accuracy(found[id]) - summary.accuracy(found[other]))
 
 
 def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[str, ...]) -> list[Run]:
-    """Return runs of some rows on those images of some classes that all of them were tested on.
-
-    Quick runs of all classes and of these alone draw their few images from different ones.
-    """
+    """Return runs of some rows on images of some classes; quick runs were tested on different ones."""
     known = [run for run in runs if run.experiment.id in ids and set(classes) <= set(run.valid.classes)]
     known = [replace(run, valid=run.valid.among(classes)) for run in known]
     common = reduce(np.intersect1d, [run.valid.names for run in known]) if known else []
@@ -103,20 +105,14 @@ def _on_common_images(runs: Iterable[Run], ids: Sequence[str], classes: tuple[st
 def results(runs: Iterable[Run]) -> pd.DataFrame:
     """Return `summary.results_table` without PrivateTest, with a line for every row there is.
 
-    Values of rows that were not run are missing, so that what is compared with them is unknown and not false.
+    What was not run is missing, so that what is compared with it is unknown and not false.
     """
     table = summary.results_table(runs, tested=False).reindex(list(experiments.EXPERIMENTS))
     return table.convert_dtypes().rename_axis("experiment")
 
 
 def recipes(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return how each row was trained, as it ran.
-
-    Returns:
-        Indexed by ``row``: policy of augmentation, optimizer, learning rate with schedule, warm-up, weight
-        decay, batch size, most epochs and patience (with what the row was meant to have where that is more),
-        label smoothing and decay of the weights' average.
-    """
+    """Return how each row was trained, with the epochs and patience that it should have had."""
     table, names = {}, {"adam": "Adam", "sgd": f"SGD, Nesterov {optimizers.MOMENTUM}"}
     for id, (run, *_) in summary.rows(runs).items():
         row, meant = run.experiment, experiments.find(id)
@@ -155,7 +151,6 @@ PAIRS = (
 )
 """Pairs of rows whose difference says something: the second is what the report would rather use."""
 
-
 AUGMENTED_ALONE = (
     ("shallow_plain", "shallow_augmented"),
     ("shallow_tuned", "shallow_both"),
@@ -166,11 +161,7 @@ AUGMENTED_ALONE = (
 
 
 def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """Compare pairs of rows on the images of PrivateTest.
-
-    Args:
-        runs: Runs with test predictions.
-        pairs: Ids (first, second); pairs with a row that was not run are left out.
+    """Compare pairs of rows on the images of PrivateTest; pairs with one that was not run are left out.
 
     Returns:
         One row a pair: ``first``, ``second``, ``seeds`` (of each), ``difference`` (second minus first,
@@ -195,8 +186,7 @@ def paired_differences(runs: Iterable[Run], pairs: Iterable[tuple[str, str]]) ->
                 "p": difference.p(),
             }
         )
-    frame = pd.DataFrame(table)
-    return frame.assign(p_holm=metrics.holm(frame["p"])) if table else frame
+    return pd.DataFrame(table).assign(p_holm=lambda found: metrics.holm(found["p"]))
 
 
 def runner_up(runs: Iterable[Run]) -> str:
@@ -208,37 +198,28 @@ def runner_up(runs: Iterable[Run]) -> str:
 def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return what `paired_differences` found for people to read, in points."""
     columns = {
-        "difference": pairs["difference"].map(_points),
-        "95 % interval": pairs["low"].map(_points) + " to " + pairs["high"].map(_points),
+        "difference": pairs["difference"].map(in_points),
+        "95 % interval": list(map(_to, pairs["low"], pairs["high"])),
         "p": [p_value(row.p_holm, metrics.at_most(row.p)) for row in pairs.itertuples()],
         "McNemar": pairs["p_mcnemar"].map(p_value),
     }
     return pairs[["first", "second", "seeds"]].assign(**columns)
 
 
-def _points(difference: float) -> str:
-    return points(difference).removesuffix(" points")
-
-
 def gain_on_leak_free(runs: Iterable[Run], clean: np.ndarray) -> tuple[Difference, int]:
-    """Say what leaving out leaked images does to augmented rows, beside the same rows without augmentation.
-
-    Args:
-        runs: Runs with predictions on PrivateTest.
-        clean: bool (n,), which of its images have no copy in training.
+    """Say what leaving out images of PrivateTest that are not ``clean``, bool (n,), does to augmented rows.
 
     Returns:
         The gain by augmentation on leak-free images minus that on all images, mean over those pairs in
-        `AUGMENTED_ALONE` of which both rows were run, and its 95 % interval over images. Of one network on
-        the same images, the seed enters both in the same way. And how many pairs these are.
+        `AUGMENTED_ALONE` of which both rows were run, uncertain by images alone: of one network on the same
+        images, the seed enters both in the same way. And how many pairs these are.
     """
     found = summary.rows(runs)
     pairs = [pair for pair in AUGMENTED_ALONE if set(pair) <= set(found)]
     if not pairs:
         return Difference(), 0
     gains = [_moved(found[augmented], clean) - _moved(found[plain], clean) for plain, augmented in pairs]
-    shift = sum(gains) * (1 / len(pairs))
-    return Difference(shift.value, *shift.interval()), len(pairs)
+    return Difference.of(sum(gains) * (1 / len(pairs))), len(pairs)
 
 
 def _moved(runs: Sequence[Run], clean: np.ndarray) -> Sampled:

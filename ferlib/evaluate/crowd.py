@@ -19,11 +19,9 @@ from ferlib.labels import CLASSES, FerlibError
 from ferlib.train import experiments, targets
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
-from ferlib.words import interval
 
 READERS = ("FER-2013's labels", "the crowd")
 """Rows of `table` that are no network: the label as an answer, and the votes as one."""
-
 
 WAYS = ("all agree", "crowd and label", "crowd and network", "label and network", "none agree")
 """How label, crowd and network can agree on an image, in the order of `agreement`."""
@@ -33,21 +31,13 @@ _LEAST = 1e-8  # probability that a network, whose record is rounded to float16,
 
 @dataclass(frozen=True)
 class Judged:
-    """What the networks of one row say about images of PublicTest or PrivateTest, beside the votes.
+    """What the networks of one row say about images of PublicTest or PrivateTest, beside the votes."""
 
-    Attributes:
-        row: Id of the row, or one of ``READERS``.
-        predictions: Of each seed, on the same images, beside FER-2013's labels.
-        cast: uint8 (n, 10), the votes, columns as in ``votes.COLUMNS``.
-        clean: bool (n,), whether an image has no copy, exact or near, in the training split.
-        split: ``"valid"`` for PublicTest, ``"test"`` for PrivateTest.
-    """
-
-    row: str
-    predictions: tuple[Predictions, ...]
-    cast: np.ndarray
-    clean: np.ndarray
-    split: str = "valid"
+    row: str  # its id, or one of READERS
+    predictions: tuple[Predictions, ...]  # of each seed, on the same images, beside FER-2013's labels
+    cast: np.ndarray  # uint8 (n, 10), the votes, columns as in votes.COLUMNS
+    clean: np.ndarray  # bool (n,), whether an image has no copy, exact or near, in the training split
+    split: str = "valid"  # PublicTest, or "test" for PrivateTest
 
     @property
     def labels(self) -> np.ndarray:
@@ -92,10 +82,7 @@ class Judged:
 def judge(runs: Iterable[Run], dataset: Dataset, on: str = "valid") -> list[Judged]:
     """Lay the votes beside what runs with seven classes say about the same images.
 
-    Args:
-        runs: Finished runs on this dataset.
-        dataset: The images.
-        on: ``"valid"`` for PublicTest; ``"test"`` for PrivateTest, which the runs were tested on before.
+    These are PublicTest, or PrivateTest (``"test"``), which the runs were tested on before.
 
     Raises:
         FerlibError: Nobody voted on these images, or a run was tested on others.
@@ -126,16 +113,15 @@ def leak_free(one: Judged) -> Judged:
 
 
 def choose(runs: Sequence[Run], dataset: Dataset) -> str:
-    """Return the id of the row that watches a camera, chosen by the crowd on PublicTest.
-
-    By the labels where nobody voted. See ``summary.choose_for_real_time``.
-    """
+    """Return ``summary.choose_for_real_time`` by the crowd's answers, or by labels where nobody voted."""
     if votes.of(dataset.valid) is None:
+        images = len(dataset.valid)
         shares = {id: summary.accuracy(of_row).value for id, of_row in summary.rows(runs).items()}
-        return summary.choose_for_real_time(runs, shares, len(dataset.valid))
-    judged = judge(runs, dataset)
-    counted = max(int((one.seen >= 0).sum()) for one in judged)
-    return summary.choose_for_real_time(runs, {one.row: one.by_crowd.value for one in judged}, counted)
+    else:
+        judged = judge(runs, dataset)
+        images = max(int((one.seen >= 0).sum()) for one in judged)
+        shares = {one.row: one.by_crowd.value for one in judged}
+    return summary.choose_for_real_time(runs, shares, images)
 
 
 def readers(one: Judged) -> list[Judged]:
@@ -154,7 +140,7 @@ def table(judged: Iterable[Judged]) -> pd.DataFrame:
         people agree), ``label`` (accuracy by the label on the images of ``crowd``), ``leak_free`` (accuracy
         by the crowd without images that have copies in training); on images with enough votes
         ``cross_entropy`` (nats, to the shares of votes) and, without interval, ``calibration_error``. Of how
-        many images: ``images``, ``agreed_images``, ``leak_free_images``, ``voted_images``.
+        many images: ``images``, ``agreed_images``, ``leak_free_images``.
     """
     rows = {one.row: _summary(one) for one in judged}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
@@ -178,7 +164,7 @@ def _summary(one: Judged) -> dict:
         metrics.expected_calibration_error(network.take(enough), hits=hits[enough])
         for network, hits in zip(one.predictions, one.confirmed, strict=True)
     ]
-    images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean, "voted_images": enough}
+    images = {"images": unique, "agreed_images": agreed, "leak_free_images": clean}
     return {
         "seeds": len(one.predictions),
         **_with_intervals(sampled),
@@ -218,10 +204,12 @@ def per_class(one: Judged) -> pd.DataFrame:
 
 
 def reliability(one: Judged) -> pd.DataFrame:
-    """Return which share of people give a network's answers, by how sure it is; see `metrics.reliability`."""
+    """Return how sure networks are, and which share of people say the same, in each bin of confidence."""
     enough = votes.enough(one.cast)
-    sure = np.stack([network.confidence for network in one.predictions])
-    return metrics.reliability(sure[:, enough].ravel(), one.confirmed[:, enough].ravel())
+    sure = np.stack([network.confidence for network in one.predictions])[:, enough].ravel()
+    told = pd.DataFrame({"confidence": sure, "hits": one.confirmed[:, enough].ravel()}, dtype="float64")
+    groups = told.groupby(metrics.in_bins(sure).argmax(axis=1))
+    return groups.mean().assign(images=groups.size())
 
 
 def agreement(one: Judged) -> pd.DataFrame:
@@ -238,32 +226,21 @@ def agreement(one: Judged) -> pd.DataFrame:
 
 
 def matrix(one: Judged) -> pd.DataFrame:
-    """Return, for each label and answer of the crowd, whose side the networks take.
+    """Return for each pair of ``label`` and answer of the ``crowd`` that occurs how many ``images`` have it.
 
-    Returns:
-        One row a pair that occurs, indexed by ``label`` and ``crowd``; ``images``, and the shares of the
-        networks' answers ``with label``, ``with crowd`` (both where these are the same) and ``with neither``.
+    And ``with crowd``, the share of the networks' answers that are the crowd's.
     """
-    known = one.seen >= 0
-    names, labels, seen, told = np.array(CLASSES), one.labels[known], one.seen[known], one.told[:, known]
-    frame = pd.DataFrame(
-        {
-            "label": names[labels],
-            "crowd": names[seen],
-            "with label": (told == labels).mean(axis=0),
-            "with crowd": (told == seen).mean(axis=0),
-            "with neither": ((told != labels) & (told != seen)).mean(axis=0),
-        }
-    )
+    known, names = one.seen >= 0, np.array(CLASSES)
+    pairs = {"label": names[one.labels[known]], "crowd": names[one.seen[known]]}
+    frame = pd.DataFrame(pairs | {"with crowd": (one.told == one.seen).mean(axis=0)[known]})
     groups = frame.groupby(["label", "crowd"])
-    return groups.mean().assign(images=groups.size())[["images", "with label", "with crowd", "with neither"]]
+    return groups.mean().assign(images=groups.size())
 
 
 def published_accuracy(one: Judged) -> Sampled:
     """Resample the accuracy in FER+'s own protocol: eight classes, more than half of the votes.
 
-    Args:
-        one: A row. Its networks know seven classes and misread every face of the eighth, contempt.
+    Networks know seven classes and misread every face of the eighth, contempt.
 
     Source: Barsoum et al. 2016, who report 84 to 85 % for VGG13 on PrivateTest.
     """
@@ -272,25 +249,16 @@ def published_accuracy(one: Judged) -> Sampled:
 
 
 def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
-    """Say by how much a row gives the crowd's answer, or the label, more often than another.
-
-    Raises:
-        ValueError: They were not tested on the same images.
-    """
+    """Say by how much a row gives the crowd's answer, or the label, more often than another."""
     metrics.aligned([one.predictions[0], other.predictions[0]])
-    first, second = (getattr(each, f"by_{by}") for each in (one, other))
-    return Difference((first - second).value, *(first - second).interval())
+    return Difference.of(getattr(one, f"by_{by}") - getattr(other, f"by_{by}"))
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
-    """Write the table of both truths for people to read, the network that is best by the crowd last.
-
-    Args:
-        judged: From `judge`.
-        ids: Rows to tell class by class as well.
+    """Write the table of both truths for people to read, and some rows class by class.
 
     Raises:
-        FerlibError: A row named is not among them, or there is none.
+        FerlibError: A row named is not among those judged, or there is none.
     """
     by_row = {one.row: one for one in judged}
     for id in ids:
@@ -317,7 +285,7 @@ def shown(truths: pd.DataFrame) -> pd.DataFrame:
     headings = {"agreed": "six of ten", "leak_free": "leak-free", "calibration_error": "calibration error"}
     names = ("crowd", "agreed", "label", "leak_free", "calibration_error")
     return truths[["seeds", "images"]].assign(
-        **{f"{headings.get(name, name)} %": _percentages(truths, name) for name in names},
+        **{f"{headings.get(name, name)} %": metrics.percentages(truths, name) for name in names},
         **{"cross-entropy": [f"{nats:.3f}" if pd.notna(nats) else "–" for nats in truths["cross_entropy"]]},
     )
 
@@ -327,10 +295,10 @@ def _details(one: Judged) -> str:
     classes = per_class(one)
     columns = {
         "images": classes["images"],
-        "recall by crowd %": _percentages(classes, "crowd"),
-        "so labelled %": _percentages(classes, "labelled"),
+        "recall by crowd %": metrics.percentages(classes, "crowd"),
+        "so labelled %": metrics.percentages(classes, "labelled"),
         "labelled": classes["label_images"],
-        "recall by label %": _percentages(classes, "label"),
+        "recall by label %": metrics.percentages(classes, "label"),
     }
     found = pd.DataFrame(columns, index=classes.index).rename_axis(None).to_string()
     ways = (100 * agreement(one)).round(1).rename_axis(None).to_string()
@@ -338,12 +306,3 @@ def _details(one: Judged) -> str:
         f"{one.row}, class by class of the crowd and of the label\n{found}\n\n"
         f"{one.row}, who agrees: % of images by the crowd's answer\n{ways}"
     )
-
-
-def _percentages(frame: pd.DataFrame, name: str) -> list[str]:
-    """Write shares as percentages, with their intervals where these are wider than nothing."""
-    texts = []
-    for _, row in frame.iterrows():
-        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
-        texts.append(f"{100 * row[name]:.1f}" + (f" ({interval(low, high)})" if high > low else ""))
-    return texts

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pandas as pd
 from skimage import data as photos
-from statsmodels.stats import proportion
 
 from ferlib import faces, paths, pixels
 from ferlib.data.fer2013 import Split, subset
+from ferlib.evaluate import metrics
 from ferlib.faces import DETECTORS, Found
 from ferlib.labels import IMAGE_SIZE
 from ferlib.live import reading, tracker
 from ferlib.live.media import Frame
 from ferlib.live.network import Network
 from ferlib.train import machine
-from ferlib.words import interval, percent
+from ferlib.words import percent
 
 ENLARGED, PADDING = 3, 24
 """How many times an image is enlarged, to the size of a face at a webcam, and the border it gets first."""
@@ -29,10 +29,7 @@ SIZE = (640, 480)
 
 
 def in_a_picture(image: np.ndarray) -> np.ndarray:
-    """Enlarge a face and continue its edge around it, so that a detector finds it like one in a picture.
-
-    Args:
-        image: uint8 (48, 48) or (48, 48, 1).
+    """Enlarge a face, uint8 (48, 48) or (48, 48, 1), and continue its edge, as if it were in a picture.
 
     Returns:
         uint8 (288, 288); the frame of the image is the middle half of it.
@@ -43,10 +40,7 @@ def in_a_picture(image: np.ndarray) -> np.ndarray:
 
 
 def webcam_picture(photo: np.ndarray) -> np.ndarray:
-    """Cut the middle of a photo to the shape of a webcam's picture.
-
-    Args:
-        photo: uint8 (height, width) grey or (height, width, 3) red, green, blue.
+    """Cut the middle of a photo, uint8, grey or red, green, blue, to the shape of a webcam's picture.
 
     Returns:
         uint8 (480, 640, 3), blue, green, red.
@@ -77,13 +71,9 @@ def find_boxes(split: Split) -> pd.DataFrame:
 def accuracy_by_margin(
     network: Network, split: Split, boxes: pd.DataFrame, margins: np.ndarray
 ) -> pd.DataFrame:
-    """Classify faces as they are cut out with each margin.
+    """Classify the faces of a split as they are cut out of its `find_boxes` with each margin.
 
-    Args:
-        network: The network of the live view.
-        split: Images, labelled by what counts as right.
-        boxes: From `find_boxes` of that split.
-        margins: Added on every side of the box, as shares of its width; negative ones cut into the face.
+    Margins are added on every side, as shares of a box's width; negative ones cut into the face.
 
     Returns:
         One row a margin: ``margin``, ``accuracy`` (0 to 1) and its ``standard_error``, and ``difference``
@@ -103,10 +93,7 @@ def accuracy_by_margin(
 
 
 def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
-    """Show one face after the other, each at a place that is known.
-
-    Args:
-        images: uint8 (n, 48, 48, 1).
+    """Show one face, uint8 (48, 48, 1), after the other, each at a place that is known.
 
     Returns:
         A frame a face, uint8 (480, 640, 3), and the box of each (left, top, width, height).
@@ -124,28 +111,20 @@ def parade(images: np.ndarray) -> tuple[list[np.ndarray], list[tuple]]:
 
 
 def whole_chain(through: Sequence[str | None], alone: Sequence[str]) -> pd.DataFrame:
-    """Compare what the chain says of faces in pictures with what the network says of the images themselves.
-
-    Args:
-        through: The emotion that the whole chain gives to each face; None where it was not found.
-        alone: The emotion that the network gives to each image itself.
+    """Compare what the chain says of faces in pictures, None where it finds none, with the network alone.
 
     Returns:
         Rows ``found`` (of all), ``same`` (answer, of those found) and ``both`` (of all); columns ``share``
         with its 95 % Wilson interval, ``low`` to ``high``.
     """
-    found = np.array([emotion is not None for emotion in through])
-    same = np.array([one == two for one, two in zip(through, alone, strict=True)])
-    counts = {
-        "found": (found.sum(), len(found)),
-        "same": (same.sum(), max(found.sum(), 1)),
-        "both": (same.sum(), len(found)),
-    }
-    return pd.DataFrame({name: _share(*count) for name, count in counts.items()}, ["share", "low", "high"]).T
+    found = sum(emotion is not None for emotion in through)
+    same = sum(one == two for one, two in zip(through, alone, strict=True))
+    shares = metrics.wilson(np.array([found, same, same]), np.array([len(through), found, len(through)]))
+    return pd.DataFrame(dict(zip(["share", "low", "high"], shares, strict=True)), ["found", "same", "both"])
 
 
-FACES, QUICK_FACES = 600, 60
-"""Faces that are pasted into pictures."""
+FACES, PIECES, SIDE = 600, 20, 480
+"""Faces pasted into pictures; pieces cut out of each photograph, and the side that these get, pixels."""
 
 NOBODY = (
     *("brick", "cell", "cat", "clock", "coffee", "coins", "colorwheel", "grass", "gravel"),
@@ -154,19 +133,9 @@ NOBODY = (
 )
 """Photographs of scikit-image without a human face."""
 
-PIECES, SIDE = 20, 480
-"""Pieces cut out of each of these, and the side, pixels, to which they are resized."""
-
 
 def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
-    """Cut pieces at random out of photographs that show no face.
-
-    Args:
-        pieces: How many of each photograph.
-
-    Yields:
-        uint8 (480, 480, 3), blue, green, red.
-    """
+    """Cut some pieces at random out of each photograph: uint8 (480, 480, 3), blue, green, red."""
     generator = np.random.default_rng(0)
     for name in NOBODY:
         photo = pixels.in_colour(getattr(photos, name)())
@@ -177,17 +146,10 @@ def faceless(pieces: int = PIECES) -> Iterator[np.ndarray]:
             yield cv2.resize(photo[top : top + side, left : left + side], (SIDE, SIDE))
 
 
-SHARES = ("found", "found_low", "found_high", "right", "right_low", "right_high")
-"""Columns of what is found, and read rightly, among all faces."""
-
-
 def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFrame:
-    """Paste faces into pictures of 640x480 pixels, find and read them with each detector.
+    """Paste faces of a split into pictures of 640x480 pixels, find and read them with each detector.
 
-    Args:
-        network: Reads the faces.
-        split: Images of faces, labelled by what counts as right, such as what most people see.
-        quick: Measure a tenth of it.
+    What they are labelled counts as right. ``quick`` measures a tenth of it.
 
     Returns:
         Indexed by ``detector``: ``found`` and ``right`` (shares of all faces: found at their place; found and
@@ -196,9 +158,9 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
         which one is seen); ``milliseconds`` (median of a search); then in every row ``faces``, ``pieces``,
         ``hardware``, ``commit`` and ``date``.
     """
-    split = subset(split, QUICK_FACES if quick else FACES, seed=0)
+    split = subset(split, FACES // 10 if quick else FACES, seed=0)
     frames, places = parade(split.images)
-    pieces = list(faceless(2 if quick else PIECES))
+    pieces = list(faceless(PIECES // 10 if quick else PIECES))
     alone = (network.probabilities(split.images).argmax(axis=1) == split.labels).mean()
     found, times, rows = ({name: [] for name in DETECTORS} for _ in range(3))
     for frame, name in itertools.product(frames, DETECTORS):  # in turns: what else runs slows both
@@ -209,10 +171,9 @@ def measure(network: Network, split: Split, *, quick: bool = False) -> pd.DataFr
         hits = [_at(one, place) for one, place in zip(found[name], places, strict=True)]
         read = reading.classify([Frame(frame) for frame in frames], hits, network)
         answers = [network.classes.index(people[0].emotion) if people else -1 for people in read]
-        shares = _share(sum(len(hit.boxes) for hit in hits), len(frames))
-        shares += _share((np.array(answers) == split.labels).sum(), len(frames))
         rows[name] = {
-            **dict(zip(SHARES, shares, strict=True)),
+            **_share("found", sum(len(hit.boxes) for hit in hits), len(frames)),
+            **_share("right", (np.array(answers) == split.labels).sum(), len(frames)),
             "alone": alone,
             "false_alarms": np.mean([len(reading.search(Frame(piece), name).boxes) > 0 for piece in pieces]),
             "milliseconds": 1000 * np.median(times[name]),
@@ -228,21 +189,18 @@ def _at(found: Found, place: tuple) -> Found:
     return found.take(np.array(best, int))
 
 
-def _share(count: int, total: int) -> tuple[float, float, float]:
+def _share(name: str, count: int, total: int) -> dict[str, float]:
     """Return a share and its 95 % Wilson interval."""
-    return count / total, *proportion.proportion_confint(count, total, method="wilson")
+    return dict(zip((name, f"{name}_low", f"{name}_high"), metrics.wilson(count, total), strict=True))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return what `measure` found for people to read, in percent with intervals."""
     columns = {
-        f"{name} %": [
-            f"{100 * row[key]:.0f} ({interval(row[f'{key}_low'], row[f'{key}_high'], 0)})"
-            for _, row in table.iterrows()
-        ]
-        for key, name in (("found", "found"), ("right", "found and read rightly"))
+        "found %": metrics.percentages(table, "found", 0),
+        "found and read rightly %": metrics.percentages(table, "right", 0),
+        "false alarms %": metrics.percentages(table, "false_alarms"),
     }
-    columns["false alarms %"] = (100 * table["false_alarms"]).map("{:.1f}".format)
     return pd.DataFrame(columns, table.index)
 
 
@@ -260,13 +218,8 @@ def describe(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def save(table: pd.DataFrame) -> Path:
-    """Keep the table of `measure` as ``faces.csv`` of the record."""
-    return keep(table, "faces.csv")
-
-
-def keep(table: pd.DataFrame, name: str) -> Path:
-    """Write a table of measurements into the record."""
+def save(table: pd.DataFrame, name: str = "faces.csv") -> Path:
+    """Keep the table of `measure`, or of other measurements, in the record."""
     file = paths.record() / name
     with paths.written_atomically(file) as temporary:
         table.to_csv(temporary)

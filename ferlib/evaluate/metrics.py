@@ -25,28 +25,33 @@ BINS = 15
 """Of confidence, of equal width."""
 
 
-def recall_intervals(predictions: Predictions) -> pd.DataFrame:
-    """Return each class's recall with its 95 % Wilson score interval.
-
-    Returns:
-        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
-        and ``support``.
+def wilson(hits, total):
+    """Return the shares of hits and their 95 % Wilson score intervals: three numbers, or three arrays.
 
     Source:
         Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
+    total = np.maximum(total, 1)
+    return hits / total, *proportion.proportion_confint(hits, total, method="wilson")
+
+
+def recall_intervals(predictions: Predictions) -> pd.DataFrame:
+    """Return each class's recall with its 95 % interval, see `wilson`.
+
+    Returns:
+        Rows in alphabetical order of the classes that occur; columns ``recall``, ``low``, ``high`` (0 to 1)
+        and ``support``.
+    """
     hits = pd.Series(predictions.correct).groupby(np.array(predictions.classes)[predictions.labels])
-    table = hits.agg(recall="mean", support="size").rename_axis("class")
-    low, high = proportion.proportion_confint(hits.sum(), table["support"], method="wilson")
-    return table.assign(low=low, high=high)[["recall", "low", "high", "support"]]
+    recall, low, high = wilson(hits.sum(), hits.size())
+    table = pd.DataFrame({"recall": recall, "low": low, "high": high, "support": hits.size()})
+    return table.rename_axis("class")
 
 
 def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
     """Return the confusion matrix, true classes as rows, both axes alphabetical.
 
-    Args:
-        predictions: Predictions of one split.
-        normalize: Divide each row by its sum (shares of the true class, 0 to 1) rather than count images.
+    It has shares of the true class, 0 to 1, or if not to ``normalize`` numbers of images.
     """
     names = np.array(predictions.classes)
     told = names[predictions.labels], names[predictions.predicted]
@@ -58,13 +63,6 @@ def confusion(predictions: Predictions, normalize: bool = True) -> pd.DataFrame:
 def mcnemar(first: Predictions, second: Predictions) -> float:
     """Return the two-sided exact p-value that two networks, on the same images, are right equally often.
 
-    Args:
-        first: Predictions of one network.
-        second: Predictions of another, for the same images in the same order.
-
-    Raises:
-        ValueError: The two were not made on the same images and labels.
-
     Source:
         McNemar (1947); recommended for single runs by Dietterich (1998).
     """
@@ -73,56 +71,33 @@ def mcnemar(first: Predictions, second: Predictions) -> float:
     return float(contingency_tables.mcnemar([[0, n01], [n10, 0]], exact=True).pvalue)
 
 
-def holm(ps: Sequence[float]) -> np.ndarray:
-    """Correct p-values for their number.
+def holm(ps: pd.Series) -> pd.Series:
+    """Correct p-values for their number; missing ones stay missing and don't count.
 
     Source:
         Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
-    return multipletests(ps, method="holm")[1]
+    known = ps.dropna()
+    return pd.Series(multipletests(known, method="holm")[1], known.index).reindex(ps.index)
 
 
 def expected_calibration_error(predictions: Predictions, hits: np.ndarray | None = None) -> float:
     """Return the mean distance of confidence and accuracy over confidence bins, 0 to 1.
 
-    Args:
-        predictions: Predictions of one split.
-        hits: How right each prediction is, float (n,), 0 to 1, such as the share of people who say the same;
-            None asks the labels.
+    Other ``hits`` than by the labels say how right each prediction is, float (n,), 0 to 1.
 
     Source:
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
     hits, sure = predictions.correct if hits is None else hits, predictions.confidence.astype("float64")
-    return float(np.abs((sure - hits) @ _in_bins(sure)).sum() / len(sure))
-
-
-def reliability(confidence: np.ndarray, hits: np.ndarray) -> pd.DataFrame:
-    """Return how right answers are by how sure they are, in the bins of `expected_calibration_error`.
-
-    Args:
-        confidence: Of each answer, float (n,), 0 to 1.
-        hits: How right each answer is, float (n,), 0 to 1.
-
-    Returns:
-        One row a bin that holds an answer: the means of ``confidence`` and ``hits``, and how many ``images``.
-    """
-    told = pd.DataFrame({"confidence": confidence, "hits": hits}, dtype="float64")
-    groups = told.groupby(_in_bins(confidence).argmax(axis=1))
-    return groups.mean().assign(images=groups.size())
+    return float(np.abs((sure - hits) @ in_bins(sure)).sum() / len(sure))
 
 
 def calibration_floor(predictions: Predictions) -> float:
     """Return the calibration error that a perfectly calibrated network of these confidences would show.
 
-    Whether it is right is drawn from the confidences themselves, so all that is left comes from few images
-    in a bin.
-
-    Args:
-        predictions: Predictions of one split.
-
-    Returns:
-        The mean over 200 draws, 0 to 1.
+    Whether it is right is drawn from the confidences themselves, 200 times, so all that is left comes from
+    few images in a bin.
 
     Source:
         Bröcker and Smith (2007), "Increasing the reliability of reliability diagrams"; there it is called
@@ -130,20 +105,14 @@ def calibration_floor(predictions: Predictions) -> float:
     """
     sure = predictions.confidence.astype("float64")
     drawn = np.random.default_rng(0).random((200, len(sure))) < sure
-    return float(np.abs((drawn - sure) @ _in_bins(sure)).sum(axis=1).mean() / len(sure))
+    return float(np.abs((drawn - sure) @ in_bins(sure)).sum(axis=1).mean() / len(sure))
 
 
 def fit_temperature(predictions: Predictions, shares: np.ndarray | None = None) -> float:
-    """Return the temperature that makes the truth most likely; above 1 it softens overconfident networks.
+    """Return the temperature, 0.05 to 20, that makes the truth most likely; above 1 it softens.
 
-    Fit it on PublicTest and apply it elsewhere with ``with_temperature``.
-
-    Args:
-        predictions: Predictions of one split.
-        shares: What people say of each image, float (n, classes), rows sum to one; None asks the labels.
-
-    Returns:
-        Temperature, 0.05 to 20.
+    Fit it on PublicTest and apply it elsewhere with ``with_temperature``. The truth are the labels, or the
+    ``shares`` of people who say each class, float (n, classes), whose rows sum to one.
 
     Source:
         Guo et al. (2017), "On calibration of modern neural networks".
@@ -164,7 +133,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     return Predictions(predictions.labels, scaled, predictions.names, predictions.classes)
 
 
-def _in_bins(confidence):
+def in_bins(confidence: np.ndarray) -> np.ndarray:
     """Say which of `BINS` holds each confidence, (n, bins)."""
     places = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1])
     return np.eye(BINS)[places]
@@ -175,21 +144,26 @@ def _log_probabilities(predictions):
     return np.log(np.maximum(predictions.probabilities.astype("float64"), 1e-8))
 
 
+def percentages(table: pd.DataFrame, name: str, decimals: int = 1) -> list[str]:
+    """Write a column of shares as percentages, with the intervals ``_low`` to ``_high`` if it has some."""
+    texts = []
+    for _, row in table.iterrows():
+        low, high = row.get(f"{name}_low", 0), row.get(f"{name}_high", 0)
+        ends = f" ({interval(low, high, decimals)})" if high > low else ""
+        texts.append(f"{100 * row[name]:.{decimals}f}{ends}")
+    return texts
+
+
 RESAMPLES = 4000
 """Draws behind every interval; p-values go down to 2 in 4001."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A number and what it would have been with other images and seeds; adds and scales like a number.
+    """A number and what it would have been with other images and seeds; adds and scales like a number."""
 
-    Attributes:
-        value: As measured.
-        samples: float64 (``RESAMPLES``,), as resampled.
-    """
-
-    value: float
-    samples: np.ndarray
+    value: float  # as measured
+    samples: np.ndarray  # float64 (RESAMPLES,), as resampled
 
     def __add__(self, other):
         value, samples = (other.value, other.samples) if isinstance(other, Sampled) else (other, other)
@@ -204,14 +178,14 @@ class Sampled:
     def __sub__(self, other):
         return self + other * -1
 
-    __radd__, __rmul__ = __add__, __mul__
+    __radd__ = __add__
 
     def __rsub__(self, other: float):
         return -self + other
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval."""
-        low, high = np.quantile(self.samples, [(1 - level) / 2, (1 + level) / 2])
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % percentile interval."""
+        low, high = np.quantile(self.samples, [(1 - 0.95) / 2, (1 + 0.95) / 2])
         return float(low), float(high)
 
     def fields(self) -> dict[str, float | str]:
@@ -230,12 +204,9 @@ def at_most(p: float) -> bool:
 
 
 def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row: str = "") -> Sampled:
-    """Resample a ratio of sums over seeds and images.
+    """Resample a ratio of sums over seeds and images: (s, n), one row a seed, one column an image.
 
-    Args:
-        numerators: (s, n), one row a seed, one column an image.
-        denominators: Counts, likewise; None divides by the number of images.
-        row: Name of what is resampled. Equal names draw the same seeds.
+    Without denominators, which are counts, it is a mean. Of equal names of a row the same seeds are drawn.
     """
     numerators = np.asarray(numerators, "float32")
     if denominators is None:
@@ -248,11 +219,6 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray | None = None, *, row
     samples = above.astype("float64") / np.maximum(below, 1)  # counts; without any, the ratio is nothing
     value = numerators.sum(dtype="float64") / max(denominators.sum(dtype="float64"), 1)
     return Sampled(float(value), samples)
-
-
-def accuracy(predictions: Sequence[Predictions], *, row: str = "") -> Sampled:
-    """Resample the mean accuracy of one row's seeds."""
-    return ratio(np.stack([one.correct for one in aligned(predictions)]), row=row)
 
 
 def smallest(several: Iterable[Sampled]) -> Sampled:
@@ -271,11 +237,7 @@ def largest(several: Iterable[Sampled]) -> Sampled:
 
 
 def aligned(predictions: Sequence[Predictions]) -> Sequence[Predictions]:
-    """Return predictions that were all made on the same images.
-
-    Raises:
-        ValueError: They were not.
-    """
+    """Return predictions, or raise a `ValueError` if they were not all made on the same images."""
     first = predictions[0]
     for other in predictions[1:]:
         if not (np.array_equal(first.names, other.names) and np.array_equal(first.labels, other.labels)):

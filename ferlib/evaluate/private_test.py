@@ -21,15 +21,7 @@ def open_private_test(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> li
 
     The only function by which runs meet ``dataset.test``. Notebooks 05 and 07 and ``ferlib record`` call it,
     for finished runs alone: everything in them was chosen on PublicTest. Quick runs see as many images as
-    they saw of PublicTest.
-
-    Args:
-        runs: Finished runs of this dataset.
-        dataset: The images.
-        audit: Its audit, for the accuracy on images that don't stand in the training split too.
-
-    Returns:
-        The runs with test predictions, in the same order.
+    they saw of PublicTest. The runs come back with test predictions, in the same order.
     """
     runs = list(runs)
     waiting = sum(run.test is None for run in runs)
@@ -75,12 +67,9 @@ def figures(run: Run, dataset: Dataset, audit: Audit) -> dict[str, float]:
 
 
 def leak_free(runs: Iterable[Run], dataset: Dataset, audit: Audit) -> list[Run]:
-    """Return runs with those predictions alone whose images have no copy, exact or near, in training.
+    """Return tested runs with those predictions alone whose images have no copy, exact or near, in training.
 
-    Args:
-        runs: Runs with test predictions; their results stay as they are.
-        dataset: The images.
-        audit: Its audit.
+    Their results stay as they are.
     """
     free = [[leak_free_images(run, split, audit) for split in (dataset.valid, dataset.test)] for run in runs]
     return [

@@ -21,7 +21,6 @@ from ferlib.words import interval
 REAL_TIME_PARAMETERS = 5_000_000
 """The network that watches a camera must be smaller than this."""
 
-
 PUBLIC_COLUMNS = {
     "seeds": "seeds",
     "ran": "epochs",
@@ -70,7 +69,7 @@ _FACTORS = {"%": 100, "millions": 1e-6, "10¹²": 1e-12}
 
 _ON_PRIVATE_TEST = (
     *("test_accuracy", "macro_f1", "balanced_accuracy", "leak_free_accuracy", "test_accuracy_tta"),
-    *("calibration_error", "calibration_error_scaled", "temperature", "crowd_accuracy"),
+    *("calibration_error", "calibration_error_scaled", "temperature"),
 )
 
 
@@ -80,24 +79,25 @@ def every_run(dataset: Dataset) -> list[Run]:
     Raises:
         FerlibError: There are none.
     """
-    found = [*record.read_record(dataset), *record.runs(dataset)]
+    found = _finished(dataset)
     if not found:
         raise FerlibError("no network was trained on this data; train one with: ferlib train lean")
     full = {run.experiment.id for run in found if run.profile == "full"}
-    kept = [run for run in found if run.profile == "full" or run.experiment.id not in full]
-    return list({(_row(run), run.seed): run for run in kept}.values())  # a run of runs/ before its record
+    return [run for run in found if run.profile == "full" or run.experiment.id not in full]
 
 
 def with_other_seeds(runs: Iterable[Run], dataset: Dataset) -> list[Run]:
     """Add the finished runs of the same rows and profiles that differ from given ones in the seed alone."""
     runs = list(runs)
-    found = {(_row(run), run.seed): run for run in runs}
-    rows = {_row(run) for run in runs}
-    for run in [*record.runs(dataset), *record.read_record(dataset)]:
-        if _row(run) in rows:
-            found.setdefault((_row(run), run.seed), run)
-    order = {row: place for place, row in enumerate(dict.fromkeys(map(_row, runs)))}
-    return sorted(found.values(), key=lambda run: (order[_row(run)], run.seed))
+    rows = list(dict.fromkeys(map(_row, runs)))
+    found = [run for run in _finished(dataset, runs) if _row(run) in rows]
+    return sorted(found, key=lambda run: (rows.index(_row(run)), run.seed))
+
+
+def _finished(dataset, given=()):
+    """Return all finished runs, each once: as it was given, else as it lies in ``runs/`` or in the record."""
+    found = [*record.read_record(dataset), *record.runs(dataset), *given]
+    return list({(_row(run), run.seed): run for run in found}.values())
 
 
 def _row(run):
@@ -129,10 +129,7 @@ def seed_deviation(split: str = "valid") -> tuple[float, int]:
 
 
 def _learns_throughout(id: str) -> bool:
-    """Say whether a row is a network that learns in all its layers.
-
-    Others vary less from seed to seed: a constant answer, a regression on pixels, a head on frozen features.
-    """
+    """Say whether a row is a network that learns in all its layers: others vary less from seed to seed."""
     row = experiments.EXPERIMENTS.get(id)
     return row is not None and row.model not in ("prior", "logistic") and not row.frozen
 
@@ -150,12 +147,9 @@ def accuracy(runs: Sequence[Run], split: str = "valid") -> Sampled:
 
 
 def seed_noise(row: str, seeds: int, split: str = "valid") -> Sampled:
-    """Return what other seeds would add to a row's mean accuracy: zero, resampled; see `accuracy`.
+    """Return what other seeds would add to a row's mean accuracy over some seeds: zero, resampled.
 
-    Args:
-        row: Id of the row; what is no row, or draws nothing at random, has no noise.
-        seeds: How many runs the mean is of.
-        split: Whose `seed_deviation` is taken.
+    What is no row, or draws nothing at random, has no noise. See `accuracy`.
     """
     deviation, freedom = seed_deviation(split)
     if row not in experiments.EXPERIMENTS or experiments.find(row).model == "prior":
@@ -165,10 +159,9 @@ def seed_noise(row: str, seeds: int, split: str = "valid") -> Sampled:
 
 
 def training_accuracy(runs: Sequence[Run]) -> float:
-    """Return the mean accuracy of one row's seeds on training images as they are, without dropout.
+    """Return the mean accuracy of one row's seeds on training images as they are, with the weights kept.
 
-    Of a fixed sample of them, with the weights that are kept; missing where a run was made before this was
-    counted. What is counted while training is another number: of augmented images, with weights on the move.
+    It is missing of older runs. What is counted while training is of augmented images, with dropout.
     """
     return float(np.mean([run.result.get("clean_train_accuracy", np.nan) for run in runs]))
 
@@ -176,9 +169,7 @@ def training_accuracy(runs: Sequence[Run]) -> float:
 def results_table(runs: Iterable[Run], *, tested: bool = True) -> pd.DataFrame:
     """Return one row a row of the experiment table, averaged over its seeds.
 
-    Args:
-        runs: Finished runs.
-        tested: Whether to look at PrivateTest and at the work of the training; else these have no columns.
+    If not ``tested``, PrivateTest and the work of the training are not looked at and have no columns.
 
     Returns:
         Indexed by the row's id: ``group``, ``classes`` and ``seeds`` (how many), ``parameters``,
@@ -257,8 +248,7 @@ def _backbone(network: str) -> int:
 def milliseconds() -> pd.Series:
     """Return what one image takes each network, on the machine that measured all of them last.
 
-    Milliseconds by network, from the part ``latency`` of `ferlib bench`, where they take turns; the series
-    has the name of the machine. Empty where that was never kept.
+    The series, from `ferlib bench`, has the name of the machine; it is empty where that was never kept.
     """
     table = paths.record() / "speed.csv"
     speed = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["part", "date"])
@@ -271,11 +261,9 @@ def milliseconds() -> pd.Series:
 
 
 def recalls(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return the recall of each class on PrivateTest, averaged over each row's seeds.
+    """Return the recall, 0 to 1, of each class, a column, on PrivateTest, averaged over each row's seeds.
 
-    Returns:
-        Rows of the experiment table as rows, classes in alphabetical order as columns, 0 to 1; missing where
-        a row does not know a class.
+    It is missing where a row does not know a class.
     """
     tested = [run for of_row in rows(runs).values() for run in of_row]
     table = pd.DataFrame([metrics.recall_intervals(run.test)["recall"] for run in tested])
@@ -283,11 +271,9 @@ def recalls(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def at_mix(recalls: pd.DataFrame, images: pd.Series) -> pd.Series:
-    """Return the accuracy of each row if the classes were as frequent as told.
+    """Return the accuracy of each row of `recalls` if the classes had some other numbers of images.
 
-    Args:
-        recalls: From `recalls`.
-        images: Class to number of images; of a row that does not know a class, that class is left out.
+    Of a row that does not know a class, that class is left out.
     """
     return (recalls * images).sum(axis=1) / (recalls.notna() * images).sum(axis=1)
 
@@ -299,15 +285,10 @@ def best_row(runs: Iterable[Run]) -> str:
 
 
 def choose_for_real_time(runs: Iterable[Run], accuracy: Mapping[str, float], images: int) -> str:
-    """Choose the network that watches a camera: the cheapest of those as good as the best small one.
+    """Choose the row that watches a camera: the cheapest of those as good as the best small network.
 
-    Args:
-        runs: Finished runs, some of small networks with seven classes.
-        accuracy: Of each row on PublicTest, 0 to 1; of equally cheap rows the better one is chosen.
-        images: On how many images it was counted, which gives the standard error.
-
-    Returns:
-        Id of the row.
+    Of equally cheap rows the better one is chosen. On how many images the accuracies on PublicTest were
+    counted gives the standard error within which one is as good.
 
     Source:
         One-standard-error rule: Breiman et al. (1984), "Classification and regression trees".
@@ -323,13 +304,9 @@ def choose_for_real_time(runs: Iterable[Run], accuracy: Mapping[str, float], ima
 
 
 def display_table(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return named columns of `results_table` for people, in the units of their headings.
+    """Return columns of `results_table` for people, in the units of their headings, such as `COST_COLUMNS`.
 
     Empty columns and rows that were not run are left out.
-
-    Args:
-        table: From `results_table`.
-        columns: Such as `ACCURACY_COLUMNS`.
     """
     table = table[table["seeds"].notna()]
     shown = table[list(columns)].dropna(axis="columns", how="all")

@@ -13,22 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from ferlib.evaluate import metrics
-from ferlib.figures.style import FAINT, SPLIT_COLOURS, SPLIT_NAMES
+from ferlib.figures.style import FAINT, SPLIT_COLOURS
 from ferlib.train.predicting import Predictions
 from ferlib.train.record import Run
 from ferlib.words import minus
 
 
 def class_counts(counts: pd.DataFrame) -> Axes:
-    """Draw grouped bars of the number of images of each class.
-
-    Args:
-        counts: Classes as rows, splits as columns (``total`` is left out); numbers of images.
-    """
+    """Draw grouped bars of the number of images of each class, a row, in each split, a column."""
     ax = plt.subplots(figsize=(5.8, 3.2))[1]
-    counts = counts.drop(columns="total", errors="ignore").drop(index="total", errors="ignore")
     colours = [SPLIT_COLOURS.get(name, FAINT) for name in counts.columns]
-    counts.rename(columns=SPLIT_NAMES).plot.bar(ax=ax, color=colours, width=0.8, rot=0, legend=False)
+    counts = counts.rename(columns={"train": "training"})
+    counts.plot.bar(ax=ax, color=colours, width=0.8, rot=0, legend=False)
     for bars in ax.containers:
         ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
     ax.set(xlabel="emotion", ylabel="images")
@@ -39,11 +35,7 @@ def class_counts(counts: pd.DataFrame) -> Axes:
 
 
 def confusion_matrix(seeds: Sequence[Predictions]) -> Axes:
-    """Draw the confusion matrix in shares of each true class, whose number of images stands beside it.
-
-    Args:
-        seeds: Predictions on the same images, whose shares are averaged.
-    """
+    """Draw the confusion matrix, mean over seeds, in shares of each true class, its images beside it."""
     ax = plt.subplots(figsize=(4.9, 4.1))[1]
     shares = sum(metrics.confusion(one) for one in seeds) / len(seeds)
     images = metrics.confusion(seeds[0], normalize=False).sum(axis=1)
@@ -82,15 +74,12 @@ def accuracy_against_compute(table: pd.DataFrame) -> Axes:
     ax.yaxis.set_major_formatter(_PERCENT)
     ax.minorticks_off()
     ax.margins(0.12, 0.1)
-    _label_points(ax, table["compute"], table["test_accuracy"], table["test_low"], table["test_high"])
+    _label_points(ax, table["compute"], middle, table["test_low"], table["test_high"])
     return ax
 
 
 def _label_points(ax, xs, ys, lows, highs):
-    """Write each point's name beside it, at the nearest place where it covers nothing else.
-
-    A name that had to go far is joined to its point by a line.
-    """
+    """Write each point's name at the nearest place where it covers nothing, and join it if that is far."""
     ax.figure.draw_without_rendering()  # settles the layout, which the places depend on
     scale = ax.figure.dpi / 72  # pixels a point
     pixels, bottoms, tops = (ax.transData.transform(np.column_stack([xs, y])) for y in (ys, lows, highs))
@@ -128,10 +117,7 @@ def _box(anchor, place, width, height):
 
 
 def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
-    """Draw loss and accuracy of ``summary.rows`` epoch by epoch, one column a row, one line a seed.
-
-    A dashed line stands at the epoch whose weights were kept.
-    """
+    """Draw loss and accuracy of ``summary.rows`` epoch by epoch, one column a row, one line a seed."""
     size = (1.65 * len(runs) + 0.3, 3.3)
     fig, axes = plt.subplots(2, len(runs), figsize=size, squeeze=False, sharex="col", sharey="row")
     for column, (id, of_row) in zip(axes.T, runs.items(), strict=True):
@@ -155,25 +141,22 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
 
 
 def two_truths(sides: pd.DataFrame) -> Axes:
-    """Draw labels against the crowd's answers, and how often the network says what the crowd says.
-
-    Args:
-        sides: From ``crowd.matrix``. Each cell has the number of images and, of ten or more, the share of
-            them in which the network gives the crowd's answer, as its colour too.
-    """
+    """Draw ``crowd.matrix``: in each cell the number of images and, of ten or more, the share."""
     ax = plt.subplots(figsize=(5.4, 4.5))[1]
     names = sorted({name for pair in sides.index for name in pair})
-    whole = pd.MultiIndex.from_product([names, names], names=sides.index.names)
-    filled = sides.reindex(whole).reset_index()
-    filled["share"] = filled["with crowd"].where(filled["images"] >= 10)  # fewer say nothing
-    grid = pd.DataFrame(filled["share"].to_numpy().reshape(len(names), len(names)), names, names)
+    images, shares = (
+        sides[column].unstack().reindex(index=names, columns=names) for column in ("images", "with crowd")
+    )
+    shares = shares.where(images >= 10)  # fewer say nothing
     bar = {"label": "share that the network reads as the crowd does", "shrink": 0.75, "format": _PERCENT}
-    sns.heatmap(grid, ax=ax, cmap="Purples", vmin=0, vmax=1, square=True, linewidths=1.5, cbar_kws=bar)
-    for place, (count, share) in enumerate(zip(filled["images"], filled["share"], strict=True)):
-        row, column = divmod(place, len(names))
-        words = [f"{count:,.0f}"] * (count > 0) + [f"{100 * share:.0f} %"] * (share == share)
+    sns.heatmap(shares, ax=ax, cmap="Purples", vmin=0, vmax=1, square=True, linewidths=1.5, cbar_kws=bar)
+    for (row, column), count in np.ndenumerate(images):
+        share = shares.iloc[row, column]
+        words = f"{count:,.0f}" if count > 0 else ""
+        if share == share:
+            words += f"\n{100 * share:.0f} %"
         colour = "white" if share > 0.5 else "black"
-        ax.text(column + 0.5, row + 0.5, "\n".join(words), ha="center", va="center", size=9, color=colour)
+        ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=9, color=colour)
     ax.set(xlabel="the crowd's answer", ylabel="FER-2013's label")
     ax.grid(visible=False)
     ax.tick_params(rotation=0)
@@ -181,11 +164,7 @@ def two_truths(sides: pd.DataFrame) -> Axes:
 
 
 def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
-    """Draw how many people give a network's answers against how sure it is of them.
-
-    Args:
-        networks: From ``crowd.reliability``, by name. Bins of fewer than 30 answers are left out.
-    """
+    """Draw ``crowd.reliability`` of networks by name, without bins of fewer than 30 answers."""
     ax = plt.subplots(figsize=(4.5, 3.2))[1]
     ax.axline((0, 0), slope=1, color=FAINT, ls="--", label="as sure as people")
     for (name, bins), marker in zip(networks.items(), cycle("os^vD"), strict=False):
@@ -200,11 +179,9 @@ def reliability(networks: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def two_judges(truths: pd.DataFrame, marks: Mapping[str, float]) -> Axes:
-    """Draw how often networks give the label and the crowd's answer, with 95 % intervals.
+    """Draw how often networks of ``crowd.table`` give the label and the crowd's answer, with 95 % intervals.
 
-    Args:
-        truths: From ``crowd.table``, one network a row.
-        marks: Shares to compare them with, drawn as dashed lines under their names.
+    Shares to compare them with are marked by dashed lines under their names.
     """
     ax = plt.subplots(figsize=(5.5, 0.46 * len(truths) + 1))[1]
     truths, ranks = truths.sort_values("crowd", ascending=False), np.arange(len(truths), 0, -1)

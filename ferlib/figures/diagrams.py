@@ -18,79 +18,38 @@ from ferlib.words import minus, short
 COLOURS = {"input": "#C9C9C9", "convolution": "#56B4E9", "dense": "#E69F00", "output": "#009E73"}
 """Colour of each kind of stage."""
 
-_CONVOLUTIONS = {
-    layers.Conv2D: "conv",
-    layers.DepthwiseConv2D: "depthwise",
-    layers.SeparableConv2D: "separable",
-}
-_HELPERS = {
+_NAMES = {
     "BatchNormalization": "batch norm",
     "GlobalAveragePooling2D": "global average",
     "Flatten": "flatten",
-    "ReLU": "ReLU",
-    "Add": "add shortcut",
-    "Normalization": "rescale",
-    "Concatenate": "3 channels",
 }
-_POOLS = {layers.MaxPooling2D: "max pool", layers.AveragePooling2D: "average pool"}
-_SILENT = (layers.ZeroPadding2D, layers.Reshape, layers.Identity)
 
 
 @dataclass
 class Stage:
-    """A run of layers drawn as one block.
+    """A run of layers drawn as one block."""
 
-    Attributes:
-        kind: A key of ``COLOURS``.
-        shape: What the last layer returns: (height, width, channels) or (units,).
-        parameters: Number of weights in all its layers.
-        macs: Multiplications with accumulation that its layers take for one image.
-        steps: What its layers do, in order.
-        resolution: Height of what its first convolution returns, pixels; None without one.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
+    kind: str  # a key of COLOURS
+    shape: tuple[int, ...]  # that the last layer returns: (height, width, channels) or (units,)
     parameters: int = 0
     macs: int = 0
-    steps: list[str] = field(default_factory=list)
-    resolution: int | None = None
-
-    def lines(self) -> list[str]:
-        """Describe the stage, one line a layer in their order; what repeats as a whole stands there once."""
-        lines, place = [], 0
-        while place < len(self.steps):
-            times, length = _repeated(self.steps[place:])
-            block = self.steps[place : place + length]
-            lines += [f"{times} × ({block[0]}", *block[1:-1], f"{block[-1]})"] if times > 1 else block
-            place += times * length
-        return lines
+    steps: list[str] = field(default_factory=list)  # what its layers do, in order
+    resolution: int | None = None  # height of what its first convolution returns; None without one
 
 
 def stages(model: keras.Model) -> list[Stage]:
-    """Gather a network's layers into stages: convolutions at one resolution, or one dense layer.
-
-    Args:
-        model: Network without nested networks.
-    """
+    """Gather a chain of layers into stages: convolutions at one resolution, or one dense layer."""
     found = [Stage("input", tuple(model.input.shape[1:]))]
-    for layer in model.operations:  # layers and bare functions, such as resizing
-        if isinstance(layer, (layers.InputLayer, *_SILENT)) or _is_stride(layer):
-            continue
+    for layer in model.layers[1:]:
         if _begins_stage(layer, found[-1]):
-            found.append(Stage("convolution" if isinstance(layer, tuple(_CONVOLUTIONS)) else "dense", ()))
+            found.append(Stage("convolution" if isinstance(layer, layers.Conv2D) else "dense", ()))
         _join(found[-1], layer)
     found[-1].kind = "output"
     return found
 
 
-def _is_stride(layer):
-    """Say whether a layer is the stride of the convolution behind it: pooling over windows of one pixel."""
-    return isinstance(layer, layers.MaxPooling2D) and layer.pool_size == (1, 1)
-
-
 def _begins_stage(layer, stage):
-    if isinstance(layer, tuple(_CONVOLUTIONS)):
+    if isinstance(layer, layers.Conv2D):
         return stage.resolution != layer.output.shape[1]
     if isinstance(layer, layers.Dense):
         return stage.kind != "dense" or any(step.startswith("dense") for step in stage.steps)
@@ -100,10 +59,9 @@ def _begins_stage(layer, stage):
 def _join(stage, layer):
     """Let a layer join a stage."""
     stage.shape = tuple(layer.output.shape[1:])
-    if isinstance(layer, keras.Layer):
-        stage.parameters += layer.count_params()
-        stage.macs += models.macs(layer)
-    if isinstance(layer, tuple(_CONVOLUTIONS)):
+    stage.parameters += layer.count_params()
+    stage.macs += models.macs(layer)
+    if isinstance(layer, layers.Conv2D):
         stage.resolution = stage.resolution or layer.output.shape[1]
     if step := _step(layer):
         stage.steps.append(step)
@@ -112,38 +70,20 @@ def _join(stage, layer):
         stage.steps.append(activation.__name__.replace("relu", "ReLU"))
 
 
-def _repeated(steps):
-    """Return how often a block stands at the start, one after the other, and its length: what covers most."""
-    found = [(1, 1)]
-    for length in range(2, len(steps) // 2 + 1):
-        times = 1
-        while steps[times * length : (times + 1) * length] == steps[:length]:
-            times += 1
-        found += [(times, length)] if times > 1 else []
-    return max(found, key=lambda block: (block[0] * block[1], -block[1]))
-
-
 def _step(layer):
     """Say what a layer does; None for a mere activation."""
-    if isinstance(layer, tuple(_CONVOLUTIONS)):
-        size = f"{layer.kernel_size[0]}×{layer.kernel_size[1]}"
-        filters = "" if isinstance(layer, layers.DepthwiseConv2D) else f", {layer.filters}"
-        shrinks = layer.padding == "valid" and layer.strides == (1, 1) and layer.kernel_size != (1, 1)
-        kind = next(word for kind, word in _CONVOLUTIONS.items() if isinstance(layer, kind))
-        return f"{kind} {size}{filters}{', unpadded' if shrinks else ''}"
-    if isinstance(layer, tuple(_POOLS)):
-        return f"{_POOLS[type(layer)]} {layer.pool_size[0]}×{layer.pool_size[1]}"
+    if isinstance(layer, layers.Conv2D):
+        return "conv {}×{}, {}".format(*layer.kernel_size, layer.filters)
+    if isinstance(layer, layers.MaxPooling2D):
+        return "max pool {}×{}".format(*layer.pool_size)
     if isinstance(layer, layers.Dense):
         return f"dense {layer.units}"
     if isinstance(layer, layers.Dropout):
-        return f"dropout {layer.rate:g}" if layer.rate else None
+        return f"dropout {layer.rate:g}"
     if isinstance(layer, layers.Rescaling):
-        scale = f"÷ {1 / layer.scale:g}" if layer.scale else "× 0"
-        return f"{scale}, {minus(f'{layer.offset:+g}')}"
+        return f"÷ {1 / layer.scale:g}, {minus(f'{layer.offset:+g}')}"
     name = type(layer).__name__
-    if name == "Resize":
-        return "resize to {}×{}".format(*layer.size)
-    return None if name == "Activation" else _HELPERS.get(name, name)
+    return None if name == "Activation" else _NAMES.get(name, name)
 
 
 def table(model: keras.Model) -> pd.DataFrame:
@@ -154,7 +94,7 @@ def table(model: keras.Model) -> pd.DataFrame:
         ``multiplications`` (for one image).
     """
     found = [
-        (" → ".join(stage.lines()), "×".join(map(str, stage.shape)), stage.parameters, stage.macs)
+        (" → ".join(stage.steps), "×".join(map(str, stage.shape)), stage.parameters, stage.macs)
         for stage in stages(model)
     ]
     *_, parameters, macs = zip(*found, strict=True)
@@ -176,11 +116,11 @@ def architecture(model: keras.Model) -> Axes:
         ax.text(position, 0.82, "×".join(map(str, stage.shape)), **text, weight="bold")
         if stage.parameters:
             ax.text(position, 0.69, short(stage.parameters), **text, color="#666666")
-        ax.text(position, -0.58, "\n".join(stage.lines()), **text, linespacing=1.25)
+        ax.text(position, -0.58, "\n".join(stage.steps), **text, linespacing=1.25)
         if position:
             arrow = {"arrowstyle": "-|>", "color": FAINT, "shrinkA": 0, "shrinkB": 0}
             ax.annotate("", (position - 0.4, 0), (position - 0.6, 0), arrowprops=arrow)
-    deepest = max(len(stage.lines()) for stage in found)
+    deepest = max(len(stage.steps) for stage in found)
     ax.set(xlim=(-0.55, len(found) - 0.45), ylim=(-0.62 - 0.115 * deepest, 0.84))
     ax.set_title(f"{model.name}: {model.count_params():,} parameters")
     ax.set_axis_off()

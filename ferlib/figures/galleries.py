@@ -15,34 +15,21 @@ from ferlib.figures.style import FAINT, INK, WRONG
 from ferlib.labels import CLASSES, COLOURS, IMAGE_SIZE
 from ferlib.train.predicting import Predictions
 
-_EXAMPLES = 8  # of what an audit flags, in a row
+_EXAMPLES = 8  # in a row of what an audit flags or a network reads otherwise
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of faces in a gallery.
+    """A row of faces in a gallery."""
 
-    Attributes:
-        images: (m, 48, 48) or (m, 48, 48, 1), 0 to 255.
-        name: Written at the left; empty for none.
-        titles: One an image, or empty.
-        colours: One a title, or empty for ink.
-    """
-
-    images: np.ndarray
-    name: str = ""
-    titles: Sequence[str] = ()
-    colours: Sequence[str] = ()
+    images: np.ndarray  # (m, 48, 48) or (m, 48, 48, 1), 0 to 255
+    name: str = ""  # written at the left
+    titles: Sequence[str] = ()  # one an image, or none
+    colour: str = INK  # of the titles
 
 
 def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figure:
-    """Draw rows of faces, which may differ in length.
-
-    Args:
-        rows: The first at the top.
-        size: Width of a face, inches.
-        text: Size of the titles, points.
-    """
+    """Draw rows of faces, which may differ in length, of some inches' width; titles are in points."""
     columns = max(len(row.images) for row in rows)
     width = columns * (size + 0.04) + (0.9 if any(row.name for row in rows) else 0)
     height = sum(size + (0.24 if len(row.titles) else 0.04) for row in rows)
@@ -54,8 +41,7 @@ def gallery(rows: Sequence[Row], *, size: float = 0.9, text: float = 8) -> Figur
         for position, (ax, image) in enumerate(zip(line, row.images, strict=False)):
             draw_face(ax, image)
             if len(row.titles):
-                colour = row.colours[position] if row.colours else INK
-                _title(ax, row.titles[position], size=text, color=colour)
+                _title(ax, row.titles[position], size=text, color=row.colour)
     return fig
 
 
@@ -64,12 +50,7 @@ def _title(ax: Axes, text: str, *, size: float = 8, color: str = INK) -> None:
 
 
 def draw_face(ax: Axes, image: np.ndarray) -> None:
-    """Draw one image, grey.
-
-    Args:
-        ax: Where to draw.
-        image: (48, 48) or (48, 48, 1), 0 to 255.
-    """
+    """Draw one image (48, 48) or (48, 48, 1), 0 to 255, grey."""
     image = np.asarray(image).reshape(IMAGE_SIZE, IMAGE_SIZE)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
@@ -105,15 +86,10 @@ def mean_faces(split: Split) -> Figure:
 
 
 def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
-    """Draw what an audit flags.
+    """Draw what an audit's ``images`` flag.
 
-    Args:
-        dataset: The images.
-        images: Of an :class:`ferlib.data.audit.Audit`.
-
-    Returns:
-        A row of copies under different labels, two of test images above their copies in training, exact
-        ones first, then a row of low contrast and one without a face; what was not found has none.
+    A row of copies under different labels, two of test images above their copies in training, exact ones
+    first, then a row of low contrast and one without a face; what was not found has none.
     """
     splits = {split.name: split for split in dataset.splits}
 
@@ -143,65 +119,40 @@ def flagged(dataset: Dataset, images: pd.DataFrame) -> Figure:
     )
 
 
-def misclassified(split: Split, predictions: Predictions, *, per_class: int = 9) -> Figure:
-    """Draw randomly chosen mistakes, one row a true class, with the prediction above.
-
-    Args:
-        split: The images that the predictions were made on, in the same order.
-        predictions: What the network says.
-        per_class: Faces a row, fewer where there are fewer mistakes.
-    """
+def misclassified(split: Split, predictions: Predictions) -> Figure:
+    """Draw randomly chosen mistakes on a split, one row a true class, with the prediction above."""
     generator, rows = np.random.default_rng(0), []
     told = np.array(predictions.classes)[predictions.predicted]
     for name in sorted(predictions.classes):
         wrong = np.flatnonzero(~predictions.correct & (predictions.labels == predictions.classes.index(name)))
-        chosen = np.sort(generator.choice(wrong, min(per_class, len(wrong)), replace=False))
+        chosen = np.sort(generator.choice(wrong, min(9, len(wrong)), replace=False))
         if len(chosen):
-            rows.append(Row(split.images[chosen], name, told[chosen], [WRONG] * len(chosen)))
+            rows.append(Row(split.images[chosen], name, told[chosen], WRONG))
     return gallery(rows, size=0.62, text=9)  # seven rows keep readable titles on half a page
 
 
-def disputed(split: Split, predictions: Predictions, positions: np.ndarray, *, columns: int = 8) -> Figure:
-    """Draw images in a given order, with label and prediction above each.
-
-    Args:
-        split: The images that the predictions were made on, in the same order.
-        predictions: What the network says.
-        positions: Which images, int (m,).
-        columns: Faces a row.
-    """
-    labels = np.array(predictions.classes)[predictions.labels[positions]]
-    told = np.array(predictions.classes)[predictions.predicted[positions]]
-    sure = 100 * predictions.confidence[positions]
-    each = zip(labels, told, sure, strict=True)
+def disputed(split: Split, predictions: Predictions, positions: np.ndarray) -> Figure:
+    """Draw the images of a split at some positions, int (m,), with label and prediction above each."""
+    names, chosen = np.array(predictions.classes), predictions.take(positions)
+    each = zip(names[chosen.labels], names[chosen.predicted], 100 * chosen.confidence, strict=True)
     titles = [f"label {label}\n{answer} {share:.0f} %" for label, answer, share in each]
     rows = [
-        Row(split.images[positions[start : start + columns]], titles=titles[start : start + columns])
-        for start in range(0, len(positions), columns)
+        Row(split.images[positions[start : start + _EXAMPLES]], titles=titles[start : start + _EXAMPLES])
+        for start in range(0, len(positions), _EXAMPLES)
     ]
     return gallery(rows, size=0.84)
 
 
 def voted(
-    split: Split,
-    cast: np.ndarray,
-    answers: Mapping[str, Predictions],
-    positions: np.ndarray,
-    *,
-    columns: int = 2,
+    split: Split, cast: np.ndarray, answers: Mapping[str, Predictions], positions: np.ndarray
 ) -> Figure:
-    """Draw faces, each beside bars of its votes, and who gives which answer: the label and each network.
+    """Draw faces of a split at some positions, each beside bars of its votes and of who gives which answer.
 
-    Args:
-        split: The images that the predictions were made on, in the same order.
-        cast: Their votes, int (n, 10), from ``votes.of``.
-        answers: Name of a network to its predictions.
-        positions: Which images, int (m,), in the order to draw.
-        columns: Faces a row.
+    Votes are int (n, 10), from ``votes.of``, and answers are predictions by the name of their network.
     """
-    lines = -(-len(positions) // columns)
-    look = {"figsize": (3.3 * columns, 0.95 * lines), "width_ratios": [1, 2.4] * columns}
-    fig, axes = plt.subplots(lines, 2 * columns, squeeze=False, **look)
+    lines = -(-len(positions) // 2)
+    look = {"figsize": (6.6, 0.95 * lines), "width_ratios": [1, 2.4] * 2}
+    fig, axes = plt.subplots(lines, 4, squeeze=False, **look)
     for ax in axes.flat:
         ax.set_axis_off()
     for (face, bars), position in zip(axes.reshape(-1, 2), positions, strict=False):
@@ -232,13 +183,10 @@ def _votes(ax: Axes, counts: dict[str, int], said: dict[str, list[str]]) -> None
 def regions(
     faces: np.ndarray, names: Sequence[str], rows: Iterable[tuple[str, np.ndarray, float | None]]
 ) -> Figure:
-    """Draw maps over faces, red above zero and blue below, one column a class.
+    """Draw maps over faces (k, 48, 48), red above zero and blue below, one column a class.
 
-    Args:
-        faces: (k, 48, 48), 0 to 255; what lies under the maps of each class, such as its mean face.
-        names: Of the k classes.
-        rows: Name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn about
-            its own mean, up to its own extreme.
+    A row has a name, maps (k, 48, 48) and the value of full colour; where that is None each map is drawn
+    about its own mean, up to its own extreme.
     """
     rows = list(rows)
     size = (0.94 * len(names) + 1, 0.96 * len(rows) + 0.2)

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from ferlib import faces
 from ferlib.evaluate.live_chain import SIZE, webcam_picture
 from ferlib.faces import DETECTORS
-from ferlib.figures.style import RIGHT, WRONG
+from ferlib.figures.style import RIGHT, SPLIT_COLOURS, WRONG
 from ferlib.live import draw, reading, tracker
 from ferlib.live.answers import Face
 from ferlib.live.media import Frame
@@ -29,12 +29,7 @@ _WHOLE_STEPS = {"nbins": 7, "steps": [1, 2, 5, 10]}
 
 
 class Case(NamedTuple):
-    """A picture, and where a person would find a face in it.
-
-    Attributes:
-        picture: uint8 (height, width, 3), blue, green, red.
-        box: Left, top, width, height of the face; None if there is none, "somewhere" if nobody measured.
-    """
+    """A picture, and where a person would find a face in it: None, or "somewhere" if nobody measured."""
 
     picture: np.ndarray
     box: tuple | str | None
@@ -47,15 +42,7 @@ class Case(NamedTuple):
 
 
 def hand_held(picture: np.ndarray, frames: int) -> Iterator[np.ndarray]:
-    """Film a picture with an unsteady hand: it drifts, turns, comes closer, and every frame has new noise.
-
-    Args:
-        picture: uint8 (height, width, 3).
-        frames: How many frames.
-
-    Yields:
-        uint8 (height, width, 3).
-    """
+    """Film a picture with an unsteady hand: it drifts, turns, comes closer, and every frame has new noise."""
     generator = np.random.default_rng(0)
     height, width = picture.shape[:2]
     steps = generator.normal(0, (2.0, 1.5, 0.5, 0.006), (frames, 4))  # right, down, degrees, zoom
@@ -68,11 +55,9 @@ def hand_held(picture: np.ndarray, frames: int) -> Iterator[np.ndarray]:
         yield np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def answers_in(
-    frames: list[np.ndarray], boxes: list[tuple], network: Network, detector: str = DETECTORS[0]
-) -> list[Face | None]:
+def answers_in(frames: list[np.ndarray], boxes: list[tuple], network: Network) -> list[Face | None]:
     """Run the pipeline on frames; return the `Face` found at each box, None where none is."""
-    found = reading.find([Frame(frame) for frame in frames], network, detector, None)
+    found = reading.find([Frame(frame) for frame in frames], network, DETECTORS[0], None)
     return [
         next((face for face in people if faces.overlap(face.box, box) >= tracker.SAME_FACE), None)
         for people, box in zip(found, boxes, strict=True)
@@ -80,15 +65,9 @@ def answers_in(
 
 
 def hard_cases(photo: np.ndarray, profile: np.ndarray, animal: np.ndarray) -> dict[str, Case]:
-    """Make pictures that are hard to read from photos of a face.
+    """Make pictures that are hard to read from photos of a face, of one from the side, and of an animal.
 
-    Args:
-        photo: uint8 (height, width, 3), red, green, blue, with one frontal face.
-        profile: Likewise or grey, a face seen from the side.
-        animal: Likewise, no human face.
-
-    Returns:
-        Name to picture.
+    Photos are uint8 (height, width, 3), red, green, blue, or grey but for the first.
     """
     picture, place = webcam_picture(photo), cv2.getRotationMatrix2D((SIZE[0] / 2, SIZE[1] / 2), 45, 0.8)
     x, y, width, height = box = tuple(int(side) for side in faces.locate(picture).boxes[0])
@@ -117,11 +96,7 @@ def read_cases(cases: Mapping[str, Case], network: Network) -> dict[str, list[Fa
 
 
 def averaged(people: list[Face | None]) -> list[Face | None]:
-    """Average the probabilities of a face over frames, thirty a second, as the live view does.
-
-    Args:
-        people: The face in each frame, None where it was not found.
-    """
+    """Average the probabilities of a face over frames, thirty a second, as the live view does."""
     weight, mean, shown = 1 - np.exp(-1 / 30 / tracker.SMOOTHING_SECONDS), None, []
     for face in people:
         if face is not None:
@@ -135,9 +110,7 @@ def averaged(people: list[Face | None]) -> list[Face | None]:
 def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
     """Draw the way of a face through the classic pipeline, and below it through the one in use, step by step.
 
-    Args:
-        picture: uint8 (height, width, 3), blue, green, red.
-        found: ``"haar"`` and ``"yunet"`` to the face that each found in it.
+    ``"haar"`` and ``"yunet"`` name the face that each found in the picture.
     """
     fig, axes = plt.subplots(2, 5, figsize=(8.2, 3), width_ratios=(4, 4, 3, 3, 4))
     grey = cv2.cvtColor(faces.as_grey(picture), cv2.COLOR_GRAY2BGR)
@@ -175,20 +148,14 @@ def _show(ax: Axes, picture: np.ndarray, title: str, **style) -> None:
 
 
 def framing(boxes: pd.DataFrame, table: pd.DataFrame, margin: float) -> Figure:
-    """Draw how wide boxes are beside the frames of the images, and the accuracy with each margin.
-
-    Args:
-        boxes: From ``live_chain.find_boxes``.
-        table: From ``live_chain.accuracy_by_margin``.
-        margin: The margin in use, marked.
-    """
+    """Draw ``live_chain.find_boxes`` beside ``accuracy_by_margin``, the margin in use marked."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.9))
-    left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color="#0072B2")
+    left.hist(boxes["share"], bins=np.linspace(0.5, 1.5, 41), color=SPLIT_COLOURS["train"])
     left.axvline(boxes["share"].median(), color=WRONG, lw=1.5, label="median")
     left.set(xlabel="longer side of the box / width of the image", ylabel="images")
     left.set_title("Boxes in FER-2013's images")
     left.legend()
-    look = {"marker": "o", "color": "#0072B2", "capsize": 3}
+    look = {"marker": "o", "color": SPLIT_COLOURS["train"], "capsize": 3}
     right.errorbar(table["margin"], table["accuracy"], table["standard_error"], **look)
     right.axvline(margin, color=RIGHT, lw=1.5, ls="--", label="margin in use")
     right.set(xlabel="margin on every side / width of the box", ylabel="accuracy", title="Read with a margin")
@@ -213,12 +180,7 @@ def reading_of_cases(cases: Mapping[str, Case], read: Mapping[str, list[Face]]) 
 
 
 def smoothing(raw: list[Face | None], smooth: list[Face | None]) -> Figure:
-    """Draw what is read of a face frame by frame and as a running average: its probabilities and the label.
-
-    Args:
-        raw: The face in each frame, classified on its own; None where it was not found.
-        smooth: Likewise, averaged. Drawn are the two emotions that frames are called most often.
-    """
+    """Draw a face frame by frame and `averaged`: its label, and how probable its two commonest ones are."""
     fig, (ax, labels) = plt.subplots(2, sharex=True, figsize=(5.8, 3.6), height_ratios=(4, 1))
     ways = {"each frame": (raw, 0.8), "running average": (smooth, 2.6)}
     counted = Counter(face.emotion for face in [*raw, *smooth] if face is not None)

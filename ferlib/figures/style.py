@@ -9,9 +9,6 @@ from matplotlib import font_manager
 SPLIT_COLOURS = {"train": "#0072B2", "valid": "#E69F00", "test": "#009E73"}
 """One colour a split, from the same palette."""
 
-SPLIT_NAMES = {"train": "training", "valid": "validation (PublicTest)", "test": "test (PrivateTest)"}
-"""How legends call the splits."""
-
 INK, FAINT, RIGHT, WRONG = "#2B2B2B", "#B8B8B8", "#007A58", "#B24A00"
 """Text, helper lines, and what was told rightly or wrongly."""
 

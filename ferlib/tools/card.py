@@ -126,7 +126,7 @@ def _by_people(people: Judged, split: str) -> str:
 
 
 def _by_labels(run: Run, split: str, predictions: Predictions) -> str:
-    low, high = metrics.accuracy([predictions], row=run.experiment.id).interval()
+    low, high = metrics.ratio([predictions.correct]).interval()
     told = (
         f"By FER-2013's labels: {percent(predictions.accuracy)} of {len(predictions):,} images of {split} "
         f"(95 % interval {interval(low, high, unit=' %')}), macro-F1 {predictions.macro_f1:.3f}."

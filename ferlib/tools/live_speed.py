@@ -303,4 +303,4 @@ def describe(table: pd.DataFrame) -> str:
 
 def save(table: pd.DataFrame) -> Path:
     """Keep the table of `live` as ``live.csv`` of the record."""
-    return live_chain.keep(table, "live.csv")
+    return live_chain.save(table, "live.csv")
