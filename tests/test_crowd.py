@@ -193,6 +193,10 @@ def test_one_row_gains_on_another_by_either_truth(voted):
     assert found.value == pytest.approx(lean.by_crowd.value - best.by_crowd.value) and found.low < found.value
     right = [(one.predictions[0].correct)[one.seen >= 0].mean() for one in (lean, best)]
     assert crowd.gain(lean, best, by="label").value == pytest.approx(right[0] - right[1])
+    afraid = lean.seen == CLASSES.index("fear")
+    named = [one.predictions[0].predicted[afraid] == CLASSES.index("fear") for one in (lean, best)]
+    assert crowd.gain(lean, best, among="fear").value == pytest.approx(named[0].mean() - named[1].mean())
+    assert crowd.gain(lean, None) == Difference(), "of a row that was not trained nothing is known"
 
 
 def test_other_seeds_would_change_what_a_network_says_and_not_what_the_labels_say(judged, monkeypatch):

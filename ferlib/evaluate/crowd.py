@@ -248,10 +248,25 @@ def published_accuracy(one: Judged) -> Sampled:
     return one.share(one.told == truth, truth >= 0)
 
 
-def gain(one: Judged, other: Judged, by: str = "crowd") -> Difference:
-    """Say by how much a row gives the crowd's answer, or the label, more often than another."""
+def gain(one: Judged | None, other: Judged | None, by: str = "crowd", among: str | None = None) -> Difference:
+    """Say by how much a row gives the crowd's answer, or the label, more often than another.
+
+    Args:
+        one: A row judged; with None, of either, nothing is known.
+        other: The row it is held against, judged on the same images.
+        by: ``"crowd"`` or ``"label"``.
+        among: An emotion: only faces that have it, by the crowd or by the label.
+    """
+    if one is None or other is None:
+        return Difference()
     metrics.aligned([one.predictions[0], other.predictions[0]])
-    return Difference.of(getattr(one, f"by_{by}") - getattr(other, f"by_{by}"))
+    if among is None:
+        return Difference.of(getattr(one, f"by_{by}") - getattr(other, f"by_{by}"))
+    code = CLASSES.index(among)
+    faces = (one.seen if by == "crowd" else one.labels) == code
+    faces = faces & (one.seen >= 0)
+    first, second = (each.share(each.told == code, faces) for each in (one, other))
+    return Difference.of(first - second)
 
 
 def describe(judged: Iterable[Judged], ids: Sequence[str] = ()) -> str:
