@@ -9,6 +9,7 @@ import pytest
 from ferlib import cli
 from ferlib.data import audit, fer2013, votes
 from ferlib.evaluate import crowd, summary
+from ferlib.evaluate.comparison import Difference
 from ferlib.labels import CLASSES, FerlibError
 from ferlib.tools import export
 from ferlib.train import targets

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special
 
@@ -38,6 +39,7 @@ def test_perfect_calibration_shows_the_error_that_binning_alone_makes():
     errors = [metrics.expected_calibration_error(calibrated(600, seed)) for seed in range(60)]
     floor = metrics.calibration_floor(calibrated(600))
     assert floor == pytest.approx(np.mean(errors), rel=0.1)
+    assert floor == metrics.calibration_floor(calibrated(600)), "the same every time"
     sharper = metrics.with_temperature(calibrated(600), 0.4)
     assert metrics.calibration_floor(sharper) < floor, "the surer, the less chance there is"
     assert metrics.expected_calibration_error(sharper) > 3 * metrics.calibration_floor(sharper)
@@ -65,3 +67,9 @@ def test_probabilities_rounded_to_zero_are_survived():
     rounded = np.eye(7, dtype="float16")[[0, 2]].astype("float32")
     sure = Predictions(np.array([1, 1]), rounded, np.array(["a", "b"]), CLASSES)
     assert metrics.fit_temperature(sure) == pytest.approx(20, rel=1e-3), "both wrong: the bound"
+
+
+def test_shares_are_written_in_percent_with_their_interval_where_it_is_wider_than_nothing():
+    table = pd.DataFrame({"a": [0.5, 1.0], "a_low": [0.4, 1.0], "a_high": [0.62, 1.0], "b": [0.123, 0.0]})
+    assert metrics.percentages(table, "a") == ["50.0 (40.0 to 62.0)", "100.0"]
+    assert metrics.percentages(table, "b", 0) == ["12", "0"]
