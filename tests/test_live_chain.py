@@ -55,8 +55,7 @@ def test_the_readme_shows_the_table_of_the_record():
     told = (root / "README.md").read_text()
     for name, row in kept.iterrows():
         shares = " | ".join(f"{100 * row[key]:.1f}" for key in ("found", "right", "false_alarms"))
-        slower = row["milliseconds"] / kept.loc[DETECTORS[0], "milliseconds"]
-        assert f"| {name} | {shares} | {slower:.2g} |" in told
+        assert f"| {name} | {shares} |" in told
     assert f"{kept['faces'].iloc[0]} faces of PublicTest" in told
 
 
