@@ -59,7 +59,7 @@ def test_the_appendix_has_networks_augmentation_training_and_experiments():
     assert "not run so far" not in appendix.printed_code([chapter(runs=[])])
     text = appendix.printed_code([chapter(runs=[{"experiment": id} for id in TABLE if id != "lean"])])
     assert text.partition("not run so far: ")[2].split("`")[1:4:2] == [" best_crowd ", " lean "]
-    for code in ("def lean_cnn(", "def resample(", "def epoch(self)", '_row("lean"'):
+    for code in ("def lean_cnn(", "def affine(", "def epoch(self)", '_row("lean"'):
         assert code in text
     assert "Args:" not in text, "of docstrings the first lines"
     for module, names in appendix.PRINTED.values():

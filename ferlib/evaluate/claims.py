@@ -163,7 +163,7 @@ def large_batches(found: Rows) -> tuple[str, Sampled]:
     slope += by_image - by_image.value
     means = {id: np.mean([run.test.accuracy for run in found[id]]) for id in BATCHES}
     sizes = ", ".join(f"{experiments.find(id).batch_size}: {percent(mean)}" for id, mean in means.items())
-    return f"{sizes}; loss a doubling, from {len(trainings)} trainings", -slope
+    return f"{sizes}; accuracy lost per doubling, from {len(trainings)} trainings", -slope
 
 
 def stay_close(found: Rows) -> tuple[str, Sampled]:

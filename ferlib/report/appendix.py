@@ -103,11 +103,11 @@ def _trainings(runs: Sequence[dict]) -> str:
 
 PRINTED = {
     "The small network": ("train/models.py", "lean_cnn _standardized _convolution _normalized_relu"),
-    "The augmentation": ("train/augmentation.py", "POLICIES Augment.call affine resample"),
-    "The steps of a training": ("train/fitting.py", "Fitting.epoch Fitting._fit _training_model"),
+    "The augmentation": ("train/augmentation.py", "POLICIES affine"),
+    "The steps of a training": ("train/fitting.py", "Fitting.epoch"),
     "The table of experiments": (
         "train/experiments.py",
-        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN CROWD _row _ROWS _CROWD",
+        "AUGMENTED TUNED SLOWER BOTH FINETUNED FROZEN BEST PAPER LEAN CROWD _ROWS _CROWD",
     ),
 }
 """Heading to a module of ferlib and the names that are printed of it."""
@@ -123,8 +123,7 @@ def printed_code(chapters: Sequence[Chapter]) -> str:
         code = "\n\n".join(source(paths.PACKAGE / module, name) for name in names.split())
         code = re.sub(r"^([A-Z]+ = .*)\n\n(?=[A-Z]+ = )", r"\1\n", code, flags=re.M)  # lines of a table
         parts += [
-            f"## {heading} {{.unlisted .unnumbered}}",
-            f"From `ferlib/{module}`:",
+            f"## {heading}: `ferlib/{module}` {{.unlisted .unnumbered}}",
             fence(code, "python"),
         ]
     return "\n\n".join(parts)
