@@ -73,7 +73,7 @@ def test_the_steps_are_shown_for_the_classic_pipeline_and_for_the_one_in_use():
     picture[..., 2] //= 2  # some colour
     fig = showcase.steps(picture, {"haar": person("sad"), "yunet": person("fear", (*BOX[:3], 130))})
     titles = [ax.get_title("left") for ax in fig.axes]
-    assert titles[:5] == ["1  grey", "2  Haar finds", "3  cut out", "4  resized", "5  blue window"]
+    assert titles[:5] == ["1  grey", "2  Haar finds", "3  cut out", "4  resized", "5  blue box"]
     assert titles[5:7] == ["1  colour", "2  YuNet finds"] and titles[8] == "4  grey, resized"
     views = [ax.images[0].get_array() for ax in fig.axes]
     coloured = [bool((np.ptp(view, axis=2) > 0).any()) for view in views]

@@ -115,8 +115,8 @@ def steps(picture: np.ndarray, found: Mapping[str, Face]) -> Figure:
     fig, axes = plt.subplots(2, 5, figsize=(8.2, 3), width_ratios=(4, 4, 3, 3, 4))
     grey = cv2.cvtColor(faces.as_grey(picture), cv2.COLOR_GRAY2BGR)
     ways = {
-        "haar": (grey, ("grey", "Haar finds", "cut out", "resized", "blue window")),
-        "yunet": (picture, ("colour", "YuNet finds", "cut out", "grey, resized", "blue window")),
+        "haar": (grey, ("grey", "Haar finds", "cut out", "resized", "blue box")),
+        "yunet": (picture, ("colour", "YuNet finds", "cut out", "grey, resized", "blue box")),
     }
     for row, (detector, (searched, titles)) in zip(axes, ways.items(), strict=True):
         face = found[detector]
