@@ -27,6 +27,20 @@ def offline() -> bool:
     return os.environ.get("FERLIB_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
+def number(setting: str, default: float, least: float = 0) -> float:
+    """Return the number that ``FERLIB_<setting>`` says, of the type of its default.
+
+    Raises:
+        FerlibError: It is no such number, or below the least.
+    """
+    text = os.environ.get(f"FERLIB_{setting}") or default
+    with suppress(ValueError):
+        if least <= (value := type(default)(text)) < float("inf"):
+            return value
+    kind = "whole number" if type(default) is int else "number"
+    raise FerlibError(f"FERLIB_{setting} is {text!r}, not a {kind} from {least} up; change or unset it")
+
+
 def root() -> Path:
     """Return the project folder.
 

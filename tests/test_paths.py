@@ -137,3 +137,20 @@ def test_a_tilde_is_a_home_only_where_there_is_one(tmp_path, monkeypatch):
     assert paths.expanded("~/a.csv") == tmp_path / "a.csv"
     for name in ("~tmp.jpg", "~a\0b", "a~", "~\udcff"):
         assert paths.expanded(name) == Path(name)
+
+
+def test_a_number_is_read_from_a_setting(monkeypatch):
+    for text, read in (("2", 2), ("", 30), ("0.5", 0.5), ("1e2", 100)):
+        monkeypatch.setenv("FERLIB_TRIED", text)
+        assert paths.number("TRIED", 30.0) == read
+    for text in ("abc", "-1", "nan", "inf", "1e400"):
+        monkeypatch.setenv("FERLIB_TRIED", text)
+        with pytest.raises(FerlibError, match=f"FERLIB_TRIED is '{text}', not a number from 0 up; change or"):
+            paths.number("TRIED", 30.0)
+
+
+def test_homes_are_looked_for_in_one_place():
+    """Others would end in a traceback where there is no such home."""
+    sources = {path.name: path.read_text() for path in paths.PACKAGE.rglob("*.py")}
+    assert [name for name, text in sources.items() if "expanduser()" in text] == ["paths.py"]
+    assert not [name for name, text in sources.items() if "Path.home" in text]

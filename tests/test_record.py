@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -301,6 +302,9 @@ def test_the_readme_shows_eight_rows_of_the_record(monkeypatch):
     assert len(lines) == 8
     results = record.read_results()
     by_people = results.groupby("experiment")["crowd_accuracy"].mean()
+    card = (root / "ferlib" / "weights" / "crowd" / "MODEL_CARD.md").read_text()
+    fear = float(re.search(r"\| fear \| \d+ \| ([\d.]+) %", card)[1])
+    assert 40 < fear < 60, "about half of the faces that people call afraid are missed"
     for id in ("lean_crowd", "lean_label"):
         assert f"on {100 * by_people[id]:.1f} %" in text.split("```")[0], "the result on the first screen"
     for line in lines:

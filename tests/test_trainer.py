@@ -68,6 +68,14 @@ def table(monkeypatch):
     trainer._weights_available.cache_clear()
 
 
+@pytest.mark.parametrize("text", ["abc", "0", "1.5"])
+def test_settings_are_checked_before_training(dataset, monkeypatch, text):
+    monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
+    monkeypatch.setenv("FERLIB_SHARING", text)
+    with pytest.raises(FerlibError, match=f"FERLIB_SHARING is '{text}', not a whole number from 1 up"):
+        trained(dataset, row())
+
+
 def test_a_folder_that_cannot_be_written_is_told_before_training(dataset, monkeypatch, tmp_path):
     monkeypatch.setattr(trainer, "start", lambda *arguments: pytest.fail("training started"))
     (tmp_path / "file").touch()

@@ -1,6 +1,5 @@
 """Runs of the experiment table: each resumable, saved once finished, and never trained twice."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from ferlib.words import listed
 
 CHECKPOINT = "checkpoint.npz"
 
-CHECKPOINT_SECONDS = float(os.environ.get("FERLIB_CHECKPOINT_SECONDS", 30))
+CHECKPOINT_SECONDS = paths.number("CHECKPOINT_SECONDS", 30.0)
 """Training that a killed process loses at most, beside the epoch that it was in."""
 
 SHARING = "SHARING"
@@ -62,6 +61,7 @@ def train(
 
     Raises:
         OutOfTime: The next epoch would end after `until`; the same call goes on from here.
+        FerlibError: A setting is no number.
         OSError: The run's folder can't be written.
     """
     row = experiments.at(experiment, profile)
@@ -69,7 +69,7 @@ def train(
         return run
     folder = record.directory(row, seed, profile, dataset.fingerprint)
     paths.refuse_unwritable(folder)  # what is found out only after hours of training helps nobody
-    sharing = int(os.environ.get(f"FERLIB_{SHARING}", 1))
+    sharing = paths.number(SHARING, 1, least=1)
     fitting = start(row, seed, dataset, _teachers(row, dataset, profile, until))
     _resume(fitting, folder / CHECKPOINT)
     stored = monotonic()
